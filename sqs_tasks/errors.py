@@ -1,0 +1,86 @@
+"""Everything this library raises on purpose.
+
+    SQSTasksError
+    ├── ConfigurationError          a registration, option or environment that cannot work (also a ValueError)
+    │   └── DuplicateTaskError      a name registered twice with different functions
+    ├── QueueNotFoundError          the endpoint has no such queue (also a LookupError)
+    ├── UnknownTaskError            a message names a task this process has not registered (also a LookupError)
+    ├── SerializationError          an argument the codec cannot carry (also a TypeError)
+    ├── MessageTooLargeError        a job over the size limit (also a ValueError)
+    ├── UndecodableMessageError     a message whose body or attributes cannot be read
+    ├── SignatureMismatchError      a message whose arguments do not fit the task
+    ├── JobExpiredError             a job older than its task's max_age
+    ├── TaskTimeoutError            a task that ran longer than its timeout (also a TimeoutError)
+    └── BatchSendError              a batch of which some entries were not accepted; carries the unsent jobs
+
+``SQSError`` is the seed's name for the root. What users raise to steer a job, ``Retry`` and ``Reject``, are not
+errors and live in :mod:`sqs_tasks.outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class SQSTasksError(Exception):
+    """The root of every error this library raises."""
+
+
+class ConfigurationError(SQSTasksError, ValueError):
+    """A registration, option or environment variable that cannot work; raised where its author is."""
+
+
+class DuplicateTaskError(ConfigurationError):
+    """A task name or alias is already registered on the queue."""
+
+
+class QueueNotFoundError(SQSTasksError, LookupError):
+    """The endpoint has no queue of that name, or the caller may not see it."""
+
+
+class UnknownTaskError(SQSTasksError, LookupError):
+    """A message names a task that this process has not registered, maybe because a deploy is in progress."""
+
+
+class SerializationError(SQSTasksError, TypeError):
+    """An argument that the codec cannot carry; the text names the argument and its type."""
+
+
+class MessageTooLargeError(SQSTasksError, ValueError):
+    """A job whose body and attributes exceed the limit; the text names the task, the size and the largest argument."""
+
+
+class UndecodableMessageError(SQSTasksError):
+    """A message whose body or attributes cannot be read; it is rejected, never executed."""
+
+
+class SignatureMismatchError(SQSTasksError):
+    """A message whose arguments do not fit its task's signature; it is rejected, never executed."""
+
+
+class JobExpiredError(SQSTasksError):
+    """A job that waited longer than its task's ``max_age``; it is rejected, never executed."""
+
+
+class TaskTimeoutError(SQSTasksError, TimeoutError):
+    """A task that ran longer than its ``timeout``; it failed and its backoff policy decides."""
+
+
+class BatchSendError(SQSTasksError):
+    """Some jobs of a batch were not accepted by SQS, even after retries.
+
+    Attributes:
+        unsent: The messages that were not accepted, in the order they were added, ready to be sent again.
+        errors: SQS's ``Failed`` entries as it returned them, one for each unsent message that SQS answered for.
+    """
+
+    def __init__(self, text: str, *, unsent: Sequence[Any], errors: Sequence[Any] = ()) -> None:
+        super().__init__(text)
+        self.unsent = tuple(unsent)
+        self.errors = tuple(errors)
+
+
+#: The seed's names.
+SQSError = SQSTasksError
+SQSBatchError = BatchSendError
