@@ -1,0 +1,188 @@
+"""How long a failed job waits before it is tried again.
+
+A policy takes the number of the attempt that failed (1 for the first) and gives whole seconds, or None to leave the
+message to its queue's visibility timeout. The container worker and Lambda apply it in the same way: as the visibility
+timeout of the message, so that the receive count and the redrive policy stay true.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
+
+logger = logging.getLogger(__name__)
+
+
+class CountedMessage(Protocol):
+    """What a policy may ask of a message."""
+
+    @property
+    def receive_count(self) -> int:
+        """How many times SQS has handed the message out, this time included."""
+
+
+class BackoffPolicy:
+    """Base of all policies; subclasses override :meth:`delay_seconds`, or the seed's :meth:`get_visibility_timeout`."""
+
+    def delay_seconds(self, attempt: int) -> float | None:
+        """Seconds to wait after this attempt, or None to leave it to the queue.
+
+        Args:
+            attempt: The attempt that failed; 1 for the first.
+        """
+        raise NotImplementedError
+
+    def get_visibility_timeout(self, message: CountedMessage) -> float | None:
+        """The seed's way to ask: as :meth:`delay_seconds`, for a message."""
+        return self.delay_seconds(message.receive_count)
+
+
+def _check_seconds(policy: str, name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_VISIBILITY_SECONDS:
+        raise ConfigurationError(
+            f"{policy}({name}={value!r}): must be 0 to {MAX_VISIBILITY_SECONDS} seconds, the longest visibility of SQS"
+        )
+
+
+@dataclass(frozen=True)
+class ConstantBackoff(BackoffPolicy):
+    """Always the same delay.
+
+    Args:
+        backoff_value: Seconds; 0 returns the message at once.
+    """
+
+    backoff_value: float = 0
+
+    def __post_init__(self) -> None:
+        _check_seconds("ConstantBackoff", "backoff_value", self.backoff_value)
+
+    def delay_seconds(self, attempt: int) -> float:  # noqa: ARG002 - the same for each
+        """The same seconds, whatever the attempt."""
+        return self.backoff_value
+
+
+@dataclass(frozen=True)
+class ExponentialBackoff(BackoffPolicy):
+    """A delay that multiplies with each attempt: ``min + multiplier * base ** (attempt - 1)``, with jitter.
+
+    Args:
+        base: The factor from one attempt to the next, 1 or more.
+        min_visibility_timeout: Seconds added to each delay and its lower bound.
+        max_visibility_timeout: The upper bound in seconds, up to 43,200.
+        multiplier: Seconds of the first step.
+        jitter: The share of the delay by which it may differ either way, 0 to 1, so that jobs that failed together
+            do not return together.
+    """
+
+    base: float = 2
+    min_visibility_timeout: float = 0
+    max_visibility_timeout: float = 1800
+    multiplier: float = 1
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_seconds("ExponentialBackoff", "min_visibility_timeout", self.min_visibility_timeout)
+        _check_seconds("ExponentialBackoff", "max_visibility_timeout", self.max_visibility_timeout)
+        if not self.base >= 1:
+            raise ConfigurationError(f"ExponentialBackoff(base={self.base!r}): must be 1 or more")
+        if not self.multiplier >= 0:
+            raise ConfigurationError(f"ExponentialBackoff(multiplier={self.multiplier!r}): must be 0 or more")
+        if not 0 <= self.jitter <= 1:
+            raise ConfigurationError(f"ExponentialBackoff(jitter={self.jitter!r}): must be between 0 and 1")
+        if self.min_visibility_timeout > self.max_visibility_timeout:
+            raise ConfigurationError(
+                f"ExponentialBackoff: min_visibility_timeout={self.min_visibility_timeout!r} is above "
+                f"max_visibility_timeout={self.max_visibility_timeout!r}"
+            )
+
+    def delay_seconds(self, attempt: int) -> float:
+        """Seconds for the attempt, between the two bounds; safe at any receive count."""
+        try:
+            step = self.multiplier * self.base ** max(attempt - 1, 0)
+        except OverflowError:  # a receive count of a thousand at base 2 is past any float
+            step = float(MAX_VISIBILITY_SECONDS)
+        mean = min(self.min_visibility_timeout + step, self.max_visibility_timeout)
+        if self.jitter:
+            import random  # only a failed job pays for it
+
+            mean *= random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
+        return min(max(mean, self.min_visibility_timeout), self.max_visibility_timeout)
+
+
+@dataclass(frozen=True)
+class LinearBackoff(BackoffPolicy):
+    """A delay that grows by the same step: ``step_seconds * attempt``, at most ``max_seconds``."""
+
+    step_seconds: float
+    max_seconds: float = 1800
+
+    def __post_init__(self) -> None:
+        _check_seconds("LinearBackoff", "step_seconds", self.step_seconds)
+        _check_seconds("LinearBackoff", "max_seconds", self.max_seconds)
+
+    def delay_seconds(self, attempt: int) -> float:
+        """Seconds for the attempt, never above the bound."""
+        return min(self.step_seconds * max(attempt, 1), self.max_seconds)
+
+
+@dataclass(frozen=True)
+class TableBackoff(BackoffPolicy):
+    """A delay looked up by attempt; past the end of the table the last entry holds.
+
+    Args:
+        seconds: One delay for each attempt, for example ``(5, 60, 600)``.
+    """
+
+    seconds: Sequence[float] = field(default=(1,))
+
+    def __post_init__(self) -> None:
+        if not self.seconds:
+            raise ConfigurationError("TableBackoff(seconds=()): needs at least one delay")
+        for value in self.seconds:
+            _check_seconds("TableBackoff", "seconds", value)
+        object.__setattr__(self, "seconds", tuple(self.seconds))
+
+    def delay_seconds(self, attempt: int) -> float:
+        """The entry for the attempt."""
+        return self.seconds[min(max(attempt, 1), len(self.seconds)) - 1]
+
+
+@dataclass(frozen=True)
+class QueueBackoff(BackoffPolicy):
+    """Leaves a failed message alone: it returns when the visibility timeout of its receive ends."""
+
+    def delay_seconds(self, attempt: int) -> None:  # noqa: ARG002 - the queue decides
+        """None: the queue decides."""
+        return
+
+
+DEFAULT_BACKOFF: BackoffPolicy = ExponentialBackoff()
+IMMEDIATE_RETURN: BackoffPolicy = ConstantBackoff()
+LEAVE_TO_QUEUE: BackoffPolicy = QueueBackoff()
+
+
+def visibility_seconds(policy: BackoffPolicy, message: CountedMessage) -> int | None:
+    """What a policy says of a message as a visibility SQS accepts: an integer from 0 to 43,200, or None.
+
+    Never raises: a policy that fails must not take the worker with it, so its error is logged and the message is left
+    to the queue.
+    """
+    try:
+        seconds = policy.get_visibility_timeout(message)
+        return None if seconds is None else clamp_visibility(seconds)
+    except Exception:  # policies are user code
+        logger.exception("backoff policy %r failed; the queue's visibility timeout decides", policy)
+        return None
+
+
+def clamp_visibility(seconds: float, *, longest: int = MAX_VISIBILITY_SECONDS) -> int:
+    """The nearest whole number of seconds that SQS accepts (S20)."""
+    if seconds != seconds:  # noqa: PLR0124 - NaN is the only value that differs from itself
+        return 0
+    return round(min(max(seconds, 0), max(longest, 0)))

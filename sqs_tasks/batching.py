@@ -1,0 +1,310 @@
+"""Sending: one message, a list in tens, or what a ``with queue.add_batch()`` block collects."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from sqs_tasks import limits
+from sqs_tasks.errors import BatchSendError
+from sqs_tasks.message import OutgoingMessage
+from sqs_tasks.protocols import SQSClient
+from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+#: Times an entry that SQS did not take is sent again, and the wait before the first of them (it doubles).
+RETRIES, RETRY_SECONDS = 3, 0.2
+
+
+class Sender:
+    """Sends messages to one queue, or collects them while a batch of this thread or asyncio task is open.
+
+    Args:
+        queue_name: The queue's name in code, for error texts.
+        client: Gives the client.
+        queue_url: Gives the URL.
+        sleep: Waits between tries.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_name: str,
+        client: Callable[[], SQSClient],
+        queue_url: Callable[[], str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.queue_name = queue_name
+        self._client = client
+        self._queue_url = queue_url
+        self._sleep = sleep
+        self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
+
+    def send(self, message: OutgoingMessage) -> Receipt:
+        """Send a message, or add it to the batch that is open here."""
+        batch = self._open.get()
+        if batch is not None and batch.is_ours():
+            return batch.add(message)
+        answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
+        return _message_id(message, answer)
+
+    def send_all(self, messages: Sequence[OutgoingMessage]) -> list[MessageId]:
+        """Send messages in requests of up to ten and 1 MiB, and return their ids in the same order.
+
+        Raises:
+            BatchSendError: Some were not accepted after retries; it carries them. The others were sent.
+        """
+        ids: list[MessageId | None] = []
+        unsent: list[OutgoingMessage] = []
+        errors: list[Any] = []
+        for chunk in chunks(messages):
+            sent, failures = self.send_chunk(chunk)
+            ids.extend(sent)
+            unsent.extend(message for message, one in zip(chunk, sent, strict=True) if one is None)
+            errors.extend(failures)
+        if unsent:
+            raise unsent_error(self.queue_name, unsent, errors)
+        return [one for one in ids if one is not None]
+
+    def send_chunk(self, chunk: Sequence[OutgoingMessage]) -> tuple[list[MessageId | None], list[Any]]:
+        """One SendMessageBatch, its failed entries sent again; the id of each message or None, and the last failures.
+
+        Never raises for what SQS or the network does: an exception counts as the failure of all its entries.
+        """
+        ids: list[MessageId | None] = [None] * len(chunk)
+        waiting = list(range(len(chunk)))
+        failures: list[Any] = []
+        for attempt in range(RETRIES + 1):
+            if attempt:
+                self._sleep(RETRY_SECONDS * 2 ** (attempt - 1))
+            failures, again = [], []
+            try:
+                answer = self._client().send_message_batch(
+                    QueueUrl=self._queue_url(),
+                    Entries=[{"Id": str(index), **chunk[index].as_request()} for index in waiting],
+                )
+            except Exception as error:  # noqa: BLE001 - whatever the client raises, the caller gets all unsent messages
+                failures, again = [error] * len(waiting), waiting
+            else:
+                for entry in answer.get("Successful", ()):
+                    index = int(entry["Id"])
+                    ids[index] = _message_id(chunk[index], entry)
+                for entry in answer.get("Failed", ()):
+                    failures.append(entry)
+                    # A sender's fault stays one however often it is sent.
+                    if not entry.get("SenderFault"):
+                        again.append(int(entry["Id"]))
+                if not failures:
+                    return ids, []
+            waiting = again
+            if not waiting:
+                break
+            logger.warning(
+                "%d of %d messages not accepted by queue %s, trying again",
+                len(waiting),
+                len(chunk),
+                self.queue_name,
+                extra={"action": "send_retry", "queue_name": self.queue_name},
+            )
+        return ids, failures
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Collect what this thread (or asyncio task) sends in the block, and send it in tens.
+
+        Full requests leave at once, the rest when the block ends. When the block ends with an exception, what was
+        added before is sent all the same: ``delay()`` had returned, as it does outside a batch. A batch inside a
+        batch joins the outer one.
+
+        Raises:
+            BatchSendError: At the end of the block: some messages were not accepted after retries.
+        """
+        outer = self._open.get()
+        if outer is not None and outer.is_ours():
+            yield
+            return
+        batch = _Batch(self.send_chunk)
+        token = self._open.set(batch)
+        try:
+            yield
+        except BaseException as error:
+            batch.close()
+            if batch.unsent:
+                error.add_note(str(unsent_error(self.queue_name, batch.unsent, batch.errors)))
+            raise
+        else:
+            batch.close()
+        finally:
+            self._open.reset(token)
+        if batch.unsent:
+            raise unsent_error(self.queue_name, batch.unsent, batch.errors)
+
+
+SendChunk = Callable[[Sequence[OutgoingMessage]], tuple[list[MessageId | None], list[Any]]]
+
+
+class _Batch:
+    """The messages of one open block. Owned by the thread and asyncio task that opened it (fault W11)."""
+
+    def __init__(self, send_chunk: SendChunk) -> None:
+        self._send_chunk = send_chunk
+        self._owner = _current_task()
+        self._messages: list[OutgoingMessage] = []
+        self._pending: list[PendingMessage] = []
+        self._bytes = 0
+        self._closed = False
+        self.unsent: list[OutgoingMessage] = []
+        self.errors: list[Any] = []
+
+    def is_ours(self) -> bool:
+        """Whether the caller is the one that opened it; threads and tasks it started send for themselves."""
+        return not self._closed and self._owner == _current_task()
+
+    def add(self, message: OutgoingMessage) -> PendingMessage:
+        size = message.size_bytes
+        if self._bytes + size > limits.MAX_MESSAGE_BYTES:
+            self._flush()
+        pending = PendingMessage(message.job_id)
+        self._messages.append(message)
+        self._pending.append(pending)
+        self._bytes += size
+        if len(self._messages) == limits.MAX_BATCH_ENTRIES:
+            self._flush()
+        return pending
+
+    def close(self) -> None:
+        self._closed = True
+        self._flush()
+
+    def _flush(self) -> None:
+        messages, pending = self._messages, self._pending
+        self._messages, self._pending, self._bytes = [], [], 0
+        if not messages:
+            return
+        ids, errors = self._send_chunk(messages)
+        self.errors.extend(errors)
+        for message, handle, message_id in zip(messages, pending, ids, strict=True):
+            if message_id is None:
+                self.unsent.append(message)
+            else:
+                handle.resolve(message_id)
+
+
+def chunks(messages: Iterable[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
+    """Messages in requests that SQS takes: ten entries and 1 MiB at most, attributes counted (T9)."""
+    chunk: list[OutgoingMessage] = []
+    size = 0
+    for message in messages:
+        own = message.size_bytes
+        if chunk and (len(chunk) == limits.MAX_BATCH_ENTRIES or size + own > limits.MAX_MESSAGE_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(message)
+        size += own
+    if chunk:
+        yield chunk
+
+
+def unsent_error(queue_name: str, unsent: Sequence[OutgoingMessage], errors: Sequence[Any]) -> BatchSendError:
+    """The one error for everything a batch could not send."""
+    first = errors[-1] if errors else "no answer"
+    why = first.get("Code", first) if isinstance(first, dict) else f"{type(first).__name__}: {first}"
+    error = BatchSendError(
+        f"{len(unsent)} messages were not accepted by queue {queue_name!r} ({why}); "
+        "they are in this error's .unsent and can be sent again",
+        unsent=unsent,
+        errors=errors,
+    )
+    error.__cause__ = next((one for one in errors if isinstance(one, BaseException)), None)
+    return error
+
+
+def _message_id(message: OutgoingMessage, answer: dict[str, Any]) -> MessageId:
+    return MessageId(answer["MessageId"], job_id=message.job_id, sequence_number=answer.get("SequenceNumber"))
+
+
+def _current_task() -> tuple[int, int]:
+    """What tells this thread and asyncio task from others; without importing asyncio where nobody else has."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # no running loop in this thread
+        task = None
+    return threading.get_ident(), 0 if task is None else id(task)
+
+
+def stream(
+    sender: Sender,
+    messages: Iterable[OutgoingMessage],
+    max_in_flight: int,
+    *,
+    before: Callable[[OutgoingMessage], None],
+    after: Callable[[OutgoingMessage, MessageId], None],
+) -> int:
+    """Send any number of messages, read as requests leave, and return how many were sent.
+
+    Args:
+        sender: Sends the requests.
+        messages: The messages; after a failure no more are read.
+        max_in_flight: Requests under way at once.
+        before: Called with each message before its request.
+        after: Called with each message that was accepted.
+
+    Raises:
+        BatchSendError: Some messages of the requests under way were not accepted; it carries them.
+    """
+    sent = 0
+    unsent: list[OutgoingMessage] = []
+    failures: list[Any] = []
+
+    def send(chunk: list[OutgoingMessage]) -> tuple[list[OutgoingMessage], list[MessageId | None], list[Any]]:
+        for message in chunk:
+            before(message)
+        return chunk, *sender.send_chunk(chunk)
+
+    for chunk, ids, errors in _in_order(send, chunks(messages), max_in_flight, stop=lambda: bool(unsent)):
+        failures.extend(errors)
+        for message, message_id in zip(chunk, ids, strict=True):
+            if message_id is None:
+                unsent.append(message)
+            else:
+                sent += 1
+                after(message, message_id)
+    if unsent:
+        raise unsent_error(sender.queue_name, unsent, failures)
+    return sent
+
+
+def _in_order(
+    call: Callable[[T], U], items: Iterable[T], max_in_flight: int, *, stop: Callable[[], bool]
+) -> Iterator[U]:
+    """Results in order, with at most so many calls under way; after ``stop()`` nothing new is begun."""
+    if max_in_flight == 1:
+        for item in items:
+            if stop():
+                return
+            yield call(item)
+        return
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_in_flight, thread_name_prefix="sqs-tasks-send") as pool:
+        waiting: deque[Future[U]] = deque()
+        for item in items:
+            if len(waiting) == max_in_flight:
+                yield waiting.popleft().result()
+            if stop():
+                break
+            waiting.append(pool.submit(call, item))
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,107 @@
+"""Moving what cannot be done to the dead-letter queue: by copy, and the original goes only once SQS has the copy (S43)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sqs_tasks import limits
+from sqs_tasks.message import MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.outcome import Rejected
+from sqs_tasks.protocols import SQSClient
+
+logger = logging.getLogger(__name__)
+
+#: What a dead letter says of its end; each is left out rather than exceed SQS's ten attributes or the size limit.
+FAILURE_REASON = "FailureReason"
+FAILURE_TYPE = "FailureType"
+FAILURE_ATTEMPTS = "FailureAttempts"
+FAILURE_REQUEST_ID = "FailureRequestId"
+FAILURE_ATTRIBUTES = (FAILURE_REASON, FAILURE_TYPE, FAILURE_ATTEMPTS, FAILURE_REQUEST_ID)
+
+#: Characters of a reason that are kept.
+MAX_REASON_CHARS = 512
+
+
+class DeadLetters:
+    """Copies messages to one dead-letter queue.
+
+    Args:
+        client: Gives the client.
+        queue_url: Gives the URL of the dead-letter queue.
+        fifo: Whether that queue is FIFO, as its source.
+    """
+
+    def __init__(self, *, client: Callable[[], SQSClient], queue_url: Callable[[], str], fifo: bool) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._fifo = fifo
+
+    def copy(self, message: ReceivedMessage, outcome: Rejected, *, request_id: str | None = None) -> bool:
+        """Whether the dead-letter queue has accepted a copy of the message; never raises.
+
+        Args:
+            message: The rejected message.
+            outcome: Why.
+            request_id: The id of the Lambda invocation, if any.
+        """
+        letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
+        extra = {"message_id": message.message_id, "job_name": message.job_name, "reason": outcome.reason}
+        try:
+            answer = self._client().send_message(QueueUrl=self._queue_url(), **letter.as_request())
+        except Exception:  # no copy, no end: the message comes back, whatever stood in the way
+            logger.exception(
+                "the dead-letter queue did not accept message %s; it stays in its queue",
+                message.message_id,
+                extra={"action": "dead_letter_failed", **extra},
+            )
+            return False
+        logger.warning(
+            "message %s moved to the dead-letter queue",
+            message.message_id,
+            extra={"action": "dead_lettered", "dead_letter_message_id": answer.get("MessageId"), **extra},
+        )
+        return True
+
+
+def dead_letter(
+    message: ReceivedMessage, outcome: Rejected, *, fifo: bool, request_id: str | None = None
+) -> OutgoingMessage:
+    """The copy of a message that goes to the dead-letter queue, with as much about its end as fits."""
+    error_type = type(outcome.error).__name__ if outcome.error is not None else ""
+    failure = {
+        FAILURE_REASON: _sqs_text(outcome.reason)[:MAX_REASON_CHARS],
+        FAILURE_TYPE: error_type,
+        FAILURE_ATTEMPTS: str(message.receive_count),
+        FAILURE_REQUEST_ID: request_id or "",
+    }
+    attributes: dict[str, MessageAttribute] = dict(message.message_attributes)
+    letter = _copy(message, attributes, fifo=fifo)
+    room = limits.MAX_MESSAGE_BYTES - letter.size_bytes
+    for name, value in failure.items():
+        attribute = string_attribute(value)
+        cost = len(name) + len("String") + len(value.encode())
+        known = name in attributes
+        if value and (known or (len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES and cost <= room)):
+            attributes[name] = attribute
+            room -= 0 if known else cost
+    return letter
+
+
+def _copy(message: ReceivedMessage, attributes: dict[str, MessageAttribute], *, fifo: bool) -> OutgoingMessage:
+    return OutgoingMessage(
+        body=message.body,
+        attributes=attributes,
+        group_id=message.group_id or ("default" if fifo else None),
+        # As SQS's own redrive does (S31): one copy per message however often the copy is tried.
+        deduplication_id=message.message_id if fifo else None,
+        job_name=message.job_name,
+    )
+
+
+def _sqs_text(text: str) -> str:
+    """Text without the characters that SQS refuses (S38)."""
+    return "".join(
+        char if char in "\t\n\r" or " " <= char <= "\ud7ff" or "\ue000" <= char <= "\ufffd" or char > "\uffff" else "?"
+        for char in text
+    )

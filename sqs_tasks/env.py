@@ -1,0 +1,352 @@
+"""The environment: where SQS is, what queues are called there, and the registry of queues and tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar, Unpack, overload
+
+from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
+from sqs_tasks.batch_result import BatchProcessingResult
+from sqs_tasks.batching_policies import BatchingPolicy
+from sqs_tasks.client import ClientProvider, QueueUrls
+from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, Codec, CodecRegistry
+from sqs_tasks.context import SQSContext
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
+from sqs_tasks.hooks import Hook
+from sqs_tasks.manifest import manifest
+from sqs_tasks.message import Job, OutgoingMessage
+from sqs_tasks.middleware import Middleware
+from sqs_tasks.outcome import Outcome
+from sqs_tasks.processors import Processor
+from sqs_tasks.protocols import SQSClient, SQSSession
+from sqs_tasks.provisioning import RedrivePolicy, create_registered
+from sqs_tasks.queue import JobQueue
+from sqs_tasks.receipts import Receipt
+from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue
+from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
+from sqs_tasks.task import AsyncTask
+from sqs_tasks.wire import SAFE_CONTENT_TYPES
+
+Q = TypeVar("Q", bound=GenericQueue)
+
+#: URLs by name in code, as JSON: what the stack injects, so that a function needs no right to ask for them (S5).
+QUEUE_URLS_VARIABLE = "SQS_TASKS_QUEUE_URLS"
+
+
+class SQSEnv:
+    """Where SQS is and what runs on it. Making one makes no call and imports no boto3.
+
+    Args:
+        session: The ``boto3`` module, a ``boto3.Session`` or a ``MemorySession``; None for boto3's own.
+        queue_prefix: Put before every queue name in SQS, so that environments can share an account.
+        codec: The content type producers write; a queue or a send may say otherwise.
+        accept: The content types consumers decode. Pickle runs code, so it is off until named here.
+        backoff_policy: How long failed jobs wait, unless a queue or task says otherwise.
+        processor_maker: A :class:`~sqs_tasks.processors.Processor` subclass that runs every task.
+        middleware: Wraps the run of every job, the first outermost.
+        sqs_client: A ready SQS client instead of a session.
+        endpoint_url: Where SQS is; boto3 also reads AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL.
+        region_name: The region; None leaves it to boto3.
+        client_config: Keyword arguments of ``botocore.config.Config`` over the library's own.
+        codecs: Codecs of your own; each needs naming in ``codec`` or ``accept`` to be used.
+
+    Attributes:
+        context: Values that travel with every job added here; see :class:`~sqs_tasks.context.SQSContext`.
+        pre_send: Hook, called with each outgoing message before it is sent.
+        post_send: Hook, called with each outgoing message and its receipt.
+        pre_task: Hook, called with each job before it runs.
+        post_task: Hook, called with each job and its outcome, whatever that is.
+        report_queue_stats: Hook, called with a queue's name and its statistics.
+    """
+
+    def __init__(
+        self,
+        session: SQSSession | None = None,
+        queue_prefix: str = "",
+        *,
+        codec: str = DEFAULT_CONTENT_TYPE,
+        accept: Iterable[str] = SAFE_CONTENT_TYPES,
+        backoff_policy: BackoffPolicy = DEFAULT_BACKOFF,
+        processor_maker: ProcessorMaker = Processor,
+        middleware: Sequence[Middleware] = (),
+        sqs_client: SQSClient | None = None,
+        endpoint_url: str | None = None,
+        region_name: str | None = None,
+        client_config: Mapping[str, Any] | None = None,
+        codecs: Sequence[Codec] = (),
+    ) -> None:
+        self.queue_prefix = queue_prefix
+        self.codecs = CodecRegistry()
+        for one in codecs:
+            self.codecs.register(one)
+        self.codec = codec
+        if isinstance(accept, str):
+            raise ConfigurationError(f"accept={accept!r} must be a list of content types; try accept=[{accept!r}]")
+        self.accept = frozenset(accept)
+        for content_type in (codec, *self.accept):
+            self.codecs.get(content_type)
+        self.backoff_policy = backoff_policy
+        self.processor_maker = processor_maker
+        self.middleware = tuple(middleware)
+        self.context = SQSContext()
+        self.client = ClientProvider(
+            session=session,
+            client=sqs_client,
+            endpoint_url=endpoint_url,
+            region_name=region_name,
+            config=client_config,
+        )
+        self.urls = QueueUrls(self.client)
+        self._given_urls: Mapping[str, str] | None = None
+        self.pre_send: Hook[[OutgoingMessage]] = Hook("pre_send")
+        self.post_send: Hook[[OutgoingMessage, Receipt]] = Hook("post_send")
+        self.pre_task: Hook[[Job]] = Hook("pre_task")
+        self.post_task: Hook[[Job, Outcome]] = Hook("post_task")
+        self.report_queue_stats: Hook[[str, Mapping[str, int]]] = Hook("report_queue_stats")
+        self._queues: dict[str, GenericQueue] = {}
+        self._made_with: dict[str, tuple[Any, ...]] = {}
+
+    # --- the registry -----------------------------------------------------------------------------------------------
+
+    @overload
+    def queue(
+        self,
+        queue_name: str,
+        *,
+        batching_policy: BatchingPolicy | None = None,
+        backoff_policy: BackoffPolicy | None = None,
+        **options: Unpack[QueueOptions],
+    ) -> JobQueue: ...
+    @overload
+    def queue(
+        self,
+        queue_name: str,
+        queue_maker: Callable[..., Q],
+        batching_policy: BatchingPolicy | None = None,
+        backoff_policy: BackoffPolicy | None = None,
+        **options: Unpack[QueueOptions],
+    ) -> Q: ...
+    def queue(
+        self,
+        queue_name: str,
+        queue_maker: Callable[..., Any] | None = None,
+        batching_policy: BatchingPolicy | None = None,
+        backoff_policy: BackoffPolicy | None = None,
+        **options: Unpack[QueueOptions],
+    ) -> Any:
+        """The queue of that name, registered by the first call.
+
+        A later call may leave everything out, or say the same again.
+
+        Args:
+            queue_name: The name in code; ending in ``.fifo`` for a FIFO queue.
+            queue_maker: ``JobQueue`` unless given; ``RawQueue`` for messages that are no jobs, or a ``.maker(...)``.
+            batching_policy: ``BatchMessages(n)`` hands functions lists of jobs.
+            backoff_policy: How long failed jobs wait here.
+            **options: See :class:`~sqs_tasks.settings.QueueSettings`.
+
+        Raises:
+            ConfigurationError: An option that cannot work, or another one than the queue was registered with (W19).
+        """
+        asked = (queue_maker, batching_policy, backoff_policy, options)
+        known = self._queues.get(queue_name)
+        if known is not None:
+            made = self._made_with[queue_name]
+            different = any(new is not None and not _same(new, old) for new, old in zip(asked[:3], made[:3], strict=True))
+            if different or any(made[3].get(name, _MISSING) != value for name, value in options.items()):
+                raise ConfigurationError(
+                    f"queue {queue_name!r} is registered already with other options ({_told(made)}); "
+                    f"this call says {_told(asked)}; register it in one place and ask for env.queue({queue_name!r})"
+                )
+            return known
+        dead: dict[str, Any] = {}
+        if "dead_letter_queue" not in options and isinstance(queue_name, str):
+            dead["dead_letter_queue"] = default_dead_letter_queue(queue_name)
+        settings = QueueSettings(name=queue_name, **dead, **options)
+        if settings.queue_url is None:
+            self._check_prefixed(settings)
+        more: dict[str, Any] = {}
+        if batching_policy is not None:
+            more["batching_policy"] = batching_policy
+        queue = (queue_maker or JobQueue)(self, settings, backoff_policy=backoff_policy, **more)
+        self._queues[queue_name] = queue
+        self._made_with[queue_name] = asked
+        return queue
+
+    def processor(self, queue_name: str, job_name: str, **options: Any) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
+        """Register a task on a queue by the queue's name; ``env.queue(name).processor(...)`` keeps the types."""
+        return self._job_queue(queue_name).processor(job_name, **options)
+
+    def batch_processor(self, queue_name: str, job_name: str, **options: Any) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
+        """Register a batch processor on a queue by the queue's name."""
+        return self._job_queue(queue_name).batch_processor(job_name, **options)
+
+    def connect_processor(self, queue_name: str, job_name: str, processor: Callable[..., Any]) -> AsyncTask[..., Any]:
+        """Register a function as a task without a decorator."""
+        return self._job_queue(queue_name).connect_processor(job_name, processor)
+
+    def raw_processor(self, queue_name: str) -> Callable[[Any], Any]:
+        """Make a function the processor of a raw queue, by the queue's name."""
+        from sqs_tasks.raw_queue import RawQueue
+
+        return self.queue(queue_name, RawQueue).raw_processor()
+
+    def register_type(self, cls: type[Any], name: str | None = None) -> None:
+        """Let an Enum or a dataclass travel that no task's annotations name; see :mod:`sqs_tasks.codecs`."""
+        self.codecs.register_type(cls, name)
+
+    @property
+    def queues(self) -> Mapping[str, GenericQueue]:
+        """The registered queues by name, in the order of registration."""
+        return dict(self._queues)
+
+    def select_queues(self, *names: str) -> list[GenericQueue]:
+        """Registered queues by name or glob (``"emails"``, ``"mail-*"``), in the order of registration.
+
+        Without names, all queues that are worked: those with tasks, and no dead-letter queues. Never what ListQueues
+        finds (fault W16).
+
+        Raises:
+            ConfigurationError: A name matches no registered queue.
+        """
+        if not names:
+            dead = {queue.settings.dead_letter_queue for queue in self._queues.values()}
+            return [queue for name, queue in self._queues.items() if queue.tasks and name not in dead]
+        chosen = {name for name in self._queues if any(fnmatchcase(name, pattern) for pattern in names)}
+        for pattern in names:
+            if not any(fnmatchcase(name, pattern) for name in self._queues):
+                raise ConfigurationError(
+                    f"no registered queue matches {pattern!r}; there are {', '.join(self._queues) or 'none'}"
+                )
+        return [queue for name, queue in self._queues.items() if name in chosen]
+
+    def manifest(self, *, app: str | None = None) -> dict[str, Any]:
+        """The registry as plain JSON data, for the CDK stack and for other tools; see ``docs/manifest.md``.
+
+        Args:
+            app: Where this environment is found, as ``module:attribute``.
+        """
+        return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app)
+
+    # --- producing and working by name ------------------------------------------------------------------------------
+
+    def add_job(self, queue_name: str, job_name: str, /, **job_kwargs: Any) -> Receipt:
+        """Add a job to a queue by both names; see :meth:`~sqs_tasks.queue.JobQueue.add_job`."""
+        return self._job_queue(queue_name).add_job(job_name, **job_kwargs)
+
+    def process_batch(self, queue_name: str, wait_seconds: int = 0) -> BatchProcessingResult:
+        """Receive from a queue once and run what came; see ``queue.process_batch``."""
+        return self.queue(queue_name).process_batch(wait_seconds)
+
+    def process_queue(self, queue_name: str, **options: Any) -> None:
+        """Work a queue by its name; see ``queue.process_queue``."""
+        self.queue(queue_name).process_queue(**options)
+
+    def process_queues(
+        self,
+        queue_names: Iterable[str] | None = None,
+        shutdown_policy_maker: Callable[[], ShutdownPolicy] = NeverShutdown,
+        *,
+        concurrency: int = 1,
+        grace_seconds: float = 25,
+    ) -> None:
+        """Work several queues in this process, each with its own long poll, so that none starves another.
+
+        Args:
+            queue_names: Names or globs of registered queues; None for all that have tasks.
+            shutdown_policy_maker: Makes each queue's policy.
+            concurrency: Jobs at once in each queue.
+            grace_seconds: How long running jobs may take to finish after a signal.
+        """
+        from sqs_tasks.worker.consumer import Consumer
+
+        queues = self.select_queues(*(queue_names or ()))
+        if not queues:
+            raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
+        Consumer(queues, concurrency=concurrency, grace_seconds=grace_seconds).run(shutdown_policy_maker)
+
+    def create_queues(self) -> list[str]:
+        """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""
+        created: list[str] = []
+        dead = {queue.settings.dead_letter_queue for queue in self._queues.values()}
+        for name, queue in self._queues.items():
+            if name not in dead:
+                created.extend(one for one in create_registered(self, queue) if one not in created)
+        return created
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    def redrive_policy(self, dead_letter_queue_name: str, max_receive_count: int) -> RedrivePolicy:
+        """Where SQS moves a message after so many deliveries; for :func:`~sqs_tasks.create_standard_queue`."""
+        return RedrivePolicy(self, dead_letter_queue_name, max_receive_count)
+
+    def get_sqs_queue_name(self, queue_name: str) -> str:
+        """The name in SQS: the prefix and the name in code."""
+        return f"{self.queue_prefix}{queue_name}"
+
+    def get_queue_url(self, queue_name: str) -> str:
+        """The URL of a queue by its name in code; a URL is its own.
+
+        Raises:
+            QueueNotFoundError: The endpoint has no such queue.
+        """
+        if "://" in queue_name:
+            return queue_name
+        if self._given_urls is None:
+            self._given_urls = urls_from_environment(os.environ)
+        return self._given_urls.get(queue_name) or self.urls.get(self.get_sqs_queue_name(queue_name))
+
+    def _job_queue(self, queue_name: str) -> JobQueue:
+        queue = self.queue(queue_name)
+        if not isinstance(queue, JobQueue):
+            raise ConfigurationError(f"queue {queue_name!r} is a {type(queue).__name__} and has no tasks by name")
+        return queue
+
+    def _check_prefixed(self, settings: QueueSettings) -> None:
+        dead = settings.dead_letter_queue
+        for name in (settings.name, *([] if dead is None or "://" in dead else [dead])):
+            try:
+                QueueSettings(name=self.get_sqs_queue_name(name))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"with queue_prefix={self.queue_prefix!r}: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<SQSEnv {self.queue_prefix!r} {', '.join(self._queues)}>"
+
+
+_MISSING = object()
+
+
+def _same(new: Any, old: Any) -> bool:
+    # Two partials of one maker are equal in what they make, not as objects.
+    return bool(new == old) or (
+        hasattr(new, "func") and hasattr(old, "func") and (new.func, new.args, new.keywords) == (old.func, old.args, old.keywords)
+    ) or (old is None and new is JobQueue)
+
+
+def _told(made: tuple[Any, ...]) -> str:
+    maker, batching, backoff, options = made
+    told = {"queue_maker": maker, "batching_policy": batching, "backoff_policy": backoff, **options}
+    return ", ".join(f"{name}={value!r}" for name, value in told.items() if value is not None) or "nothing"
+
+
+def urls_from_environment(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Queue URLs by name in code from SQS_TASKS_QUEUE_URLS.
+
+    Raises:
+        ConfigurationError: The variable is not a JSON object of strings.
+    """
+    text = variables.get(QUEUE_URLS_VARIABLE)
+    if not text:
+        return {}
+    try:
+        urls = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{QUEUE_URLS_VARIABLE} is not JSON: {error}") from error
+    if not isinstance(urls, dict) or not all(isinstance(url, str) for url in urls.values()):
+        raise ConfigurationError(f'{QUEUE_URLS_VARIABLE} must be like {{"emails": "https://sqs…/emails"}}')
+    return urls

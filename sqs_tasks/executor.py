@@ -1,0 +1,331 @@
+"""Running a job: a message in, an :data:`Outcome` out, and not one call to SQS (design §2.2).
+
+Nothing a message holds and nothing a task does leaves :meth:`Executor.execute` as an exception, but for the process's
+own end (KeyboardInterrupt, unless the runtime asks for it to be an outcome too).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
+
+from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
+from sqs_tasks.context import SQSContext
+from sqs_tasks.errors import (
+    ConfigurationError,
+    JobExpiredError,
+    SignatureMismatchError,
+    UndecodableMessageError,
+)
+from sqs_tasks.hooks import Hook
+from sqs_tasks.message import Job, ReceivedMessage
+from sqs_tasks.middleware import Middleware, compose
+from sqs_tasks.outcome import Outcome, Rejected, Reject, Retried, Retry, Succeeded, UnknownTask
+from sqs_tasks.registry import RegisteredTask
+
+logger = logging.getLogger(__name__)
+
+#: A name that is not registered may be registered by the deploy that is in progress: ask again soon, for long (S48).
+UNKNOWN_TASK_BACKOFF: BackoffPolicy = ExponentialBackoff(min_visibility_timeout=5, max_visibility_timeout=60)
+
+#: What a task may raise to fail its job. SystemExit is a task's mistake, not the worker's end (S53).
+TASK_FAILURES: tuple[type[BaseException], ...] = (Exception, SystemExit)
+
+
+class CoroutineRunner(Protocol):
+    """Runs coroutines to their end on a loop that outlives them; supplied by the runtime, so asyncio stays out."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
+        """The coroutine's result; raises TaskTimeoutError when it took longer."""
+
+
+class Interrupter(Protocol):
+    """Raises TaskTimeoutError in plain code that runs too long, where the runtime can; supplied by the runtime."""
+
+    def __call__(self, timeout_seconds: float) -> AbstractContextManager[None]:
+        """A context that limits what runs in it."""
+
+
+class TaskLookup(Protocol):
+    """Where names are resolved."""
+
+    def get(self, name: str, /) -> RegisteredTask | None:
+        """The task of that name, or None."""
+
+
+Decode: TypeAlias = Callable[[ReceivedMessage], Job]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """Runs the jobs of one queue; safe to share between threads, since it keeps nothing between jobs.
+
+    Attributes:
+        queue_name: The queue's name in code.
+        tasks: Where task names are resolved.
+        decode: Makes a job of a message; raises UndecodableMessageError.
+        backoff_policy: For tasks without their own, and for what fails before its task is known.
+        context: The environment's context; while a job runs it is the job's.
+        middleware: Wraps each run, the first outermost.
+        pre_task: Called with each job before it runs.
+        post_task: Called with each job and its outcome.
+        run_coroutine: Runs async tasks; without it they are refused.
+        interrupter: Limits plain tasks to their timeout; without it they run as long as they like.
+        failures: What counts as a failure of the task; anything else ends the worker.
+    """
+
+    queue_name: str
+    tasks: TaskLookup
+    decode: Decode
+    backoff_policy: BackoffPolicy
+    context: SQSContext
+    middleware: Sequence[Middleware] = ()
+    pre_task: Hook[[Job]]
+    post_task: Hook[[Job, Outcome]]
+    run_coroutine: CoroutineRunner | None = None
+    interrupter: Interrupter | None = None
+    failures: tuple[type[BaseException], ...] = TASK_FAILURES
+
+    def execute(self, message: ReceivedMessage) -> Outcome:
+        """Run the job of a message to its outcome."""
+        prepared = self._prepare(message)
+        if not isinstance(prepared, _Run):
+            return prepared
+        return copy_context().run(self._run, prepared)
+
+    def execute_batch(self, messages: Sequence[ReceivedMessage]) -> list[Outcome]:
+        """Run one batch processor over messages of its task; one outcome for each message, in their order.
+
+        Messages that cannot run (undecodable, expired) get their outcome and are left out of the call.
+        """
+        outcomes: dict[int, Outcome] = {}
+        runs: dict[int, _Run] = {}
+        for index, message in enumerate(messages):
+            prepared = self._prepare(message)
+            if isinstance(prepared, _Run):
+                runs[index] = prepared
+            else:
+                outcomes[index] = prepared
+        if runs:
+            results = copy_context().run(self._run_batch, list(runs.values()))
+            outcomes.update(zip(runs, results, strict=True))
+        return [outcomes[index] for index in range(len(messages))]
+
+    def batch_task(self, message: ReceivedMessage) -> RegisteredTask | None:
+        """The batch processor this message is for, or None when its job runs alone."""
+        try:
+            task = self.tasks.get(message.job_name)
+        except Exception:  # noqa: BLE001 - a message's name is untrusted; execute() will say what is wrong with it
+            return None
+        return task if task is not None and task.batch_size else None
+
+    def _prepare(self, message: ReceivedMessage) -> _Run | Outcome:
+        """Decode, resolve, check: everything that can be said of a message before its task runs (S49)."""
+        try:
+            job = self.decode(message)
+            task = self.tasks.get(job.job_name)
+            if task is None:
+                return self._unknown(job)
+            if job.args:
+                job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
+            self._check_age(job, task)
+        except (UndecodableMessageError, JobExpiredError, SignatureMismatchError) as error:
+            return self._refuse(message, error)
+        except TypeError as error:  # positional arguments of a foreign message that do not fit
+            return self._refuse(message, SignatureMismatchError(str(error)))
+        except Exception as error:  # a custom codec, reader or registered type: user code fed by a message
+            logger.exception("cannot decode message", extra=self._message_fields(message, "decode_failed"))
+            return self._refuse(message, UndecodableMessageError(f"{type(error).__name__} while decoding"))
+        return _Run(job=job, task=task)
+
+    def _check_age(self, job: Job, task: RegisteredTask) -> None:
+        max_age, sent_at = task.settings.max_age, job.message.sent_at
+        if max_age is None or sent_at is None:
+            return
+        age = time.time() - sent_at.timestamp()
+        if age > max_age:
+            raise JobExpiredError(f"the job waited {age:.0f} s, longer than max_age={max_age:g} s")
+
+    def _unknown(self, job: Job) -> Outcome:
+        delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
+        logger.error(
+            "unknown task %r on queue %r; it returns in %d s, and the redrive policy decides in the end",
+            job.job_name,
+            self.queue_name,
+            delay,
+            extra={"action": "unknown_task", **job.log_fields},
+        )
+        outcome = UnknownTask(job_name=job.job_name, delay_seconds=delay)
+        self.post_task.emit(job, outcome)
+        return outcome
+
+    def _refuse(self, message: ReceivedMessage, error: Exception) -> Outcome:
+        """The outcome of a message that must never run: no attempt will make it better."""
+        logger.error(
+            "message rejected: %s",
+            error,
+            extra={"action": "job_rejected", "reason": str(error), **self._message_fields(message)},
+        )
+        return Rejected(
+            reason=f"{type(error).__name__}: {error}",
+            delay_seconds=visibility_seconds(self.backoff_policy, message),
+            error=error,
+        )
+
+    def _run(self, run: _Run) -> Outcome:
+        job, task = run.job, run.task
+        self.context.set(**job.context)
+        self.pre_task.emit(job)
+        started = time.perf_counter()
+        outcome: Outcome
+        try:
+            self._call(run)
+        except self.failures as error:
+            outcome = self._failed(job, task, error, time.perf_counter() - started)
+        else:
+            outcome = Succeeded()
+            if logger.isEnabledFor(logging.INFO):
+                seconds = time.perf_counter() - started
+                logger.info(
+                    "job %s succeeded in %.3f s",
+                    job.job_name,
+                    seconds,
+                    extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
+                )
+        self.post_task.emit(job, outcome)
+        return outcome
+
+    def _call(self, run: _Run) -> Any:
+        job, task = run.job, run.task
+
+        def innermost() -> Any:
+            return task.processor.call(job.kwargs, job.context)
+
+        call = compose(self.middleware, job, innermost, is_async=task.is_async) if self.middleware else innermost
+        return self._limited(task, call)
+
+    def _limited(self, task: RegisteredTask, call: Callable[[], Any]) -> Any:
+        timeout = task.settings.timeout
+        if task.is_async:
+            if self.run_coroutine is None:
+                raise ConfigurationError(f"task {task.name!r} is async and this runtime was given no event loop")
+            coroutine = call()
+            if not hasattr(coroutine, "__await__"):
+                raise ConfigurationError(
+                    f"task {task.name!r} is async and {type(task.processor).__name__}.process() returned "
+                    f"{type(coroutine).__name__}; return what super().process(...) returns"
+                )
+            return self.run_coroutine(coroutine, timeout_seconds=timeout)
+        if timeout is not None and self.interrupter is not None:
+            with self.interrupter(timeout):
+                return call()
+        return call()
+
+    def _failed(self, job: Job, task: RegisteredTask, error: BaseException, seconds: float) -> Outcome:
+        """The outcome of a run that raised: one place for every way to fail."""
+        settings = task.settings
+        extra = {"duration_seconds": seconds, "error_type": type(error).__name__, **job.log_fields}
+        delay = self._delay_seconds(job, task, error)
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, Reject):
+            logger.error("job %s rejected: %s", job.job_name, error, extra={"action": "job_rejected", **extra})
+            return Rejected(reason=reason, delay_seconds=delay, error=error)
+        if isinstance(error, SignatureMismatchError):
+            logger.error("job %s rejected: %s", job.job_name, error, extra={"action": "job_rejected", **extra})
+            return Rejected(reason=reason, delay_seconds=delay, error=error)
+        exhausted = settings.max_attempts is not None and job.attempt >= settings.max_attempts
+        permanent = bool(settings.no_retry_on) and isinstance(error, settings.no_retry_on)
+        if exhausted or permanent:
+            why = f"{settings.max_attempts} attempts used up" if exhausted else "no retry on this error"
+            logger.error(
+                "job %s rejected, %s: %s",
+                job.job_name,
+                why,
+                reason,
+                exc_info=error,
+                extra={"action": "job_rejected", **extra},
+            )
+            return Rejected(reason=f"{why}: {reason}", delay_seconds=delay, error=error)
+        level, trace = (logging.INFO, None) if isinstance(error, Retry) else (logging.ERROR, error)
+        when = "when the queue's visibility timeout ends" if delay is None else f"in {delay} s"
+        logger.log(
+            level,
+            "job %s failed on attempt %d, again %s: %s",
+            job.job_name,
+            job.attempt,
+            when,
+            reason,
+            exc_info=trace,
+            extra={"action": "job_retried", "delay_seconds": delay, **extra},
+        )
+        return Retried(delay_seconds=delay, reason=reason, error=error)
+
+    def _delay_seconds(self, job: Job, task: RegisteredTask, error: BaseException) -> int | None:
+        policy = task.settings.backoff_policy or self.backoff_policy
+        if isinstance(error, Retry):
+            if error.delay_seconds is not None:
+                return clamp_visibility(error.delay_seconds)
+            if error.after is not None:
+                # Rounded up: "after" must not come early by the fraction of a second.
+                return clamp_visibility(error.after.timestamp() - time.time() + 0.5)
+            policy = error.backoff_policy or policy
+        return visibility_seconds(policy, job.message)
+
+    def _run_batch(self, runs: Sequence[_Run]) -> list[Outcome]:
+        jobs = [run.job for run in runs]
+        task = runs[0].task
+        for job in jobs:
+            self.pre_task.emit(job)
+        started = time.perf_counter()
+        errors: Sequence[BaseException | None]
+        try:
+            result = self._limited(task, lambda: task.processor.process_batch(jobs))
+            errors = _item_errors(result, len(jobs), task.name)
+        except self.failures as error:
+            errors = [error] * len(jobs)
+        seconds = time.perf_counter() - started
+        outcomes: list[Outcome] = []
+        for job, failure in zip(jobs, errors, strict=True):
+            outcome = Succeeded() if failure is None else self._failed(job, task, failure, seconds)
+            outcomes.append(outcome)
+            self.post_task.emit(job, outcome)
+        return outcomes
+
+    def _message_fields(self, message: ReceivedMessage, action: str | None = None) -> Mapping[str, Any]:
+        fields: dict[str, Any] = {
+            "queue_name": self.queue_name,
+            "message_id": message.message_id,
+            "attempt": message.receive_count,
+        }
+        return fields if action is None else {"action": action, **fields}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A job that may run, with its task."""
+
+    job: Job
+    task: RegisteredTask
+
+
+def _item_errors(result: Any, count: int, name: str) -> Sequence[BaseException | None]:
+    """What a batch processor's return value says of each item: a list with None or an exception for each, or nothing.
+
+    Raises:
+        ConfigurationError: A list that holds exceptions but not one entry for each item; nobody could tell whose
+            they are, so all items count as failed.
+    """
+    if not isinstance(result, (list, tuple)) or not any(isinstance(one, BaseException) for one in result):
+        return [None] * count
+    if len(result) != count:
+        raise ConfigurationError(
+            f"batch processor {name!r} returned {len(result)} results for {count} jobs; "
+            "return one for each, None or an exception, in their order"
+        )
+    return [one if isinstance(one, BaseException) else None for one in result]
+

@@ -1,0 +1,43 @@
+"""Hooks watch and cannot hurt: any number of callbacks on an event; one that raises is logged and passed over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+Callback = TypeVar("Callback", bound=Callable[..., Any])
+
+
+class Hook(Generic[P]):
+    """The callbacks of one event, in the order they were registered; also the decorator that registers them.
+
+    Registering after tasks were declared works: callbacks are looked up when the event happens.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._callbacks: tuple[Callable[P, Any], ...] = ()
+
+    def __call__(self, callback: Callback) -> Callback:
+        """Register a callback and return it unchanged, so that this works as a decorator."""
+        self._callbacks = (*self._callbacks, callback)
+        return callback
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def remove(self, callback: Callable[..., Any]) -> None:
+        """Take a callback off again; unknown ones are ignored."""
+        self._callbacks = tuple(known for known in self._callbacks if known is not callback)
+
+    def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call each callback; errors are logged, never raised."""
+        for callback in self._callbacks:
+            try:
+                callback(*args, **kwargs)
+            except Exception:  # a hook is user code that only watches
+                logger.exception("%s hook %r failed", self.name, callback, extra={"action": "hook_failed"})

@@ -1,0 +1,115 @@
+"""What of a receive may run side by side, and what must run in order.
+
+A lane is a list of messages that one thread runs one after the other. Standard queues: a lane a message, or a lane a
+call of a batch processor. FIFO queues: a lane a message group; after a failure in it the rest is not started, because
+order is what the group was for (S22, S27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sqs_tasks.executor import Executor
+from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import NotStarted, Outcome
+from sqs_tasks.settlement import Delete, Settlement, Verdict
+
+#: Asked before each message starts: None to go on, or why not.
+MayStart: TypeAlias = Callable[[ReceivedMessage], NotStarted | None]
+
+#: A message, what became of its job, and what becomes of it.
+Settled: TypeAlias = tuple[ReceivedMessage, Outcome, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Messages to be run in order by one thread."""
+
+    messages: tuple[ReceivedMessage, ...]
+    #: Whether a failure stops the rest.
+    in_order: bool = False
+
+
+def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool) -> list[Lane]:
+    """The lanes of one receive. Whether a queue is FIFO is for the caller to say: a group id alone means no order (S2)."""
+    if fifo:
+        groups: dict[str, list[ReceivedMessage]] = {}
+        for message in messages:
+            groups.setdefault(message.group_id or "", []).append(message)
+        return [Lane(tuple(group), in_order=True) for group in groups.values()]
+    lanes: list[Lane] = []
+    batches: dict[str, list[ReceivedMessage]] = {}
+    for message in messages:
+        task = executor.batch_task(message)
+        if task is None:
+            lanes.append(Lane((message,)))
+            continue
+        batch = batches.setdefault(task.name, [])
+        batch.append(message)
+        if len(batch) == task.batch_size:
+            lanes.append(Lane(tuple(batches.pop(task.name))))
+    lanes.extend(Lane(tuple(batch)) for batch in batches.values())
+    return lanes
+
+
+def run_lane(
+    lane: Lane,
+    executor: Executor,
+    settlement: Settlement,
+    may_start: MayStart,
+    *,
+    request_id: str | None = None,
+) -> Iterator[Settled]:
+    """Run a lane and give each message with its outcome and verdict, as soon as it has them.
+
+    A rejected job whose copy the dead-letter queue accepted is done with: its group goes on.
+    """
+    stopped: NotStarted | None = None
+    for step in _steps(lane, executor):
+        if stopped is None:
+            stopped = may_start(step[0])
+        if stopped is not None:
+            for message in step:
+                yield message, stopped, settlement.conclude(message, stopped)
+            # On standard queues each message is asked for anew: another may still fit before the deadline.
+            stopped = stopped if lane.in_order else None
+            continue
+        outcomes = executor.execute_batch(step) if _is_batch(step, executor) else [executor.execute(step[0])]
+        for message, outcome in zip(step, outcomes, strict=True):
+            if stopped is not None:
+                yield message, stopped, settlement.conclude(message, stopped)
+                continue
+            verdict = settlement.conclude(message, outcome, request_id=request_id)
+            yield message, outcome, verdict
+            if lane.in_order and not isinstance(verdict, Delete):
+                # Visibility 0 does not let them overtake: SQS serves nothing of a group that has one in flight (S22).
+                stopped = NotStarted(reason="an earlier message of its group failed")
+
+
+def _steps(lane: Lane, executor: Executor) -> Iterator[tuple[ReceivedMessage, ...]]:
+    """The calls of a lane: single messages, or runs of neighbours that one batch processor takes together."""
+    if not lane.in_order:
+        if _is_batch(lane.messages, executor):
+            yield lane.messages
+        else:
+            yield from ((message,) for message in lane.messages)
+        return
+    run: list[ReceivedMessage] = []
+    for message in lane.messages:
+        task = executor.batch_task(message)
+        before = executor.batch_task(run[0]) if run else None
+        if run and (task is None or task is not before or len(run) == task.batch_size):
+            yield tuple(run)
+            run = []
+        if task is None:
+            yield (message,)
+        else:
+            run.append(message)
+    if run:
+        yield tuple(run)
+
+
+def _is_batch(step: Sequence[ReceivedMessage], executor: Executor) -> bool:
+    return executor.batch_task(step[0]) is not None

@@ -1,0 +1,72 @@
+"""The registry as plain JSON data: what ``sqs_tasks_cdk``, Terraform or SAM need to build the infrastructure from.
+
+The two sides of it never import each other, so that a stack can be synthesised without the application's packages and
+the application runs without CDK. The schema is in ``docs/manifest.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqs_tasks.__version__ import __version__
+from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.queue import JobQueue
+from sqs_tasks.registry import RegisteredTask
+
+#: Raised when a field changes its meaning; new optional fields do not raise it.
+SCHEMA_VERSION = 1
+
+
+def manifest(env: Environment, queues: Iterable[GenericQueue], *, prefix: str, app: str | None = None) -> dict[str, Any]:
+    """The queues and tasks of a registry as JSON data.
+
+    Queues that are the dead-letter queue of another are not listed for themselves: they come with the other.
+
+    Args:
+        env: The environment, for the names in SQS.
+        queues: The registered queues.
+        prefix: The environment's prefix.
+        app: Where the environment is found, as ``module:attribute``; what a deployed function loads.
+    """
+    listed = list(queues)
+    dead = {queue.settings.dead_letter_queue for queue in listed}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sqs_tasks_version": __version__,
+        "app": app,
+        "queue_prefix": prefix,
+        "queues": [_queue(env, queue) for queue in listed if queue.name not in dead],
+    }
+
+
+def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
+    settings, dead = queue.settings, queue.settings.dead_letter_queue
+    return {
+        "name": settings.name,
+        "queue_name": queue.get_sqs_queue_name(),
+        "kind": "job" if isinstance(queue, JobQueue) else "raw",
+        "fifo": settings.fifo,
+        "content_based_deduplication": bool(settings.content_based_deduplication),
+        "delay_seconds": settings.delay_seconds,
+        "visibility_timeout_seconds": settings.visibility_timeout_seconds,
+        "message_retention_seconds": settings.message_retention_seconds,
+        "max_receive_count": queue.max_receive_count,
+        "dead_letter_queue": None
+        if dead is None or "://" in dead
+        else {"name": dead, "queue_name": env.get_sqs_queue_name(dead)},
+        "runs_on": settings.runs_on,
+        "tasks": [_task(task) for task in queue.tasks],
+    }
+
+
+def _task(task: RegisteredTask) -> dict[str, Any]:
+    settings = task.settings
+    return {
+        "name": settings.name,
+        "aliases": list(settings.aliases),
+        "timeout_seconds": settings.timeout,
+        "max_attempts": settings.max_attempts,
+        "max_age_seconds": settings.max_age,
+        "enqueues": None if settings.enqueues is None else list(settings.enqueues),
+    }

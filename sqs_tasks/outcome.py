@@ -1,0 +1,108 @@
+"""What became of one job: a value from a closed set, which settlement turns into calls (design: table of outcomes).
+
+Users meet only two names here: raise :class:`Retry` to run a job again later, raise :class:`Reject` to send it to the
+dead-letter queue at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from sqs_tasks.backoff_policies import BackoffPolicy
+from sqs_tasks.errors import ConfigurationError
+
+
+class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
+    """Raise in a task to run its job again later, without a traceback in the logs.
+
+    It counts as an attempt: with ``max_attempts`` used up the job goes to the dead-letter queue.
+
+    Args:
+        backoff_policy: Decides the delay instead of the task's own policy.
+        delay_seconds: The delay itself, 0 to 43,200 seconds; longer ones are cut to what SQS still allows (S20).
+        after: The earliest moment, timezone-aware; at most 12 hours ahead for the same reason.
+        reason: A few words for the logs.
+    """
+
+    def __init__(
+        self,
+        backoff_policy: BackoffPolicy | None = None,
+        *,
+        delay_seconds: float | None = None,
+        after: datetime | None = None,
+        reason: str = "",
+    ) -> None:
+        given = [value for value in (backoff_policy, delay_seconds, after) if value is not None]
+        if len(given) > 1:
+            raise ConfigurationError("Retry takes one of backoff_policy, delay_seconds and after, not several")
+        if delay_seconds is not None and not 0 <= delay_seconds:
+            raise ConfigurationError(f"Retry(delay_seconds={delay_seconds!r}): must be 0 or more seconds")
+        if after is not None and after.tzinfo is None:
+            raise ConfigurationError(
+                f"Retry(after={after!r}): must be timezone-aware; try datetime.now(timezone.utc) + timedelta(...)"
+            )
+        super().__init__(reason or "the task asked for a retry")
+        self.backoff_policy = backoff_policy
+        self.delay_seconds = delay_seconds
+        self.after = after
+        self.reason = reason
+
+
+class Reject(Exception):  # noqa: N818 - it steers a job, it is not an error
+    """Raise in a task to send its job to the dead-letter queue now: trying again would not help.
+
+    Args:
+        reason: A few words that go into the logs and onto the dead letter.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or "the task rejected the job")
+        self.reason = reason
+
+
+#: The seed's name for :class:`Retry`.
+RetryJob = Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The task returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """The task failed or asked for a retry; None leaves the delay to the queue's visibility timeout."""
+
+    delay_seconds: int | None
+    reason: str
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """No further attempt can help. ``delay_seconds`` is used when there is no dead-letter queue to take it."""
+
+    reason: str
+    delay_seconds: int | None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownTask:
+    """The name is not registered here, maybe because a deploy is in progress; the redrive policy decides (S48)."""
+
+    job_name: str
+    delay_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotStarted:
+    """Received and not run: shutdown, a deadline near, or an earlier message of its group failed."""
+
+    reason: str
+    delay_seconds: int = 0
+
+
+Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted

@@ -1,0 +1,131 @@
+"""A processor runs one job of one task. Subclass it, as the seed documents, to do something around every task::
+
+class Logged(Processor):
+    def process(self, job_kwargs, job_context):
+        with log_context(job_context):
+            return super().process(job_kwargs, job_context)
+
+env = SQSEnv(processor_maker=Logged)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from sqs_tasks.context import SQSContext
+from sqs_tasks.message import Job
+from sqs_tasks.signature import TaskSignature
+
+AnyProcessor = TypeVar("AnyProcessor", bound="Processor")
+
+
+class ProcessorQueue(Protocol):
+    """What a processor may ask of its queue."""
+
+    @property
+    def name(self) -> str:
+        """The queue's name in code."""
+
+    @property
+    def context(self) -> SQSContext:
+        """The environment's context."""
+
+
+class Processor:
+    """Calls a task's function with a job's arguments.
+
+    Args:
+        queue: The queue the task is registered on.
+        fn: The task's function.
+        job_name: The task's name.
+        pass_context: Whether the function takes the job's context.
+        context_var: The parameter that takes it.
+        ignore_unknown_arguments: Drop arguments the function does not take instead of failing the job.
+    """
+
+    def __init__(
+        self,
+        queue: ProcessorQueue,
+        fn: Callable[..., Any],
+        job_name: str = "",
+        pass_context: bool = False,
+        context_var: str = "context",
+        *,
+        ignore_unknown_arguments: bool = False,
+    ) -> None:
+        self.queue = queue
+        self.fn = fn
+        self.job_name = job_name
+        self.pass_context = pass_context
+        self.context_var = context_var
+        self.ignore_unknown_arguments = ignore_unknown_arguments
+        self.signature = TaskSignature(fn, label=job_name or queue.name, injected=context_var if pass_context else None)
+        # The first seed documents an override with the arguments alone; its later version passes the context too.
+        self._process_takes_context = _takes_two(self.process)
+
+    @classmethod
+    def maker(cls: type[AnyProcessor], **kwargs: Any) -> Callable[..., AnyProcessor]:
+        """A ``processor_maker`` with some arguments of the constructor given."""
+        return partial(cls, **kwargs)
+
+    @property
+    def queue_name(self) -> str:
+        """The name of the queue the task is registered on."""
+        return self.queue.name
+
+    def process(self, job_kwargs: Mapping[str, Any], job_context: Mapping[str, Any] | None = None) -> Any:
+        """Run the task once and return what it returns: for an ``async def`` task, the coroutine.
+
+        Override it to do something before or after, and return what ``super().process(...)`` returns.
+
+        Raises:
+            SignatureMismatchError: The arguments do not fit the task.
+        """
+        args, kwargs = self.signature.arguments(job_kwargs, ignore_unknown=self.ignore_unknown_arguments)
+        if self.pass_context:
+            kwargs[self.context_var] = self._context(job_context)
+        return self.fn(*args, **kwargs)
+
+    def process_batch(self, jobs: Sequence[Job]) -> Any:
+        """Run the task once with a list of all the jobs' arguments, and return what it returns."""
+        return self.fn([self._batch_item(job) for job in jobs])
+
+    def call(self, job_kwargs: Mapping[str, Any], job_context: Mapping[str, Any]) -> Any:
+        """Call :meth:`process`, whichever of its two documented shapes a subclass gave it."""
+        if self._process_takes_context:
+            return self.process(job_kwargs, job_context)
+        return self.process(job_kwargs)
+
+    def copy(self: AnyProcessor, **changes: Any) -> AnyProcessor:
+        """The same processor with some attributes changed, for another queue."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, **changes)
+        twin._process_takes_context = _takes_two(twin.process)  # noqa: SLF001 - a copy of this very class
+        return twin
+
+    def _batch_item(self, job: Job) -> dict[str, Any]:
+        item = dict(job.kwargs)
+        if self.pass_context:
+            item[self.context_var] = job.context
+        return item
+
+    def _context(self, job_context: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        # An override of the older shape passes no context on; while a job runs, the environment's is the job's.
+        return self.queue.context.to_dict() if job_context is None else job_context
+
+
+class RawProcessor(Processor):
+    """Calls the function of a raw queue with the message itself."""
+
+    def process_batch(self, jobs: Sequence[Job]) -> Any:
+        """Run the function once with a list of all the messages, and return what it returns."""
+        return self.fn([job.message for job in jobs])
+
+
+def _takes_two(process: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(process).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)

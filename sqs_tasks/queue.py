@@ -1,0 +1,266 @@
+"""A queue of jobs: tasks are registered on it, producers add jobs to it, workers process it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, Unpack
+
+from sqs_tasks import limits
+from sqs_tasks.batching import stream
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.executor import TaskLookup
+from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.middleware import check_kinds
+from sqs_tasks.processors import Processor
+from sqs_tasks.receipts import Receipt
+from sqs_tasks.registry import RegisteredTask, TaskRegistry
+from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings
+from sqs_tasks.signature import is_coroutine_function
+from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
+from sqs_tasks.wire import JobReader, JobWriter, new_job_id
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NO_OPTIONS = SendOptions()
+
+
+class JobQueue(GenericQueue):
+    """A queue whose messages are jobs of registered tasks."""
+
+    def __init__(self, env: Environment, settings: QueueSettings, **options: Any) -> None:
+        super().__init__(env, settings, **options)
+        self.registry = TaskRegistry(settings.name)
+        self._async_tasks: dict[str, AsyncTask[..., Any]] = {}
+        self._writer = JobWriter(
+            codecs=env.codecs,
+            content_type=settings.codec or env.codec,
+            compress_above_bytes=settings.compress_above_bytes,
+            max_message_bytes=settings.max_message_bytes,
+        )
+        self._reader = JobReader(
+            queue_name=settings.name,
+            codecs=env.codecs,
+            accept=env.accept if settings.accept is None else frozenset(settings.accept),
+            readers=settings.readers,
+        )
+        for content_type in (self._writer.content_type, *self._reader.accept):
+            env.codecs.get(content_type)
+
+    @property
+    def tasks(self) -> Sequence[RegisteredTask]:
+        """The registered tasks, in their order."""
+        return tuple(self.registry)
+
+    def processor(
+        self, job_name: str | None = None, /, *names: str, **options: Unpack[TaskOptions]
+    ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]:
+        """Register a function as a task of this queue: ``@queue.processor("send_email")``.
+
+        Args:
+            job_name: The name on the wire. Without one it is ``module.function``, which strands queued jobs when the
+                function moves.
+            *names: The seed's README passes the queue's name first; it may stand there.
+            **options: See :class:`~sqs_tasks.settings.TaskSettings`.
+
+        Raises:
+            ConfigurationError: An option that cannot work, or a name that is taken.
+        """
+        if callable(job_name):
+            raise ConfigurationError("write @queue.processor('name'), with parentheses and a name")
+        if names:
+            if len(names) != 1 or job_name != self.name:
+                raise ConfigurationError(f"queue.processor takes one name, not {(job_name, *names)!r}")
+            job_name = names[0]
+        return lambda fn: self._register(fn, job_name, 0, options)
+
+    def batch_processor(
+        self, job_name: str | None = None, /, *, batch_size: int = limits.MAX_BATCH_ENTRIES, **options: Unpack[TaskOptions]
+    ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
+        """Register a function that gets a list of jobs at once, each a dict of arguments.
+
+        It fails all of them by raising, and some of them by returning a list with an exception (``Retry`` and
+        ``Reject`` included) for each that failed and None for each that did not.
+
+        Args:
+            job_name: As for :meth:`processor`.
+            batch_size: The longest list.
+            **options: As for :meth:`processor`.
+        """
+        return lambda fn: self._register(fn, job_name, batch_size, options)
+
+    def connect_processor(
+        self, job_name: str, processor: Callable[P, R], pass_context: bool = False, context_var: str = "context"
+    ) -> AsyncTask[P, R]:
+        """Register a function without a decorator and return its task."""
+        return self._register(
+            processor, job_name, 0, {"pass_context": pass_context, "context_var": context_var}
+        )
+
+    def get_processor(self, job_name: str) -> Processor | None:
+        """The processor of a task, or None."""
+        task = self.registry.get(job_name)
+        return None if task is None else task.processor
+
+    def task(self, job_name: str) -> AsyncTask[..., Any]:
+        """The task of that name.
+
+        Raises:
+            KeyError: It is not registered here.
+        """
+        return self._async_tasks[job_name]
+
+    def copy_processors(self, dst_queue: JobQueue) -> None:
+        """Register all tasks of this queue on another, for example to run dead letters in place."""
+        self.registry.copy_to(dst_queue.registry, queue=dst_queue)
+
+    def add_job(
+        self,
+        job_name: str,
+        /,
+        **job_kwargs: Any,
+    ) -> Receipt:
+        """Add a job by its task's name, which need not be registered in this process, and return its message id.
+
+        ``_delay_seconds``, ``_group_id``, ``_deduplication_id`` and ``_content_type`` are options and no arguments.
+
+        Raises:
+            TypeError: The task is registered here and the arguments do not fit its signature.
+        """
+        options, arguments = split_reserved(job_kwargs)
+        task = self.registry.get(job_name)
+        if task is not None and not task.batch_size:
+            arguments = task.processor.signature.bind((), arguments)
+        return self.enqueue(job_name, arguments, options, None if task is None else task.settings)
+
+    def add_jobs(self, jobs: Iterable[tuple[str, Mapping[str, Any]]], *, max_in_flight: int = 1) -> int:
+        """Add jobs given as (name, arguments), any number of them, in requests of ten; return how many were sent.
+
+        Args:
+            jobs: Read as requests leave, so that memory stays bounded.
+            max_in_flight: Requests under way at once.
+
+        Raises:
+            BatchSendError: Some jobs were not accepted; it carries those of the requests under way, and reading stops.
+        """
+        return self.enqueue_many(jobs, _NO_OPTIONS, None, max_in_flight=max_in_flight)
+
+    def enqueue(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> Receipt:
+        """Send a job whose arguments are bound already; what every way of sending comes down to."""
+        return self._dispatch(self._message(job_name, job_kwargs, options, settings))
+
+    def enqueue_many(
+        self,
+        jobs: Iterable[tuple[str, Mapping[str, Any]]],
+        options: SendOptions,
+        settings: TaskSettings | None,
+        *,
+        max_in_flight: int,
+    ) -> int:
+        """Send any number of jobs whose arguments are bound already; see :meth:`add_jobs`."""
+        messages = (self._message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
+        if max_in_flight < 1:
+            raise ConfigurationError(f"max_in_flight={max_in_flight!r} must be 1 or more")
+        return stream(
+            self._sender, messages, max_in_flight, before=self.env.pre_send.emit, after=self.env.post_send.emit
+        )
+
+    def _message(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> OutgoingMessage:
+        delay = options.delay_seconds
+        group_id = options.group_id
+        if settings is not None:
+            delay = settings.delay_seconds if delay is None else delay
+            by = settings.group_by if self.settings.fifo else settings.fair_by
+            if group_id is None and by is not None and job_kwargs.get(by) is not None:
+                group_id = str(job_kwargs[by])
+        return self._writer.write(
+            job_name,
+            job_kwargs,
+            self.env.context.to_dict(),
+            content_type=options.content_type,
+            message_attributes={
+                name: string_attribute(value) if isinstance(value, str) else value
+                for name, value in options.message_attributes.items()
+            },
+            delay_seconds=self._delay_seconds(delay),
+            group_id=self._group_id(group_id),
+            deduplication_id=self._deduplication_id(options.deduplication_id, new_job_id),
+        )
+
+    def _settings(self, job_name: str) -> TaskSettings | None:
+        task = self.registry.get(job_name)
+        return None if task is None else task.settings
+
+    def _register(
+        self, fn: Callable[P, R], job_name: str | None, batch_size: int, options: TaskOptions
+    ) -> AsyncTask[P, R]:
+        settings = TaskSettings(name=job_name or automatic_name(fn), **options)
+        self._check(settings)
+        is_async = is_coroutine_function(fn)
+        if not batch_size:
+            # A queue-wide batching policy makes every task a batch processor, as the seed has it.
+            batch_size = self.batch_size
+        check_kinds(self.env.middleware, job_name=settings.name, is_async=is_async)
+        processor = self.env.processor_maker(
+            queue=self,
+            fn=fn,
+            job_name=settings.name,
+            pass_context=settings.pass_context and not batch_size,
+            context_var=settings.context_var,
+            ignore_unknown_arguments=settings.ignore_unknown_arguments,
+        )
+        processor.pass_context = settings.pass_context
+        registered = RegisteredTask(settings=settings, processor=processor, is_async=is_async, batch_size=batch_size)
+        self.registry.add(registered)
+        self.env.codecs.types.collect_from(lambda: _annotated_types(fn))
+        task = AsyncTask(self, registered, fn)
+        self._async_tasks[settings.name] = task
+        return task
+
+    def _check(self, settings: TaskSettings) -> None:
+        label = f"task {settings.name!r} on queue {self.name!r}"
+        most = self.settings.max_receive_count
+        if most is not None and settings.max_attempts is not None and settings.max_attempts > most:
+            raise ConfigurationError(
+                f"{label}: max_attempts={settings.max_attempts} cannot be reached, SQS moves the message to the "
+                f"dead-letter queue after max_receive_count={most} deliveries; raise that to {settings.max_attempts + RECEIVE_HEADROOM}"
+            )
+        if self.settings.fifo and (settings.delay_seconds or settings.fair_by):
+            option = "fair_by" if settings.fair_by else "delay_seconds"
+            raise ConfigurationError(
+                f"{label}: {option} is for standard queues; a FIFO queue has group_by, and delay_seconds on env.queue()"
+            )
+        if not self.settings.fifo and settings.group_by:
+            raise ConfigurationError(
+                f"{label}: group_by is for FIFO queues, whose name ends in '.fifo'; standard queues have fair_by"
+            )
+
+    def _lookup(self) -> TaskLookup:
+        return self.registry
+
+    def _decode(self, message: ReceivedMessage) -> Job:
+        return self._reader.read(message)
+
+
+def automatic_name(fn: Callable[..., Any]) -> str:
+    """``module.function``, for tasks registered without a name.
+
+    Raises:
+        ConfigurationError: The function has no lasting address: it is local, a lambda, or in ``__main__`` (fault Q6).
+    """
+    module, name = getattr(fn, "__module__", "?"), getattr(fn, "__qualname__", repr(fn))
+    if module == "__main__" or "<" in name:
+        raise ConfigurationError(f"{module}.{name} has no lasting address to be named after; give the task a name")
+    return f"{module}.{name}"
+
+
+def _annotated_types(fn: Callable[..., Any]) -> Iterable[type[Any]]:
+    """The Enums and dataclasses of a task's parameters; looked at when the first one travels and all exist."""
+    from sqs_tasks.annotation_types import types_in_signature
+
+    return types_in_signature(fn)

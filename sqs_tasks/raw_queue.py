@@ -1,0 +1,141 @@
+"""A queue of messages that are no jobs: from EventBridge, S3, SNS or any other sender; one function takes them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+from sqs_tasks import limits
+from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, MessageTooLargeError
+from sqs_tasks.executor import TaskLookup
+from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.middleware import check_kinds
+from sqs_tasks.processors import RawProcessor
+from sqs_tasks.receipts import Receipt
+from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings
+from sqs_tasks.signature import is_coroutine_function
+from sqs_tasks.wire import new_job_id
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+
+class RawQueue(GenericQueue):
+    """A queue whose one function takes each :class:`~sqs_tasks.message.ReceivedMessage` as it is.
+
+    With a batching policy the function takes a list of messages.
+    """
+
+    def __init__(self, env: Environment, settings: QueueSettings, **options: Any) -> None:
+        super().__init__(env, settings, **options)
+        self._registered: RegisteredTask | None = None
+
+    @property
+    def tasks(self) -> Sequence[RegisteredTask]:
+        """The one function, if there is one."""
+        return () if self._registered is None else (self._registered,)
+
+    @property
+    def processor(self) -> Callable[..., Any] | None:
+        """The function, or None."""
+        return None if self._registered is None else self._registered.processor.fn
+
+    def raw_processor(self, **options: Unpack[TaskOptions]) -> Callable[[AnyFunction], AnyFunction]:
+        """Make a function the processor of this queue; it stays what it is.
+
+        Args:
+            **options: See :class:`~sqs_tasks.settings.TaskSettings`; those about arguments mean nothing here.
+
+        Raises:
+            DuplicateTaskError: The queue has a processor already.
+        """
+
+        def register(fn: AnyFunction) -> AnyFunction:
+            self.connect_raw_processor(fn, **options)
+            return fn
+
+        return register
+
+    def connect_raw_processor(self, processor: Callable[..., Any], **options: Unpack[TaskOptions]) -> None:
+        """As :meth:`raw_processor`, without a decorator."""
+        if self._registered is not None:
+            raise DuplicateTaskError(
+                f"queue {self.name!r} has a processor already ({self.processor!r}); a raw queue takes one"
+            )
+        settings = TaskSettings(name=getattr(processor, "__name__", "raw"), **options)
+        is_async = is_coroutine_function(processor)
+        check_kinds(self.env.middleware, job_name=settings.name, is_async=is_async)
+        self._registered = RegisteredTask(
+            settings=settings,
+            processor=RawProcessor(self, processor, settings.name),
+            is_async=is_async,
+            batch_size=self.batch_size,
+        )
+
+    def add_raw_job(
+        self,
+        message_body: str,
+        delay_seconds: float | None = None,
+        deduplication_id: str | None = None,
+        group_id: str | None = None,
+        *,
+        message_attributes: Mapping[str, str | MessageAttribute] | None = None,
+    ) -> Receipt:
+        """Send a message as it is, and return its message id.
+
+        Raises:
+            MessageTooLargeError: Body and attributes exceed the size limit.
+            ConfigurationError: An option the queue cannot honour.
+        """
+        if not isinstance(message_body, str) or not message_body:
+            raise ConfigurationError(
+                f"queue {self.name!r}: the body must be a string that is not empty, not "
+                f"{type(message_body).__name__}; try json.dumps(...)"
+            )
+        attributes = {
+            name: string_attribute(value) if isinstance(value, str) else value
+            for name, value in (message_attributes or {}).items()
+        }
+        if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
+            raise ConfigurationError(
+                f"queue {self.name!r}: {len(attributes)} message attributes; SQS takes {limits.MAX_MESSAGE_ATTRIBUTES}"
+            )
+        message = OutgoingMessage(
+            body=message_body,
+            attributes=attributes,
+            delay_seconds=self._delay_seconds(delay_seconds),
+            deduplication_id=self._deduplication_id(deduplication_id, new_job_id),
+            group_id=self._group_id(group_id),
+        )
+        if message.size_bytes > self.settings.max_message_bytes:
+            raise MessageTooLargeError(
+                f"queue {self.name!r}: the message is {message.size_bytes} bytes with its attributes, at most "
+                f"{self.settings.max_message_bytes} are allowed"
+            )
+        return self._dispatch(message)
+
+    def _lookup(self) -> TaskLookup:
+        return _OnlyOne(lambda: self._registered)
+
+    def _decode(self, message: ReceivedMessage) -> Job:
+        name = "" if self._registered is None else self._registered.name
+        return Job(
+            job_name=name,
+            kwargs={},
+            args=(message,),
+            context={},
+            queue_name=self.name,
+            message=message,
+            job_id=message.message_id,
+        )
+
+
+class _OnlyOne:
+    """Every message of a raw queue is for its one function, whatever its attributes say."""
+
+    def __init__(self, task: Callable[[], RegisteredTask | None]) -> None:
+        self._task = task
+
+    def get(self, name: str, /) -> RegisteredTask | None:  # noqa: ARG002 - there is one answer
+        return self._task()

@@ -1,0 +1,72 @@
+"""The tasks of one queue by name: the only place a name on the wire is resolved (design §2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqs_tasks.errors import DuplicateTaskError
+from sqs_tasks.processors import Processor
+from sqs_tasks.settings import TaskSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredTask:
+    """One registration: what to call and how."""
+
+    settings: TaskSettings
+    processor: Processor
+    is_async: bool = False
+    #: How many jobs one call takes, as a list; 0 calls the function once for each job.
+    batch_size: int = 0
+
+    @property
+    def name(self) -> str:
+        """The task's name on the wire."""
+        return self.settings.name
+
+
+class TaskRegistry:
+    """Tasks by name and alias, in the order of registration. A name means one function, for good."""
+
+    def __init__(self, queue_name: str) -> None:
+        self.queue_name = queue_name
+        self._tasks: dict[str, RegisteredTask] = {}
+        self._by_alias: dict[str, RegisteredTask] = {}
+
+    def add(self, task: RegisteredTask) -> None:
+        """Register a task.
+
+        Raises:
+            DuplicateTaskError: Its name or one of its aliases is taken.
+        """
+        for name in (task.name, *task.settings.aliases):
+            taken = self.get(name)
+            if taken is not None:
+                raise DuplicateTaskError(
+                    f"queue {self.queue_name!r} has a task {name!r} already ({taken.processor.fn!r}); "
+                    f"give {task.processor.fn!r} another name"
+                )
+        self._tasks[task.name] = task
+        for alias in task.settings.aliases:
+            self._by_alias[alias] = task
+
+    def get(self, name: str) -> RegisteredTask | None:
+        """The task of that name or alias, or None."""
+        return self._tasks.get(name) or self._by_alias.get(name)
+
+    def copy_to(self, registry: TaskRegistry, **changes: Any) -> None:
+        """Register all tasks there too, their processors with these attributes changed."""
+        for task in self:
+            registry.add(replace(task, processor=task.processor.copy(**changes)))
+
+    def as_mapping(self) -> Mapping[str, RegisteredTask]:
+        """A copy by name, without aliases."""
+        return dict(self._tasks)
+
+    def __iter__(self) -> Iterator[RegisteredTask]:
+        return iter(tuple(self._tasks.values()))
+
+    def __len__(self) -> int:
+        return len(self._tasks)

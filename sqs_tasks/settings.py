@@ -1,0 +1,264 @@
+"""What a registration says of a queue and of a task, checked where it is written.
+
+These are the one truth that the container worker, the Lambda handler, the dev runner and the CDK stack all read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+from sqs_tasks import limits
+from sqs_tasks.backoff_policies import BackoffPolicy
+from sqs_tasks.errors import ConfigurationError
+
+RunsOn = Literal["lambda", "fargate"]
+
+#: Deliveries beyond a task's own attempts, for those that never ran: throttles, crashes, deploys (R3).
+RECEIVE_HEADROOM = 3
+
+#: The least deliveries before the dead-letter queue that AWS advises behind a Lambda event source (S42).
+MIN_MAX_RECEIVE_COUNT = 5
+
+#: Bodies above this travel as json+zlib: one billing unit of SQS is 64 KiB (S38).
+COMPRESS_ABOVE_BYTES = 65_536
+
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
+_GROUP_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
+_TASK_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]{1,256}")
+
+
+class QueueOptions(TypedDict, total=False):
+    """The keywords of ``env.queue``; each is documented on :class:`QueueSettings`."""
+
+    queue_url: str | None
+    max_receive_count: int | None
+    dead_letter_queue: str | None
+    visibility_timeout_seconds: int | None
+    message_retention_seconds: int
+    delay_seconds: int
+    content_based_deduplication: bool | None
+    default_group_id: str
+    codec: str | None
+    accept: Sequence[str] | None
+    readers: Sequence[Callable[..., Any]]
+    compress_above_bytes: int | None
+    max_message_bytes: int
+    runs_on: RunsOn
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueSettings:
+    """A queue as the registry knows it.
+
+    Attributes:
+        name: The name in code; the environment's prefix is added for SQS. It ends in ``.fifo`` for a FIFO queue.
+        queue_url: Where to find it without asking SQS for the URL, which needs one right less.
+        max_receive_count: Deliveries before SQS moves a message to the dead-letter queue, 1 to 1,000. None computes
+            ``max(5, max_attempts + 3)`` from the tasks (R3).
+        dead_letter_queue: The name (or URL) of the queue for what cannot be done; ``<name>_dead`` unless told
+            otherwise; None for no such queue: then a message that cannot be done stays until it expires.
+        visibility_timeout_seconds: How long a received message stays hidden, 0 to 43,200. None lets each runtime
+            compute it: the container worker extends it while a task runs, the Lambda stack derives it (R2).
+        message_retention_seconds: How long SQS keeps a message, 60 to 1,209,600.
+        delay_seconds: How long SQS holds every new message back, 0 to 900.
+        content_based_deduplication: FIFO only: SQS derives the deduplication id from the body. None asks the queue once.
+        default_group_id: FIFO only: the message group of jobs sent without one. One group is one serial queue.
+        codec: The content type written by producers; None takes the environment's.
+        accept: The content types a consumer decodes; None takes the environment's.
+        readers: Foreign message formats to understand, from :mod:`sqs_tasks.readers`.
+        compress_above_bytes: JSON bodies above this are sent as ``json+zlib``; None never does.
+        max_message_bytes: The size limit for one message, attributes counted; 1,048,576 unless the queue has less.
+        runs_on: Which worker the CDK stack gives the queue.
+        batching: How many messages a batch processor gets at once; 0 for one job at a time.
+    """
+
+    name: str
+    queue_url: str | None = None
+    max_receive_count: int | None = None
+    dead_letter_queue: str | None = None
+    visibility_timeout_seconds: int | None = None
+    message_retention_seconds: int = limits.DEFAULT_RETENTION_SECONDS
+    delay_seconds: int = 0
+    content_based_deduplication: bool | None = None
+    default_group_id: str = "default"
+    codec: str | None = None
+    accept: Sequence[str] | None = None
+    readers: Sequence[Callable[..., Any]] = ()
+    compress_above_bytes: int | None = COMPRESS_ABOVE_BYTES
+    max_message_bytes: int = limits.MAX_MESSAGE_BYTES
+    runs_on: RunsOn = "lambda"
+    batching: int = 0
+
+    def __post_init__(self) -> None:
+        check_queue_name(self.name)
+        _check_range(self, "max_receive_count", 1, limits.MAX_RECEIVE_COUNT, optional=True)
+        _check_range(self, "visibility_timeout_seconds", 0, limits.MAX_VISIBILITY_SECONDS, optional=True)
+        _check_range(self, "message_retention_seconds", limits.MIN_RETENTION_SECONDS, limits.MAX_RETENTION_SECONDS)
+        _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS)
+        _check_range(self, "max_message_bytes", 1024, limits.MAX_MESSAGE_BYTES)
+        if self.runs_on not in ("lambda", "fargate"):
+            raise ConfigurationError(f"queue {self.name!r}: runs_on={self.runs_on!r} must be 'lambda' or 'fargate'")
+        if self.content_based_deduplication and not self.fifo:
+            raise ConfigurationError(
+                f"queue {self.name!r}: content_based_deduplication needs a FIFO queue; try the name '{self.name}.fifo'"
+            )
+        check_group_id(self.default_group_id, f"queue {self.name!r}: default_group_id")
+        if isinstance(self.accept, str):
+            raise ConfigurationError(f"queue {self.name!r}: accept={self.accept!r} must be a list of content types")
+        dead = self.dead_letter_queue
+        if dead is not None and "://" not in dead:
+            check_queue_name(dead)
+            if dead == self.name:
+                raise ConfigurationError(f"queue {self.name!r} cannot be its own dead-letter queue")
+            if dead.endswith(".fifo") is not self.fifo:
+                kind = "FIFO" if self.fifo else "standard"
+                raise ConfigurationError(
+                    f"queue {self.name!r}: its dead-letter queue {dead!r} must be {kind} too (S30); "
+                    f"try {default_dead_letter_queue(self.name)!r}"
+                )
+
+    @property
+    def fifo(self) -> bool:
+        """Whether SQS keeps the order of each message group."""
+        return self.name.endswith(".fifo")
+
+
+class TaskOptions(TypedDict, total=False):
+    """The keywords of ``queue.processor``; each is documented on :class:`TaskSettings`."""
+
+    max_attempts: int | None
+    timeout: float | None
+    backoff_policy: BackoffPolicy | None
+    no_retry_on: tuple[type[BaseException], ...]
+    max_age: float | None
+    aliases: Sequence[str]
+    pass_context: bool
+    context_var: str
+    fair_by: str | None
+    group_by: str | None
+    ignore_unknown_arguments: bool
+    delay_seconds: int | None
+    enqueues: Sequence[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """A task as the registry knows it.
+
+    Attributes:
+        name: The task's name on the wire; unique in its queue.
+        max_attempts: Runs before the job goes to the dead-letter queue; None leaves it to ``max_receive_count``.
+        timeout: Seconds one run may take. ``async def`` tasks are cancelled then; plain ones are interrupted where
+            the runtime can (Lambda's main thread); the stack computes function timeouts from it everywhere.
+        backoff_policy: How long a failed job waits; None takes the queue's.
+        no_retry_on: Exceptions after which no further attempt can help: the job goes to the dead-letter queue.
+        max_age: Seconds after which a job that has not run goes to the dead-letter queue instead.
+        aliases: Older names under which queued jobs may still arrive.
+        pass_context: Whether the function takes the job's context.
+        context_var: The parameter that takes it.
+        fair_by: Standard queues: the argument whose value becomes the message group, so that SQS serves tenants
+            fairly (S39).
+        group_by: FIFO queues: the argument whose value becomes the message group, so that groups run in parallel.
+        ignore_unknown_arguments: Drop arguments the function does not take instead of rejecting the job.
+        delay_seconds: How long SQS holds each job back, 0 to 900; standard queues only.
+        enqueues: Queues this task adds jobs to, for least privilege and recursion checks at synth; None for any.
+    """
+
+    name: str
+    max_attempts: int | None = None
+    timeout: float | None = None
+    backoff_policy: BackoffPolicy | None = None
+    no_retry_on: tuple[type[BaseException], ...] = ()
+    max_age: float | None = None
+    aliases: Sequence[str] = ()
+    pass_context: bool = False
+    context_var: str = "context"
+    fair_by: str | None = None
+    group_by: str | None = None
+    ignore_unknown_arguments: bool = False
+    delay_seconds: int | None = None
+    enqueues: Sequence[str] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.aliases, str):
+            raise ConfigurationError(f"task {self.name!r}: aliases={self.aliases!r} must be a list of names")
+        for name in (self.name, *self.aliases):
+            if not isinstance(name, str) or not _TASK_NAME.fullmatch(name):
+                raise ConfigurationError(
+                    f"task name {name!r} must be 1 to 256 characters without control characters; try 'send_email'"
+                )
+        _check_range(self, "max_attempts", 1, limits.MAX_RECEIVE_COUNT, optional=True)
+        _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS, optional=True)
+        _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
+        _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
+        if self.backoff_policy is not None and not hasattr(self.backoff_policy, "get_visibility_timeout"):
+            raise ConfigurationError(
+                f"task {self.name!r}: backoff_policy={self.backoff_policy!r} is no backoff policy; "
+                "try ExponentialBackoff(...) or ConstantBackoff(seconds)"
+            )
+        exceptions = self.no_retry_on
+        if not isinstance(exceptions, tuple) or not all(
+            isinstance(one, type) and issubclass(one, BaseException) for one in exceptions
+        ):
+            raise ConfigurationError(
+                f"task {self.name!r}: no_retry_on={exceptions!r} must be a tuple of exception classes; "
+                "try no_retry_on=(ValueError,)"
+            )
+
+
+def check_queue_name(name: object) -> None:
+    """Refuse a name that SQS would refuse.
+
+    Raises:
+        ConfigurationError: Not 1 to 80 letters, digits, hyphens and underscores, with ``.fifo`` as the only suffix.
+    """
+    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name) or len(name) > limits.MAX_QUEUE_NAME_CHARS:
+        raise ConfigurationError(
+            f"queue name {name!r} must be 1 to {limits.MAX_QUEUE_NAME_CHARS} letters, digits, '-' and '_', "
+            "ending in '.fifo' for a FIFO queue"
+        )
+
+
+def check_group_id(value: object, label: str) -> None:
+    """Refuse a message group id or deduplication id that SQS would refuse.
+
+    Raises:
+        ConfigurationError: Not 1 to 128 printable ASCII characters without spaces.
+    """
+    if not isinstance(value, str) or not _GROUP_ID.fullmatch(value):
+        raise ConfigurationError(
+            f"{label} {value!r} must be 1 to {limits.MAX_GROUP_ID_CHARS} ASCII letters, digits and punctuation"
+        )
+
+
+def default_dead_letter_queue(name: str) -> str | None:
+    """``emails`` → ``emails_dead``, ``emails.fifo`` → ``emails_dead.fifo``; None for what is a dead-letter queue."""
+    stem, dot, suffix = name.partition(".")
+    return None if stem.endswith("_dead") else f"{stem}_dead{dot}{suffix}"
+
+
+def _label(settings: QueueSettings | TaskSettings) -> str:
+    return f"{'queue' if isinstance(settings, QueueSettings) else 'task'} {settings.name!r}"
+
+
+def _check_range(
+    settings: QueueSettings | TaskSettings, name: str, least: int, most: int, *, optional: bool = False
+) -> None:
+    value = getattr(settings, name)
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(
+            f"{_label(settings)}: {name}={value!r} must be a whole number from {least} to {most}"
+        )
+
+
+def _check_positive(settings: TaskSettings, name: str, most: float) -> None:
+    value = getattr(settings, name)
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        raise ConfigurationError(f"{_label(settings)}: {name}={value!r} must be seconds above 0, at most {most}")

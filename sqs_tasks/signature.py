@@ -1,0 +1,136 @@
+"""Arguments against a task's signature: bound to names where the job is sent, and back where it runs.
+
+The wire holds keyword arguments only, so a job stays readable in the console and survives parameters that change
+places. ``*args`` travels as a list under its own name, ``**kwargs`` travels flat.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqs_tasks.errors import ConfigurationError, SignatureMismatchError
+
+_POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
+_POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+_VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
+_EMPTY = inspect.Parameter.empty
+
+#: Keywords that ``delay`` and ``add_job`` take for themselves, as the seed does.
+RESERVED_NAMES = frozenset({"_content_type", "_deduplication_id", "_delay_seconds", "_group_id"})
+
+
+class TaskSignature:
+    """The parameters that producers fill in; a parameter the worker injects (the context) is left out.
+
+    Args:
+        fn: The task's function.
+        injected: The name of a parameter that the worker fills in, or None.
+        label: The task's name, for error texts.
+
+    Raises:
+        ConfigurationError: A parameter has a reserved name, or the injected one does not exist.
+    """
+
+    def __init__(self, fn: Callable[..., Any], *, label: str, injected: str | None = None) -> None:
+        full = inspect.signature(fn)
+        taken = RESERVED_NAMES.intersection(full.parameters)
+        if taken:
+            raise ConfigurationError(
+                f"task {label!r}: parameter {sorted(taken)[0]!r} has a name that delay() and add_job() reserve; "
+                "call it otherwise"
+            )
+        self.label = label
+        self.injected = injected
+        if injected is not None:
+            parameter = full.parameters.get(injected)
+            by_keywords = any(p.kind is _VAR_KEYWORD for p in full.parameters.values())
+            if (parameter is None and not by_keywords) or (
+                parameter is not None and parameter.kind in (_POSITIONAL_ONLY, _VAR_POSITIONAL, _VAR_KEYWORD)
+            ):
+                raise ConfigurationError(
+                    f"task {label!r}: pass_context=True needs a parameter {injected!r} that can be passed by keyword; "
+                    "add it, or name yours with context_var="
+                )
+        self._signature = full.replace(parameters=[p for name, p in full.parameters.items() if name != injected])
+        self._parameters = tuple(self._signature.parameters.values())
+        self._variadic = next((p.name for p in self._parameters if p.kind is _VAR_POSITIONAL), None)
+        self._flat = next((p.name for p in self._parameters if p.kind is _VAR_KEYWORD), None)
+        self._names = frozenset(p.name for p in self._parameters if p.name != self._flat)
+        # What must travel when *args is used or a later positional-only argument is given: everything before it.
+        self.is_plain = all(p.kind in (_POSITIONAL_OR_KEYWORD, _KEYWORD_ONLY) for p in self._parameters)
+        self._required = frozenset(
+            p.name for p in self._parameters if p.default is _EMPTY and p.name not in (self._variadic, self._flat)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.label}{self._signature}"
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of a call as the keyword arguments that travel.
+
+        Raises:
+            TypeError: They do not fit the signature; the text names what is missing or too much.
+        """
+        if self.injected is not None and self.injected in kwargs and self._flat is None:
+            raise TypeError(f"{self}: {self.injected!r} is filled in by the worker; set it with env.context instead")
+        if not args and self.is_plain and self._required <= kwargs.keys() <= self._names:
+            return dict(kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{self}: {error}") from None
+        if self._variadic in bound:
+            bound[self._variadic] = list(bound[self._variadic])
+        if self._flat in bound:
+            extra = bound.pop(self._flat)
+            clash = self._names.intersection(extra) | RESERVED_NAMES.intersection(extra)
+            if clash:
+                raise TypeError(
+                    f"{self}: keyword {sorted(clash)[0]!r} has the name of another parameter and cannot travel beside "
+                    "it; pass it under another name"
+                )
+            bound.update(extra)
+        return bound
+
+    def arguments(
+        self, job_kwargs: Mapping[str, Any], *, ignore_unknown: bool = False
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments for the function, from those that travelled.
+
+        Raises:
+            SignatureMismatchError: Something required is missing, or something is there that the task does not take
+                (with ``ignore_unknown``, the latter is dropped: for deploys in which producers go first).
+        """
+        left = dict(job_kwargs)
+        missing = self._required - left.keys()
+        if missing:
+            raise SignatureMismatchError(f"{self}: the message lacks {', '.join(sorted(missing))}")
+        if self._flat is None and not left.keys() <= self._names:
+            unknown = sorted(map(str, left.keys() - self._names))
+            if not ignore_unknown:
+                raise SignatureMismatchError(f"{self}: the message has unknown arguments {', '.join(unknown)}")
+            left = {name: value for name, value in left.items() if name in self._names}
+        if self.is_plain:
+            return (), left
+        return self._positional(left), left
+
+    def _positional(self, left: dict[str, Any]) -> tuple[Any, ...]:
+        """Take out of ``left`` what has to be passed by position, defaults filled in where a later one is given."""
+        variadic = left.pop(self._variadic, ()) if self._variadic is not None else ()
+        if not isinstance(variadic, (list, tuple)):
+            raise SignatureMismatchError(f"{self}: {self._variadic!r} must be a list, not {type(variadic).__name__}")
+        kinds = (_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD) if variadic else (_POSITIONAL_ONLY,)
+        leading = [p for p in self._parameters if p.kind in kinds]
+        if not variadic:
+            given = [index for index, p in enumerate(leading) if p.name in left]
+            leading = leading[: given[-1] + 1] if given else []
+        return (*(left.pop(p.name) if p.name in left else p.default for p in leading), *variadic)
+
+
+def is_coroutine_function(fn: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine, also for callable objects."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

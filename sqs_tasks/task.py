@@ -1,0 +1,229 @@
+"""A task in the hands of a producer: ``send_email.delay(...)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
+
+from sqs_tasks.message import MessageAttribute
+from sqs_tasks.receipts import Receipt
+from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.settings import TaskSettings
+from sqs_tasks.signature import RESERVED_NAMES
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendOptions:
+    """How one job is sent, beside its arguments.
+
+    Attributes:
+        delay_seconds: How long SQS holds it back, 0 to 900; standard queues only.
+        group_id: The message group: an order on FIFO queues, a tenant on standard ones (S39).
+        deduplication_id: FIFO only: a second message with this id within five minutes is not delivered.
+        content_type: The codec to write it with.
+        message_attributes: More SQS message attributes; strings are enough.
+        queue: The queue to send to instead of the task's own.
+    """
+
+    delay_seconds: int | None = None
+    group_id: str | None = None
+    deduplication_id: str | None = None
+    content_type: str | None = None
+    message_attributes: Mapping[str, str | MessageAttribute] = field(default_factory=dict)
+    queue: Enqueuer | None = None
+
+
+class SendOptionsDict(TypedDict, total=False):
+    """The keywords of :meth:`AsyncTask.options`; each is documented on :class:`SendOptions`."""
+
+    delay_seconds: int | None
+    group_id: str | None
+    deduplication_id: str | None
+    content_type: str | None
+    message_attributes: Mapping[str, str | MessageAttribute]
+    queue: Enqueuer | None
+
+
+class Enqueuer(Protocol):
+    """What a task asks of a queue."""
+
+    @property
+    def name(self) -> str:
+        """The queue's name in code."""
+
+    def enqueue(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> Receipt:
+        """Send a job whose arguments are bound already."""
+
+    def enqueue_many(
+        self,
+        jobs: Iterable[tuple[str, Mapping[str, Any]]],
+        options: SendOptions,
+        settings: TaskSettings | None,
+        *,
+        max_in_flight: int,
+    ) -> int:
+        """Send any number of jobs whose arguments are bound already."""
+
+    def add_batch(self) -> AbstractContextManager[None]:
+        """Collect what is sent in a block."""
+
+
+class AsyncTask(Generic[P, R_co]):
+    """A registered function: ``delay`` adds a job to its queue, ``run`` runs it here and now.
+
+    Attributes:
+        queue: The queue it was registered on.
+        name: Its name on the wire.
+        fn: The function itself.
+    """
+
+    def __init__(self, queue: Enqueuer, registered: RegisteredTask, fn: Callable[P, R_co]) -> None:
+        self.queue = queue
+        self.fn = fn
+        self._registered = registered
+        self.__name__ = getattr(fn, "__name__", registered.name)
+        self.__qualname__ = getattr(fn, "__qualname__", registered.name)
+        self.__module__ = getattr(fn, "__module__", __name__)
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    @property
+    def name(self) -> str:
+        """The task's name on the wire."""
+        return self._registered.name
+
+    @property
+    def job_name(self) -> str:
+        """The seed's word for :attr:`name`."""
+        return self.name
+
+    @property
+    def settings(self) -> TaskSettings:
+        """What the registration says."""
+        return self._registered.settings
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        """Refuse: whether a call should run the function or queue a job must be said.
+
+        Raises:
+            RuntimeError: Always.
+        """
+        raise RuntimeError(
+            f"Async task {self.queue.name}.{self.name} called synchronously (probably, by mistake). "
+            "Use either AsyncTask.run(...) to run the task synchronously "
+            "or AsyncTask.delay(...) to add it to the queue."
+        )
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function here and now, without queue, retries or context, and return what it returns."""
+        return self.fn(*args, **kwargs)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Add a job to the queue and return the message id that SQS gave it, a string.
+
+        Inside ``batch()`` the id is not known yet; what is returned has it as ``.message_id`` after the flush.
+
+        Raises:
+            TypeError: The arguments do not fit the task's signature; the text names what is wrong.
+            SerializationError: An argument cannot travel; the text names it.
+            MessageTooLargeError: The job exceeds the size limit of a message.
+        """
+        send_options, arguments = split_reserved(kwargs)
+        return self._send(args, arguments, send_options)
+
+    def options(self, **options: Unpack[SendOptionsDict]) -> TaskWithOptions[P]:
+        """This task with options for its next jobs: ``task.options(delay_seconds=60).delay(...)``."""
+        return TaskWithOptions(self._send, SendOptions(**options))
+
+    def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask:
+        """The task with its arguments, checked now and sent by ``delay()`` later.
+
+        Raises:
+            TypeError: The arguments do not fit the task's signature.
+        """
+        send_options, arguments = split_reserved(kwargs)
+        return BakedAsyncTask(self, self._bind(args, arguments), send_options)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Send what is added in the ``with`` block in tens; see ``queue.add_batch``."""
+        return self.queue.add_batch()
+
+    def map(self, calls: Iterable[Mapping[str, Any]], *, max_in_flight: int = 1, **options: Any) -> int:
+        """Add a job for each mapping of arguments, in requests of ten, and return how many were sent.
+
+        Any number of jobs passes through: the iterable is read as requests leave.
+
+        Args:
+            calls: The arguments of each job by name.
+            max_in_flight: Requests under way at once. More than one helps against a distant endpoint.
+            **options: As for :meth:`options`.
+
+        Raises:
+            BatchSendError: Some jobs were not accepted; it carries those of the requests under way, and reading stops.
+            TypeError: Arguments that do not fit the signature; what was read before them has been sent.
+        """
+        send_options = SendOptions(**options)
+        queue = send_options.queue or self.queue
+        jobs = ((self.name, self._bind((), call)) for call in calls)
+        return queue.enqueue_many(jobs, send_options, self.settings, max_in_flight=max_in_flight)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return self._registered.processor.signature.bind(args, kwargs)
+
+    def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:
+        return self.send_bound(self._bind(args, kwargs), options)
+
+    def send_bound(self, job_kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:
+        """Send a job whose arguments are bound already; what ``delay`` and baked tasks come down to."""
+        return (options.queue or self.queue).enqueue(self.name, job_kwargs, options, self.settings)
+
+    def __repr__(self) -> str:
+        return f"<AsyncTask {self.queue.name}.{self.name}>"
+
+
+class TaskWithOptions(Generic[P]):
+    """A task with options for the jobs it sends; no argument of the task can collide with them."""
+
+    def __init__(self, send: Callable[[tuple[Any, ...], Mapping[str, Any], SendOptions], Receipt], options: SendOptions) -> None:
+        self._send = send
+        self._options = options
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """As :meth:`AsyncTask.delay`, with the options."""
+        return self._send(args, kwargs, self._options)
+
+
+class BakedAsyncTask:
+    """A task with its arguments: ``delay()``, or a plain call, adds the job and returns its message id."""
+
+    def __init__(self, task: AsyncTask[..., Any], job_kwargs: Mapping[str, Any], options: SendOptions) -> None:
+        self.task = task
+        self.job_kwargs = dict(job_kwargs)
+        self._options = options
+
+    def delay(self) -> Receipt:
+        """Add the job to its queue and return its message id."""
+        return self.task.send_bound(self.job_kwargs, self._options)
+
+    __call__ = delay
+
+    def __repr__(self) -> str:
+        return f"<BakedAsyncTask {self.task.queue.name}.{self.task.name}>"
+
+
+def split_reserved(kwargs: Mapping[str, Any]) -> tuple[SendOptions, dict[str, Any]]:
+    """The seed's ``_delay_seconds`` and its kin as options, and the arguments without them."""
+    if RESERVED_NAMES.isdisjoint(kwargs):
+        return _NO_OPTIONS, dict(kwargs)
+    options = {name[1:]: kwargs[name] for name in RESERVED_NAMES & kwargs.keys()}
+    return replace(_NO_OPTIONS, **options), {k: v for k, v in kwargs.items() if k not in RESERVED_NAMES}
+
+
+_NO_OPTIONS = SendOptions()
