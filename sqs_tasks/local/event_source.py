@@ -38,7 +38,7 @@ THROTTLE_BACKOFF_SECONDS, MAX_THROTTLE_BACKOFF_SECONDS = 1.0, 30.0
 POLL_WAIT_SECONDS = 1
 
 #: Seconds between attempts while the queue cannot be reached: doubled from the first to the last.
-POLL_RETRY_SECONDS, MAX_POLL_RETRY_SECONDS = 0.5, 20.0
+POLL_RETRY_SECONDS, MAX_POLL_RETRY_SECONDS = 0.5, 5.0
 
 
 class EventSourceMapping:
@@ -134,6 +134,8 @@ class EventSourceMapping:
         self._waiting: deque[Batch] = deque()
         self._busy_groups: set[str] = set()
         self._running = 0
+        self._last_poll_was_empty = False
+        self._poll_retry_seconds = POLL_RETRY_SECONDS
         self._allowed = self.concurrency
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -170,6 +172,16 @@ class EventSourceMapping:
 
     # Running
 
+    @property
+    def idle(self) -> bool:
+        """Whether the last poll brought nothing and nothing is gathered, waiting or running.
+
+        ``source.run(until=lambda: source.idle)`` works off a queue. Messages that failed are invisible for now and
+        not waited for.
+        """
+        with self._lock:
+            return self._last_poll_was_empty and not (len(self._batcher) or self._waiting or self._running)
+
     def run(self, until: Callable[[], bool] | None = None) -> None:
         """Poll and invoke until :meth:`stop` is called, or until ``until()``, asked between polls, is true.
 
@@ -204,7 +216,7 @@ class EventSourceMapping:
     def stop(self, *, wait: bool = True) -> None:
         """Stop :meth:`run`, and wait for its end if it has a thread of its own.
 
-        Call it from any thread, from a signal handler (with ``wait=False``), more than once.
+        Call it from any thread, and more than once; in a signal handler set a flag for ``until`` instead.
         """
         self._stopping.set()
         thread = self._thread
@@ -241,24 +253,24 @@ class EventSourceMapping:
 
     def _next_batch_patiently(self) -> Batch | None:
         """The batch to deliver now, or None; an endpoint that is away is waited for, it may be restarting."""
-        retry_seconds = POLL_RETRY_SECONDS
-        while True:
-            try:
-                wait_seconds = self._wait_seconds()
-                if 0 < wait_seconds < 1:
-                    # SQS waits whole seconds; the rest is waited here, deaf to arrivals but not to stop().
-                    self._stopping.wait(wait_seconds)
-                return self._next_batch(wait_seconds=int(wait_seconds))
-            except Exception:
-                logger.exception(
-                    "cannot receive from %s; next attempt in %.1f seconds",
-                    self.queue.name,
-                    retry_seconds,
-                    extra={"action": "event_source_poll_failed", "queue_name": self.queue.name},
-                )
-            if self._stopping.wait(retry_seconds):
-                return None
-            retry_seconds = min(2 * retry_seconds, MAX_POLL_RETRY_SECONDS)
+        wait_seconds = self._wait_seconds()
+        if 0 < wait_seconds < 1:
+            # SQS waits whole seconds; the rest is waited here, deaf to arrivals but not to stop().
+            self._stopping.wait(wait_seconds)
+        try:
+            batch = self._next_batch(wait_seconds=int(wait_seconds))
+        except Exception:
+            logger.exception(
+                "cannot receive from %s; next attempt in %.1f seconds",
+                self.queue.name,
+                self._poll_retry_seconds,
+                extra={"action": "event_source_poll_failed", "queue_name": self.queue.name},
+            )
+            self._stopping.wait(self._poll_retry_seconds)
+            self._poll_retry_seconds = min(2 * self._poll_retry_seconds, MAX_POLL_RETRY_SECONDS)
+            return None
+        self._poll_retry_seconds = POLL_RETRY_SECONDS
+        return batch
 
     def _receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
         """Poll once and gather what may reach the function; returns all that was received."""
@@ -271,6 +283,7 @@ class EventSourceMapping:
         with self._lock:
             self.statistics.polls += 1
             self.statistics.received += len(received)
+            self._last_poll_was_empty = not received
         admitted = [item for item in self._filtered(received) if not self._is_recursive(item)]
         if admitted:
             self._batcher.add(admitted, self._clock.now())
