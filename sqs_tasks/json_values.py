@@ -305,10 +305,13 @@ class _Encoder:
         if origin == "datetime.date" or (clock and kind is clock.date):
             return {"$date": value.isoformat()}
         if origin in ("datetime.datetime", "datetime.time") or (clock and kind is clock.datetime):
-            if value.tzinfo is not None and value.utcoffset() is None:
-                self._refuse(
-                    f"the zone of this {kind.__name__} has no UTC offset for it, so it would arrive without one"
-                )
+            if value.tzinfo is not None:
+                offset = value.utcoffset()
+                # fromisoformat takes +00:00:00.000001 for UTC, up to Python 3.13 at least.
+                if offset is None or offset.microseconds:
+                    self._refuse(
+                        f"the UTC offset of this {kind.__name__} is {offset}; it travels as a number of whole seconds"
+                    )
             return {"$time" if origin == "datetime.time" else "$datetime": value.isoformat()}
         return self._refuse_type(kind)
 
