@@ -29,6 +29,11 @@ class SQSFault(Exception):  # noqa: N818  AWS's word in "SenderFault", and no er
         self.status = status
         self.sender = sender
 
+    @property
+    def is_modelled(self) -> bool:
+        """Whether SDKs have an exception class for it."""
+        return self.code == "ResourceNotFoundException" or not self.code.endswith("Exception")
+
 
 def _service_fault(code: str, message: str, *, status: int = 400, query_code: str | None = None) -> SQSFault:
     return SQSFault(code, message, query_code=f"AWS.SimpleQueueService.{query_code or code}", status=status)

@@ -1,0 +1,43 @@
+"""``sqs-tasks local-sqs``: an SQS on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from sqs_tasks.local.server import DEFAULT_PORT, is_loopback, serve
+
+
+@click.command("local-sqs")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 for a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--enforce-waits",
+    is_flag=True,
+    help="Refuse what AWS refuses for 60 seconds: a second purge, and a queue named like one just deleted.",
+)
+def local_sqs(host: str, port: int, *, enforce_waits: bool) -> None:
+    """Serve an SQS in memory, for boto3, the AWS CLI and every other SDK.
+
+    Queues and messages are gone when it stops.
+    """
+    if not is_loopback(host):
+        click.secho(
+            f"WARNING: {host} is not a loopback address. Everyone who can reach this machine can read and change every "
+            "queue: no credentials are checked.",
+            fg="red",
+            bold=True,
+            err=True,
+        )
+    try:
+        serve(host, port, on_ready=_announce, enforce_waits=enforce_waits)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; try --port 0"
+        ) from error
+
+
+def _announce(endpoint_url: str) -> None:
+    click.echo(f"local SQS at {endpoint_url} (Ctrl-C stops it; nothing is kept). For another terminal:")
+    click.echo(
+        f"export AWS_ENDPOINT_URL_SQS={endpoint_url} AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+    )  # noqa: E501
