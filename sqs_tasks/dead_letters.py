@@ -1,4 +1,4 @@
-"""Moving what cannot be done to the dead-letter queue: by copy, and the original goes only once SQS has the copy (S43)."""
+"""Moving what cannot be done to the dead-letter queue: by copy, and the original goes once SQS has the copy (S43)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ PUSH_BACK_DELAY_SECONDS = 1
 
 
 class DeadLetterQueue(RawQueue):
-    """Pushes each of its messages back to its upstream queue when it is processed::
+    """Pushes each of its messages back to its upstream queue when it is processed.
+
+    ::
 
         foo_dead = env.queue("foo_dead", DeadLetterQueue.maker(foo))
         foo_dead.process_queue(shutdown_policy=IdleShutdown(10))
@@ -26,7 +28,9 @@ class DeadLetterQueue(RawQueue):
     message leaves the dead-letter queue once SQS has accepted it upstream.
     """
 
-    def __init__(self, env: Environment, settings: QueueSettings, *, upstream_queue: GenericQueue, **options: Any) -> None:
+    def __init__(
+        self, env: Environment, settings: QueueSettings, *, upstream_queue: GenericQueue, **options: Any
+    ) -> None:
         super().__init__(env, settings, **options)
         self.upstream_queue = upstream_queue
         self.connect_raw_processor(self._push_back)

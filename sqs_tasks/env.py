@@ -156,7 +156,9 @@ class SQSEnv:
         known = self._queues.get(queue_name)
         if known is not None:
             made = self._made_with[queue_name]
-            different = any(new is not None and not _same(new, old) for new, old in zip(asked[:3], made[:3], strict=True))
+            different = any(
+                new is not None and not _same(new, old) for new, old in zip(asked[:3], made[:3], strict=True)
+            )
             if different or any(made[3].get(name, _MISSING) != value for name, value in options.items()):
                 raise ConfigurationError(
                     f"queue {queue_name!r} is registered already with other options ({_told(made)}); "
@@ -177,11 +179,15 @@ class SQSEnv:
         self._made_with[queue_name] = asked
         return queue
 
-    def processor(self, queue_name: str, job_name: str, **options: Any) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
+    def processor(
+        self, queue_name: str, job_name: str, **options: Any
+    ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
         """Register a task on a queue by the queue's name; ``env.queue(name).processor(...)`` keeps the types."""
         return self._job_queue(queue_name).processor(job_name, **options)
 
-    def batch_processor(self, queue_name: str, job_name: str, **options: Any) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
+    def batch_processor(
+        self, queue_name: str, job_name: str, **options: Any
+    ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
         """Register a batch processor on a queue by the queue's name."""
         return self._job_queue(queue_name).batch_processor(job_name, **options)
 
@@ -323,9 +329,15 @@ _MISSING = object()
 
 def _same(new: Any, old: Any) -> bool:
     # Two partials of one maker are equal in what they make, not as objects.
-    return bool(new == old) or (
-        hasattr(new, "func") and hasattr(old, "func") and (new.func, new.args, new.keywords) == (old.func, old.args, old.keywords)
-    ) or (old is None and new is JobQueue)
+    return (
+        bool(new == old)
+        or (
+            hasattr(new, "func")
+            and hasattr(old, "func")
+            and (new.func, new.args, new.keywords) == (old.func, old.args, old.keywords)
+        )
+        or (old is None and new is JobQueue)
+    )
 
 
 def _told(made: tuple[Any, ...]) -> str:

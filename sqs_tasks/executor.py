@@ -25,7 +25,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.middleware import Middleware, compose
-from sqs_tasks.outcome import Outcome, Rejected, Reject, Retried, Retry, Succeeded, UnknownTask
+from sqs_tasks.outcome import Outcome, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -328,4 +328,3 @@ def _item_errors(result: Any, count: int, name: str) -> Sequence[BaseException |
             "return one for each, None or an exception, in their order"
         )
     return [one if isinstance(one, BaseException) else None for one in result]
-

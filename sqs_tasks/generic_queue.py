@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
@@ -99,7 +99,7 @@ class GenericQueue:
         self._sender = Sender(queue_name=settings.name, client=env.client, queue_url=lambda: self.queue_url)
 
     @classmethod
-    def maker(cls: type[AnyQueue], **kwargs: Any) -> Callable[..., AnyQueue]:
+    def maker(cls, **kwargs: Any) -> Callable[..., Self]:
         """A ``queue_maker`` with some arguments of the constructor given."""
         return partial(cls, **kwargs)
 
@@ -233,8 +233,9 @@ class GenericQueue:
         run_coroutine: CoroutineRunner | None = None,
         interrupter: Interrupter | None = None,
         failures: tuple[type[BaseException], ...] | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> Executor:
-        """What runs this queue's messages, with what the runtime brings along."""
+        """What runs this queue's messages, with what the runtime brings along; its middleware goes outside all."""
         more: dict[str, Any] = {} if failures is None else {"failures": failures}
         return Executor(
             queue_name=self.name,
@@ -242,7 +243,7 @@ class GenericQueue:
             decode=self._decode,
             backoff_policy=self.backoff_policy,
             context=self.env.context,
-            middleware=self.env.middleware,
+            middleware=(*middleware, *self.env.middleware),
             pre_task=self.env.pre_task,
             post_task=self.env.post_task,
             run_coroutine=run_coroutine,

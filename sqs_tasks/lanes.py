@@ -33,7 +33,7 @@ class Lane:
 
 
 def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool) -> list[Lane]:
-    """The lanes of one receive. Whether a queue is FIFO is for the caller to say: a group id alone means no order (S2)."""
+    """The lanes of one receive; whether they keep an order is for the caller to say: a group id alone is none (S2)."""
     if fifo:
         groups: dict[str, list[ReceivedMessage]] = {}
         for message in messages:

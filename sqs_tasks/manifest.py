@@ -18,7 +18,9 @@ from sqs_tasks.registry import RegisteredTask
 SCHEMA_VERSION = 1
 
 
-def manifest(env: Environment, queues: Iterable[GenericQueue], *, prefix: str, app: str | None = None) -> dict[str, Any]:
+def manifest(
+    env: Environment, queues: Iterable[GenericQueue], *, prefix: str, app: str | None = None
+) -> dict[str, Any]:
     """The queues and tasks of a registry as JSON data.
 
     Queues that are the dead-letter queue of another are not listed for themselves: they come with the other.

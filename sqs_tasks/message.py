@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
 
 from sqs_tasks.errors import UndecodableMessageError
@@ -132,7 +132,7 @@ class ReceivedMessage:
 
     def _time(self, name: str) -> datetime | None:
         try:
-            return datetime.fromtimestamp(int(self.attributes[name]) / 1000, tz=timezone.utc)
+            return datetime.fromtimestamp(int(self.attributes[name]) / 1000, tz=UTC)
         except (KeyError, ValueError, OverflowError, OSError):
             return None
 
@@ -149,7 +149,7 @@ def from_sqs(raw: Mapping[str, Any]) -> ReceivedMessage:
 
 
 def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMessage:
-    """A record of a Lambda SQS event (S1–S3): lowerCamel names, binary values in base64.
+    """A record of a Lambda SQS event (S1, S2, S3): lowerCamel names, binary values in base64.
 
     Args:
         record: One of the event's ``Records``; unknown keys are passed over.

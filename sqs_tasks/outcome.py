@@ -37,7 +37,7 @@ class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
         given = [value for value in (backoff_policy, delay_seconds, after) if value is not None]
         if len(given) > 1:
             raise ConfigurationError("Retry takes one of backoff_policy, delay_seconds and after, not several")
-        if delay_seconds is not None and not 0 <= delay_seconds:
+        if delay_seconds is not None and not delay_seconds >= 0:
             raise ConfigurationError(f"Retry(delay_seconds={delay_seconds!r}): must be 0 or more seconds")
         if after is not None and after.tzinfo is None:
             raise ConfigurationError(

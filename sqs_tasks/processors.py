@@ -1,11 +1,13 @@
-"""A processor runs one job of one task. Subclass it, as the seed documents, to do something around every task::
+"""A processor runs one job of one task. Subclass it, as the seed documents, to do something around every task.
 
-class Logged(Processor):
-    def process(self, job_kwargs, job_context):
-        with log_context(job_context):
-            return super().process(job_kwargs, job_context)
+::
 
-env = SQSEnv(processor_maker=Logged)
+    class Logged(Processor):
+        def process(self, job_kwargs, job_context):
+            with log_context(job_context):
+                return super().process(job_kwargs, job_context)
+
+    env = SQSEnv(processor_maker=Logged)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from sqs_tasks.context import SQSContext
 from sqs_tasks.message import Job
@@ -67,7 +69,7 @@ class Processor:
         self._process_takes_context = _takes_two(self.process)
 
     @classmethod
-    def maker(cls: type[AnyProcessor], **kwargs: Any) -> Callable[..., AnyProcessor]:
+    def maker(cls, **kwargs: Any) -> Callable[..., Self]:
         """A ``processor_maker`` with some arguments of the constructor given."""
         return partial(cls, **kwargs)
 
@@ -99,11 +101,11 @@ class Processor:
             return self.process(job_kwargs, job_context)
         return self.process(job_kwargs)
 
-    def copy(self: AnyProcessor, **changes: Any) -> AnyProcessor:
+    def copy(self, **changes: Any) -> Self:
         """The same processor with some attributes changed, for another queue."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, **changes)
-        twin._process_takes_context = _takes_two(twin.process)  # noqa: SLF001 - a copy of this very class
+        twin._process_takes_context = _takes_two(twin.process)
         return twin
 
     def _batch_item(self, job: Job) -> dict[str, Any]:

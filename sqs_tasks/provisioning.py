@@ -162,7 +162,9 @@ def queue_arn(env: ProvisioningEnvironment, queue_url: str) -> str:
     return str(answer["Attributes"]["QueueArn"])
 
 
-def _create_kind(env: ProvisioningEnvironment, name: str, attributes: Mapping[str, str], *, content_based: bool) -> None:
+def _create_kind(
+    env: ProvisioningEnvironment, name: str, attributes: Mapping[str, str], *, content_based: bool
+) -> None:
     if name.endswith(".fifo"):
         create_fifo_queue(env, name, content_based, attributes=attributes)
     else:

@@ -76,7 +76,12 @@ class JobQueue(GenericQueue):
         return lambda fn: self._register(fn, job_name, 0, options)
 
     def batch_processor(
-        self, job_name: str | None = None, /, *, batch_size: int = limits.MAX_BATCH_ENTRIES, **options: Unpack[TaskOptions]
+        self,
+        job_name: str | None = None,
+        /,
+        *,
+        batch_size: int = limits.MAX_BATCH_ENTRIES,
+        **options: Unpack[TaskOptions],
     ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
         """Register a function that gets a list of jobs at once, each a dict of arguments.
 
@@ -94,9 +99,7 @@ class JobQueue(GenericQueue):
         self, job_name: str, processor: Callable[P, R], pass_context: bool = False, context_var: str = "context"
     ) -> AsyncTask[P, R]:
         """Register a function without a decorator and return its task."""
-        return self._register(
-            processor, job_name, 0, {"pass_context": pass_context, "context_var": context_var}
-        )
+        return self._register(processor, job_name, 0, {"pass_context": pass_context, "context_var": context_var})
 
     def get_processor(self, job_name: str) -> Processor | None:
         """The processor of a task, or None."""
@@ -228,7 +231,8 @@ class JobQueue(GenericQueue):
         if most is not None and settings.max_attempts is not None and settings.max_attempts > most:
             raise ConfigurationError(
                 f"{label}: max_attempts={settings.max_attempts} cannot be reached, SQS moves the message to the "
-                f"dead-letter queue after max_receive_count={most} deliveries; raise that to {settings.max_attempts + RECEIVE_HEADROOM}"
+                f"dead-letter queue after max_receive_count={most} deliveries; raise that to "
+                f"{settings.max_attempts + RECEIVE_HEADROOM}"
             )
         if self.settings.fifo and (settings.delay_seconds or settings.fair_by):
             option = "fair_by" if settings.fair_by else "delay_seconds"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 
 class MessageId(str):
@@ -15,7 +15,10 @@ class MessageId(str):
 
     __slots__ = ("job_id", "sequence_number")
 
-    def __new__(cls, value: str, *, job_id: str | None = None, sequence_number: str | None = None) -> MessageId:
+    job_id: str | None
+    sequence_number: str | None
+
+    def __new__(cls, value: str, *, job_id: str | None = None, sequence_number: str | None = None) -> Self:
         """Wrap the id."""
         self = super().__new__(cls, value)
         self.job_id = job_id

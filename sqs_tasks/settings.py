@@ -64,7 +64,7 @@ class QueueSettings:
             compute it: the container worker extends it while a task runs, the Lambda stack derives it (R2).
         message_retention_seconds: How long SQS keeps a message, 60 to 1,209,600.
         delay_seconds: How long SQS holds every new message back, 0 to 900.
-        content_based_deduplication: FIFO only: SQS derives the deduplication id from the body. None asks the queue once.
+        content_based_deduplication: FIFO only: SQS derives the deduplication id from the body; None asks once.
         default_group_id: FIFO only: the message group of jobs sent without one. One group is one serial queue.
         codec: The content type written by producers; None takes the environment's.
         accept: The content types a consumer decodes; None takes the environment's.
@@ -251,9 +251,7 @@ def _check_range(
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigurationError(
-            f"{_label(settings)}: {name}={value!r} must be a whole number from {least} to {most}"
-        )
+        raise ConfigurationError(f"{_label(settings)}: {name}={value!r} must be a whole number from {least} to {most}")
 
 
 def _check_positive(settings: TaskSettings, name: str, most: float) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from sqs_tasks import limits
 from sqs_tasks.batch_result import BatchProcessingResult
 
 
@@ -57,6 +58,10 @@ class IdleShutdown:
         """Whether the last receive brought nothing and the idle seconds are over."""
         return self._idle and self._clock() - self._last_busy >= self.idle_seconds
 
+    def longest_wait_seconds(self) -> float:
+        """How long a poll may wait without outlasting the policy."""
+        return max(self._last_busy + self.idle_seconds - self._clock(), 0)
+
 
 class MaxTasksShutdown:
     """Stops after at least this many jobs, for example to bound what a leaking task can leak."""
@@ -94,6 +99,10 @@ class MaxRuntimeShutdown:
         """Whether the time is over."""
         return self._clock() - self._started >= self.max_seconds
 
+    def longest_wait_seconds(self) -> float:
+        """How long a poll may wait without outlasting the policy."""
+        return max(self._started + self.max_seconds - self._clock(), 0)
+
 
 class _Combined:
     def __init__(self, *policies: ShutdownPolicy) -> None:
@@ -103,6 +112,11 @@ class _Combined:
         """Pass it on to each policy."""
         for policy in self.policies:
             policy.update_state(batch_processing_result)
+
+    def longest_wait_seconds(self) -> float:
+        """How long a poll may wait without outlasting any of the policies."""
+        waits = [policy.longest_wait_seconds() for policy in self.policies if hasattr(policy, "longest_wait_seconds")]
+        return min(waits, default=float(limits.MAX_WAIT_SECONDS))
 
 
 class OrShutdown(_Combined):

@@ -40,7 +40,7 @@ class TaskSignature:
         taken = RESERVED_NAMES.intersection(full.parameters)
         if taken:
             raise ConfigurationError(
-                f"task {label!r}: parameter {sorted(taken)[0]!r} has a name that delay() and add_job() reserve; "
+                f"task {label!r}: parameter {min(taken)!r} has a name that delay() and add_job() reserve; "
                 "call it otherwise"
             )
         self.label = label
@@ -90,7 +90,7 @@ class TaskSignature:
             clash = self._names.intersection(extra) | RESERVED_NAMES.intersection(extra)
             if clash:
                 raise TypeError(
-                    f"{self}: keyword {sorted(clash)[0]!r} has the name of another parameter and cannot travel beside "
+                    f"{self}: keyword {min(clash)!r} has the name of another parameter and cannot travel beside "
                     "it; pass it under another name"
                 )
             bound.update(extra)

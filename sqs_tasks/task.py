@@ -109,7 +109,7 @@ class AsyncTask(Generic[P, R_co]):
         """What the registration says."""
         return self._registered.settings
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:  # noqa: ARG002 - typed as the function
         """Refuse: whether a call should run the function or queue a job must be said.
 
         Raises:
@@ -191,7 +191,9 @@ class AsyncTask(Generic[P, R_co]):
 class TaskWithOptions(Generic[P]):
     """A task with options for the jobs it sends; no argument of the task can collide with them."""
 
-    def __init__(self, send: Callable[[tuple[Any, ...], Mapping[str, Any], SendOptions], Receipt], options: SendOptions) -> None:
+    def __init__(
+        self, send: Callable[[tuple[Any, ...], Mapping[str, Any], SendOptions], Receipt], options: SendOptions
+    ) -> None:
         self._send = send
         self._options = options
 
