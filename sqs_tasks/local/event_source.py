@@ -82,6 +82,10 @@ class EventSourceMapping:
         function: The function.
         settings: The settings.
         statistics: What was done so far.
+        visibility_timeout_seconds: Seconds that received messages are invisible (S17).
+        concurrency: Batches in flight at a time, at most.
+        allowed_concurrency: The same at this moment: fewer after throttles and, without partial responses, after
+            function errors (S12).
 
     Raises:
         ConfigurationError: AWS would refuse these settings.
@@ -136,7 +140,7 @@ class EventSourceMapping:
         self._running = 0
         self._last_poll_was_empty = False
         self._poll_retry_seconds = POLL_RETRY_SECONDS
-        self._allowed = self.concurrency
+        self.allowed_concurrency = self.concurrency
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -360,7 +364,7 @@ class EventSourceMapping:
 
     def _wait_for_slot(self) -> None:
         with self._settled:
-            while self._running >= self._allowed and not self._stopping.is_set():
+            while self._running >= self.allowed_concurrency and not self._stopping.is_set():
                 self._settled.wait(POLL_WAIT_SECONDS)
 
     def _release_undelivered(self) -> None:
@@ -432,9 +436,9 @@ class EventSourceMapping:
         """
         failed = invocation.status is not InvocationStatus.SUCCEEDED
         if failed and (not self.settings.report_batch_item_failures or invocation.status is InvocationStatus.THROTTLED):
-            self._allowed = max(1, self._allowed // 2)
+            self.allowed_concurrency = max(1, self.allowed_concurrency // 2)
         else:
-            self._allowed = min(self.concurrency, self._allowed + 1)
+            self.allowed_concurrency = min(self.concurrency, self.allowed_concurrency + 1)
 
     def _function(self, handler: Handler | LambdaFunction, given: dict[str, Any]) -> LambdaFunction:
         if callable(handler):
