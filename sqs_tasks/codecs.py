@@ -24,7 +24,7 @@ from types import MethodType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError
-from sqs_tasks.json_values import RegisteredTypes, dumps, loads
+from sqs_tasks.json_values import RegisteredTypes, brief, dumps, loads
 
 #: What is written unless an environment, a queue or a send says otherwise. sqs-workers' default is ``pickle_compat``.
 DEFAULT_CONTENT_TYPE: Final = "json"
@@ -117,7 +117,7 @@ class CompressedJSONCodec:
     def deserialize(self, text: str) -> Any:
         """The value of a compressed JSON text."""
         try:
-            data = _inflate(text, self._max_inflated_bytes).decode("utf-8")
+            data = inflate(_from_base64(text), self._max_inflated_bytes).decode("utf-8")
         except UnicodeDecodeError as error:
             raise UndecodableMessageError(f"the inflated body is not UTF-8: {error}") from error
         return loads(data, self._types)
@@ -148,20 +148,14 @@ class PickleCodec:
         try:
             data = pickle.dumps(value, self.protocol)
         except Exception as error:
-            raise SerializationError(f"{self._culprit(value)} cannot be pickled: {error}") from error
+            raise SerializationError(f"{self._culprit(value)} cannot be pickled: {brief(error)}") from error
         encoded = binascii.b2a_base64(_deflate(data, self._max_inflated_bytes), newline=False).decode("ascii")
         return encoded.translate(_TO_URL_SAFE)
 
     @_OnClassToo
     def deserialize(self, text: str) -> Any:
         """The value of a pickled text. Only ever call this for a text that you trust as you trust your own code."""
-        data = _inflate(text, self._max_inflated_bytes)
-        import pickle
-
-        try:
-            return pickle.loads(data)  # noqa: S301  the consumer opted in
-        except Exception as error:
-            raise UndecodableMessageError(f"not a readable pickle: {type(error).__name__}: {error}") from error
+        return unpickle(inflate(_from_base64(text), self._max_inflated_bytes))
 
     def _culprit(self, value: Any) -> str:
         """Pickle does not say where the trouble is; of a job's arguments we can at least find the one."""
@@ -289,17 +283,43 @@ def _deflate(data: bytes, max_bytes: int) -> bytes:
     return zlib.compress(data)
 
 
-def _inflate(text: str, max_bytes: int) -> bytes:
+def _from_base64(text: str) -> bytes:
+    """The bytes of either alphabet's base64, of which nothing may be left out."""
+    try:
+        return binascii.a2b_base64(text.translate(_FROM_URL_SAFE), strict_mode=True)
+    except ValueError as error:
+        raise UndecodableMessageError(f"the body is not base64: {error}") from error
+
+
+def inflate(data: bytes, max_bytes: int = MAX_INFLATED_BYTES) -> bytes:
+    """The data that zlib compressed.
+
+    Raises:
+        UndecodableMessageError: It is not that, or is more than ``max_bytes``.
+    """
     import zlib
 
     try:
-        compressed = binascii.a2b_base64(text.translate(_FROM_URL_SAFE), strict_mode=True)
         inflater = zlib.decompressobj()
-        data = inflater.decompress(compressed, max_bytes + 1)
-    except Exception as error:
-        raise UndecodableMessageError(f"the body is not base64 of zlib data: {error}") from error
-    if len(data) > max_bytes:
+        inflated = inflater.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise UndecodableMessageError(f"the body is not zlib data: {error}") from error
+    if len(inflated) > max_bytes:
         raise UndecodableMessageError(f"the body inflates to more than {max_bytes} bytes")
     if not inflater.eof or inflater.unused_data:
         raise UndecodableMessageError("the zlib data in the body is cut off, or is followed by something else")
-    return data
+    return inflated
+
+
+def unpickle(data: bytes) -> Any:
+    """The value of a pickle, whose code runs here and now: for consumers that accept pickle, and for them only.
+
+    Raises:
+        UndecodableMessageError: It could not be loaded.
+    """
+    import pickle
+
+    try:
+        return pickle.loads(data)  # noqa: S301  the consumer opted in
+    except Exception as error:
+        raise UndecodableMessageError(f"not a readable pickle: {brief(error)}") from error

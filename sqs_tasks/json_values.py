@@ -197,10 +197,10 @@ def loads(text: str, types: RegisteredTypes) -> Any:
     except UndecodableMessageError:
         raise
     except Exception as error:  # RecursionError, whatever a dataclass raises: the message is at fault, not the worker
-        raise UndecodableMessageError(f"not readable JSON: {_brief(error)}") from error
+        raise UndecodableMessageError(f"not readable JSON: {brief(error)}") from error
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """An error in a few words: those of the standard library quote the whole value, which may be a megabyte."""
     return _short(f"{type(error).__name__}: {error}")
 
@@ -364,7 +364,7 @@ class _Decoder:
         except UndecodableMessageError:
             raise
         except Exception as error:
-            raise UndecodableMessageError(f"the value tagged {tag!r} cannot be read: {_brief(error)}") from error
+            raise UndecodableMessageError(f"the value tagged {tag!r} cannot be read: {brief(error)}") from error
 
     def datetime(self, content: str) -> Any:
         import datetime as dt
