@@ -1,0 +1,81 @@
+# Two commands matter: `make demo` and `make test`. Each sets up what it needs, from nothing but Python 3.11 and Node.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The first of these that is Python 3.11 or newer; `make PYTHON=…` chooses another.
+PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11 python3.14; do \
+	if $$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$one; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+MINISTACK := .venv-ministack
+STAMPS := .stamps
+
+# Fake credentials and nothing of the user's own: no target but `test-aws` may reach an account.
+LOCAL_AWS := AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 \
+	AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+
+# $(call step,what,command): say what is done, do it, say how long it took.
+define step
+@echo "--- $(1)"; start=$$SECONDS; $(2); echo "    $(1): $$((SECONDS - start)) s"
+endef
+
+.PHONY: help
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(STAMPS)/python ## Make the Python environment with the locked versions
+
+$(STAMPS)/python: requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer on the PATH"; exit 1; }
+	$(call step,Python environment ($(PYTHON)),$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock && \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/node: package-lock.json
+	@command -v npm >/dev/null || { echo "needs Node with npm on the PATH"; exit 1; }
+	$(call step,CDK command line,npm ci --silent --no-audit --no-fund)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/ministack: requirements-ministack.lock
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer on the PATH"; exit 1; }
+	$(call step,MiniStack (an independent local AWS),$(PYTHON) -m venv $(MINISTACK) && \
+		$(MINISTACK)/bin/python -m pip install -q --disable-pip-version-check -r requirements-ministack.lock)
+	@mkdir -p $(STAMPS) && touch $@
+
+.PHONY: demo
+demo: $(STAMPS)/python ## Run a small shop on the embedded SQS: container workers and the Lambda path
+	$(call step,the demo,$(LOCAL_AWS) $(BIN)/python -m examples.shop.demo)
+
+.PHONY: test
+test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack ## Lint, check types and run every test
+	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
+	$(call step,import directions,$(BIN)/lint-imports)
+	$(call step,types,$(BIN)/mypy)
+	$(call step,tests,$(LOCAL_AWS) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS))
+
+.PHONY: test-aws
+test-aws: $(STAMPS)/python ## Run the conformance suite against real AWS with your own credentials
+	$(BIN)/python -m pytest tests/conformance -k aws
+
+.PHONY: format
+format: $(STAMPS)/python ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: synth
+synth: $(STAMPS)/python $(STAMPS)/node ## Synthesise the example stack, without an account
+	$(LOCAL_AWS) PATH="$(CURDIR)/$(BIN):$$PATH" npx cdk synth --quiet
+
+.PHONY: lock
+lock: $(STAMPS)/python ## Bring the locked versions up to date with pyproject.toml
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
+		--no-header --no-emit-index-url --no-annotate -o requirements-dev.lock
+
+.PHONY: clean
+clean: ## Remove everything that set-up and tests made
+	rm -rf $(VENV) $(MINISTACK) $(STAMPS) node_modules cdk.out dist .coverage* .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Optional parts for other packages: each imports what it integrates, and nothing here imports it."""
