@@ -279,6 +279,8 @@ class EventSourceMapping:
     def _receive(self, max_messages: int, wait_seconds: int) -> list[Received]:
         """Poll once and gather what may reach the function; returns all that was received."""
         own = self.visibility_timeout_seconds == self.queue.visibility_timeout_seconds
+        with self._lock:
+            quiet = self._running == 0
         received = self.queue.receive(
             max_messages,
             wait_seconds=wait_seconds,
@@ -287,7 +289,8 @@ class EventSourceMapping:
         with self._lock:
             self.statistics.polls += 1
             self.statistics.received += len(received)
-            self._last_poll_was_empty = not received
+            # A poll beside a running batch may be empty only because that batch holds its FIFO groups.
+            self._last_poll_was_empty = quiet and not received
         admitted = [item for item in self._filtered(received) if not self._is_recursive(item)]
         if admitted:
             self._batcher.add(admitted, self._clock.now())

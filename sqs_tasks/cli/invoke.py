@@ -1,0 +1,274 @@
+"""``sqs-tasks invoke``: run any Lambda handler for SQS against a queue, as Lambda would."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from sqs_tasks.client import ClientProvider, QueueUrls
+from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
+from sqs_tasks.local.event_source import EventSourceMapping
+from sqs_tasks.local.event_source_statistics import EventSourceStatistics
+from sqs_tasks.local.fault_injection import Faults
+from sqs_tasks.local.invocation import Invocation, InvocationStatus
+from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, InProcessFunction, LambdaFunction
+from sqs_tasks.local.lambda_process import DEFAULT_ENVIRONMENTS, SubprocessFunction
+
+#: What boto3 needs in order to sign for an endpoint that does not look at signatures.
+_LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+@click.command()
+@click.argument("handler")
+@click.option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll.")
+@click.option("--endpoint-url", help="Where SQS is; the function gets it as AWS_ENDPOINT_URL_SQS.")
+@click.option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], default="us-east-1", show_default=True)
+@click.option("--batch-size", type=int, default=10, show_default=True, help="Records in one invocation at most.")
+@click.option("--batching-window", type=float, default=0, show_default=True, help="Seconds to gather a batch.")
+@click.option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
+@click.option("--reserved-concurrency", type=int, help="The function's own limit: what is over it is throttled.")
+@click.option("--timeout", type=float, default=30, show_default=True, help="The function's timeout in seconds.")
+@click.option("--memory", type=int, default=128, show_default=True, help="The function's megabytes; not enforced.")
+@click.option("--function-name", help="The function's name; the handler's module unless given.")
+@click.option(
+    "--report-batch-item-failures/--no-report-batch-item-failures",
+    default=True,
+    show_default=True,
+    help="Whether the mapping looks at the function's response.",
+)
+@click.option("--filter", "filters", multiple=True, metavar="PATTERN", help="A filter pattern as JSON; repeatable.")
+@click.option("--fault", "faults", default="", metavar="SPEC", help="For example throttle=0.05,crash=0.01.")
+@click.option("--seed", help="Makes the faults repeatable.")
+@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For the function; repeatable.")
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Where the handler's code is; the current directory unless given.",
+)
+@click.option("--in-process", is_flag=True, help="Call the handler in this process, one at a time, for a debugger.")
+@click.option("--command", help="The runtime to start, such as ./bootstrap; awslambdaric unless given.")
+@click.option("--until-empty", is_flag=True, help="End when the queue has nothing to deliver; exit 1 if any failed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each invocation.")
+def invoke(
+    *,
+    handler: str,
+    queue: str,
+    endpoint_url: str | None,
+    region: str,
+    batch_size: int,
+    batching_window: float,
+    maximum_concurrency: int | None,
+    reserved_concurrency: int | None,
+    timeout: float,
+    memory: int,
+    function_name: str | None,
+    report_batch_item_failures: bool,
+    filters: Sequence[str],
+    faults: str,
+    seed: str | None,
+    variables: Sequence[str],
+    directory: Path,
+    in_process: bool,
+    command: str | None,
+    until_empty: bool,
+    as_json: bool,
+) -> None:
+    """Invoke HANDLER (module.function) with what a queue delivers, as Lambda's event source would.
+
+    Batches, windows, partial responses, FIFO groups, visibility, filters and throttling follow Lambda's rules. The
+    function runs in processes of its own behind the Lambda Runtime API, so timeouts and crashes are real.
+    """
+    _configure_logging()
+    environ = _environ(variables, endpoint_url, region)
+    try:
+        client = ClientProvider(endpoint_url=endpoint_url, region_name=region)
+        function = _function(
+            handler,
+            FunctionConfiguration(
+                name=function_name or handler.rpartition(".")[0].replace(".", "-") or handler,
+                timeout_seconds=timeout,
+                memory_mb=memory,
+                region=region,
+            ),
+            environments=maximum_concurrency,
+            environ=environ,
+            directory=directory,
+            command=command,
+            in_process=in_process,
+        )
+        source = EventSourceMapping(
+            client(),
+            queue if "://" in queue else QueueUrls(client).get(queue),
+            function,
+            batch_size=batch_size,
+            batching_window_seconds=batching_window,
+            maximum_concurrency=maximum_concurrency,
+            reserved_concurrency=reserved_concurrency,
+            report_batch_item_failures=report_batch_item_failures,
+            filters=filters,
+            faults=Faults.parse(faults),
+            seed=seed,
+            on_invocation=_print_json if as_json else _Printer(show_errors=in_process),
+        )
+    except (ConfigurationError, QueueNotFoundError) as error:
+        raise click.ClickException(str(error)) from error
+    stop = _StopOnSignal()
+    click.echo(f"polling {source.queue.name} for {handler}; stop with Ctrl-C", err=True)
+    try:
+        source.run(until=lambda: stop.asked or (until_empty and source.idle))
+    finally:
+        source.close()
+        click.echo(_summary(source.statistics), err=True)
+    if until_empty and source.statistics.failed:
+        sys.exit(1)
+
+
+def _function(
+    handler: str,
+    configuration: FunctionConfiguration,
+    *,
+    environments: int | None,
+    environ: dict[str, str],
+    directory: Path,
+    command: str | None,
+    in_process: bool,
+) -> LambdaFunction:
+    if not in_process:
+        return SubprocessFunction(
+            handler,
+            configuration,
+            environments=environments or DEFAULT_ENVIRONMENTS,
+            variables=environ,
+            directory=directory,
+            command=shlex.split(command) if command else None,
+        )
+    os.environ.update(environ)
+    sys.path.insert(0, str(directory.resolve()))
+    return InProcessFunction(_load(handler), configuration, environments=environments or 1)
+
+
+def _load(handler: str) -> Handler:
+    """The handler that ``module.function`` names."""
+    module_name, _, function_name = handler.rpartition(".")
+    if not module_name:
+        raise ConfigurationError(f"handler {handler!r} must be 'module.function', such as 'app.handler'")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(f"there is no module {module_name!r} in {sys.path[0]}") from error
+    try:
+        found: Handler = getattr(module, function_name)
+    except AttributeError as error:
+        raise ConfigurationError(f"the module {module_name!r} has no {function_name!r}") from error
+    return found
+
+
+def _environ(variables: Sequence[str], endpoint_url: str | None, region: str) -> dict[str, str]:
+    """The function's environment variables; a given endpoint is its endpoint too, with keys if there are none."""
+    environ = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if endpoint_url is not None:
+        environ["AWS_ENDPOINT_URL_SQS"] = endpoint_url
+        if "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:
+            environ |= _LOCAL_CREDENTIALS
+            os.environ.update(_LOCAL_CREDENTIALS)
+    for entry in variables:
+        name, separator, value = entry.partition("=")
+        if not separator:
+            raise click.BadParameter(f"{entry!r} must be NAME=VALUE", param_hint="--env")
+        environ[name] = value
+    return environ
+
+
+class _StopOnSignal:
+    """First signal: no more polls, running invocations end. Second: now."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class _Printer:
+    """Prints an invocation as CloudWatch's log would, and what became of the records."""
+
+    def __init__(self, *, show_errors: bool) -> None:
+        # A function in a process of its own has printed its own errors, but not how it was killed.
+        self._show_errors = show_errors
+
+    def __call__(self, invocation: Invocation) -> None:
+        lines = []
+        if invocation.error and (self._show_errors or invocation.status is not InvocationStatus.ERROR):
+            lines.append(str(invocation.error))
+        if invocation.status is not InvocationStatus.THROTTLED:
+            lines.append(str(invocation.report))
+            lines.append(
+                f"{_counted(len(invocation.records), 'record')}: "
+                f"{len(invocation.deleted)} deleted, {len(invocation.failed)} left"
+                + "".join(f"\n  {message_id}" for message_id in sorted(invocation.failed))
+            )
+        click.echo("\n".join(lines))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _print_json(invocation: Invocation) -> None:
+    report = invocation.report
+    told: dict[str, Any] = {
+        "requestId": invocation.request_id,
+        "status": invocation.status.value,
+        "attempt": invocation.attempt,
+        "records": list(invocation.message_ids),
+        "deleted": sorted(invocation.deleted),
+        "failed": sorted(invocation.failed),
+        "durationMs": round(report.duration_ms, 3),
+        "billedDurationMs": report.billed_duration_ms,
+        "memorySizeMB": report.memory_size_mb,
+    }
+    if report.max_memory_used_mb is not None:
+        told["maxMemoryUsedMB"] = report.max_memory_used_mb
+    if report.init_duration_ms is not None:
+        told["initDurationMs"] = round(report.init_duration_ms, 3)
+    if invocation.error is not None:
+        told["error"] = {"type": invocation.error.type, "message": invocation.error.message}
+    if invocation.complete_failure is not None:
+        told["completeFailure"] = invocation.complete_failure
+    click.echo(json.dumps(told))
+
+
+def _summary(statistics: EventSourceStatistics) -> str:
+    counts = {name: getattr(statistics, name) for name in EventSourceStatistics.__dataclass_fields__}
+    always = ("invocations", "records", "deleted", "failed")
+    told = {name: count for name, count in counts.items() if name in always or (count and name != "polls")}
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told.items())
+
+
+def _configure_logging() -> None:
+    """Warnings of the simulator on standard error; what the printer tells is left out."""
+    told = {"event_source_function_error", "event_source_report"}
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(lambda record: getattr(record, "action", "") not in told)
+    local = logging.getLogger("sqs_tasks.local")
+    local.addHandler(handler)
+    local.propagate = False

@@ -1,0 +1,169 @@
+"""``sqs-tasks invoke`` on the SQS in memory; with a handler in this process, and in one of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from sqs_tasks.cli.invoke import invoke
+from sqs_tasks.local.memory import MemorySession
+
+HANDLER = """
+import os
+
+def handler(event, context):
+    if os.environ.get("INTERRUPT"):
+        os.kill(os.getpid(), 2)
+    for record in event["Records"]:
+        if record["body"] == "raise":
+            raise ValueError("no good")
+    return {"batchItemFailures": [
+        {"itemIdentifier": record["messageId"]} for record in event["Records"] if record["body"] == "bad"
+    ]}
+"""
+
+
+@pytest.fixture
+def client(monkeypatch):
+    client = MemorySession().client("sqs")
+    monkeypatch.setattr("sqs_tasks.cli.invoke.ClientProvider", lambda **_: lambda: client)
+    monkeypatch.setattr("sqs_tasks.local.event_source.POLL_WAIT_SECONDS", 0)
+    return client
+
+
+@pytest.fixture
+def url(client):
+    return client.create_queue(QueueName="q")["QueueUrl"]
+
+
+@pytest.fixture
+def run(client, url, tmp_path, monkeypatch):
+    """Runs the command in a directory with a handler, and leaves the process as it was."""
+    (tmp_path / "invoked_app.py").write_text(HANDLER)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    logger = logging.getLogger("sqs_tasks.local")
+    before = logger.handlers.copy(), logger.propagate
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments, handler="invoked_app.handler", queue="q"):
+        settings = ["--queue", queue, "--directory", str(tmp_path), "--until-empty", "--seed", "1"]
+        return CliRunner().invoke(invoke, [handler, *settings, *arguments], catch_exceptions=False)
+
+    yield run
+    logger.handlers, logger.propagate = before
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    sys.modules.pop("invoked_app", None)
+
+
+def send(client, url, *bodies):
+    return [client.send_message(QueueUrl=url, MessageBody=body)["MessageId"] for body in bodies]
+
+
+@pytest.mark.parametrize("how", [["--in-process"], []], ids=["in process", "in a subprocess"])
+def test_queue_is_worked_off_and_reported(run, client, url, how):
+    send(client, url, "a", "b")
+
+    result = run(*how)
+
+    assert result.exit_code == 0, result.output
+    assert "REPORT RequestId: " in result.stdout
+    assert "2 records: 2 deleted, 0 left" in result.stdout
+    assert "2 records, 2 deleted, 0 failed" in result.stderr
+
+
+def test_failure_is_listed_and_sets_the_exit_code(run, client, url):
+    _, bad = send(client, url, "good", "bad")
+
+    result = run("--in-process")
+
+    assert result.exit_code == 1
+    assert f"2 records: 1 deleted, 1 left\n  {bad}" in result.stdout
+
+
+def test_error_of_an_in_process_handler_is_printed(run, client, url):
+    send(client, url, "raise")
+
+    result = run("--in-process")
+
+    assert "[ERROR] ValueError: no good" in result.stdout
+    assert "invoked_app.py" in result.stdout
+
+
+def test_json_lines(run, client, url):
+    good, bad = send(client, url, "good", "bad")
+
+    result = run("--in-process", "--json", "--batch-size", "1")
+
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert {first["deleted"][0] if first["deleted"] else None, second["deleted"][0] if second["deleted"] else None} == {
+        good,
+        None,
+    }
+    assert first["failed"] + second["failed"] == [bad]
+    assert {"requestId", "status", "durationMs", "billedDurationMs", "memorySizeMB"} <= set(first)
+
+
+def test_queue_url_is_taken_as_it_is(run, client, url):
+    send(client, url, "a")
+
+    assert "1 deleted" in run("--in-process", queue=url).stdout
+
+
+def test_settings_reach_the_event_source(run, client, url):
+    send(client, url, '{"kind": "order"}', '{"kind": "refund"}', "a", "b")
+
+    result = run("--in-process", "--filter", '{"body": {"kind": ["order"]}}', "--fault", "crash=1", "--json")
+
+    told = json.loads(result.stdout)
+    assert told["error"]["type"] == "Runtime.ExitError"
+    assert "3 filtered" in result.stderr
+
+
+def test_first_interrupt_ends_after_the_running_invocation(run, client, url):
+    send(client, url, "a", "b")
+
+    result = run("--in-process", "--batch-size", "1", "--env", "INTERRUPT=1")
+
+    assert result.exit_code == 0
+    assert "1 invocations, 1 records, 1 deleted, 0 failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--queue", "other"], "there is no queue 'other'"),
+        (["--batch-size", "11"], "needs a window"),
+        (["--fault", "lightning=1"], "unknown fault 'lightning'"),
+        (["--filter", "{"], "not JSON"),
+        (["--env", "NAME"], "must be NAME=VALUE"),
+        (["--timeout", "31"], "less than Function timeout: 31 seconds"),
+    ],
+)
+def test_wrong_settings_are_told_without_a_traceback(run, arguments, problem):
+    result = run("--in-process", *arguments)
+
+    assert result.exit_code in (1, 2)
+    assert problem in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        ("handler", "must be 'module.function'"),
+        ("there_is_none.handler", "there is no module 'there_is_none'"),
+        ("invoked_app.other", "has no 'other'"),
+    ],
+)
+def test_handler_that_is_not_there_is_told(run, handler, problem):
+    result = run("--in-process", handler=handler)
+
+    assert result.exit_code == 1
+    assert problem in result.stderr
