@@ -7,6 +7,8 @@ import json
 import logging
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.local.clock import ManualClock
@@ -729,6 +731,47 @@ def test_every_message_is_done_in_the_end_whatever_goes_wrong():
 
     assert aws.left() == 0
     assert done == ids
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    groups=st.lists(st.sampled_from("abc"), min_size=1, max_size=15),
+    failures=st.lists(st.booleans(), max_size=30),
+    batch_size=st.integers(1, 10),
+    faults=st.fixed_dictionaries(
+        {name: st.sampled_from([0.0, 0.3]) for name in ("throttle", "crash", "duplicate", "timeout")}
+    ),
+)
+def test_fifo_groups_are_never_out_of_order_s27_s30(groups, failures, batch_size, faults):
+    """Whatever fails: in each group work is first done in the order in which it was sent, and all of it."""
+    aws = Aws("q.fifo")
+    outcomes = iter(failures)
+    done: dict[str, list[str]] = {}
+    for number, group in enumerate(groups):
+        aws.send(f"{group}{number}", MessageGroupId=group)
+
+    def handler(event, context):
+        failed: dict[str, bool] = {}
+        answer = []
+        for record in event["Records"]:
+            body = record["body"]
+            if failed.get(body[0]) or next(outcomes, False):
+                failed[body[0]] = True
+                answer.append({"itemIdentifier": record["messageId"]})
+            elif body not in done.setdefault(body[0], []):
+                done[body[0]].append(body)
+        return {"batchItemFailures": answer}
+
+    source = aws.source(handler, batch_size=batch_size, faults=faults)
+    for _ in range(500):
+        source.drain()
+        if not aws.left():
+            break
+        aws.session.advance(7)
+
+    assert aws.left() == 0
+    for group in set(groups):
+        assert done[group] == [f"{group}{number}" for number, of in enumerate(groups) if of == group]
 
 
 # Recursion
