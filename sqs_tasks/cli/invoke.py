@@ -22,7 +22,8 @@ from sqs_tasks.local.event_source import EventSourceMapping
 from sqs_tasks.local.event_source_statistics import EventSourceStatistics
 from sqs_tasks.local.fault_injection import Faults
 from sqs_tasks.local.invocation import Invocation, InvocationStatus
-from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, InProcessFunction, LambdaFunction
+from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, LambdaFunction
+from sqs_tasks.local.lambda_in_process import InProcessFunction
 from sqs_tasks.local.lambda_process import DEFAULT_ENVIRONMENTS, SubprocessFunction
 
 #: What boto3 needs in order to sign for an endpoint that does not look at signatures.

@@ -24,7 +24,8 @@ from sqs_tasks.local.event_source_settings import EventSourceSettings
 from sqs_tasks.local.event_source_statistics import EventSourceStatistics
 from sqs_tasks.local.fault_injection import Faults
 from sqs_tasks.local.invocation import Invocation, InvocationStatus
-from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, InProcessFunction, LambdaFunction
+from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, LambdaFunction
+from sqs_tasks.local.lambda_in_process import InProcessFunction
 from sqs_tasks.local.lineage import MAX_LINEAGE, lineage_count
 from sqs_tasks.local.source_queue import Received, SourceQueue
 from sqs_tasks.protocols import SQSClient
@@ -403,7 +404,8 @@ class EventSourceMapping:
             else:
                 size = len(batch.received)
                 later = self._delivery.duplicates(batch)
-                self.statistics.duplicates += len(batch.received) - size + len(later)
+                with self._lock:
+                    self.statistics.duplicates += len(batch.received) - size + len(later)
                 invocation = self._delivery.deliver(batch)
                 again = Batch(received=later, duplicate=True) if later else None
         finally:
