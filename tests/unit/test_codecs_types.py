@@ -114,6 +114,30 @@ def test_the_parameters_of_a_function_are_looked_at_and_not_its_result():
     assert list(types_in_signature(object())) == []
 
 
+def test_an_alias_of_something_unknown_is_passed_over():
+    """A type statement is evaluated when it is asked for, and so are annotations from Python 3.14 on."""
+
+    class Lazy:
+        @property
+        def __value__(self):
+            raise NameError("Absent")
+
+        @property
+        def __annotations__(self):
+            raise NameError("Absent")
+
+        def __call__(self): ...
+
+    assert list(types_in_annotation(list[Lazy()], Way)) == [Way]
+    assert list(types_in_signature(Lazy())) == []
+
+
+def test_an_unresolvable_field_does_not_hide_its_neighbours():
+    made = dataclasses.make_dataclass("Made", [("absent", "Absent"), ("way", Way), ("size", "Unknown[Size]")])
+
+    assert list(types_in_annotation(made)) == [made, Way]
+
+
 def test_a_type_in_an_annotation_needs_no_registration():
     made = CodecRegistry()
 

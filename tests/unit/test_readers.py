@@ -425,23 +425,9 @@ def test_messages_of_the_others_are_left_to_their_readers(name):
                 assert arrived is None, (library, sample)
 
 
-foreign_keys = st.sampled_from(
-    [
-        "task",
-        "args",
-        "kwargs",
-        "task_name",
-        "task_payload",
-        "body",
-        "headers",
-        "properties",
-        "content-type",
-        "id",
-        "eta",
-    ]
-    + ["body_encoding", "base64", "compression", "chain", "__type__", "__value__", "application/json"]
-    + ["application/x-gzip", "application/x-python-serialize"]
-)
+envelope_keys = ["body", "content-type", "headers", "properties", "body_encoding", "base64", "compression"]
+job_keys = ["task", "args", "kwargs", "task_name", "task_payload", "id", "eta", "chain", "__type__", "__value__"]
+foreign_keys = st.sampled_from([*envelope_keys, *job_keys, *readers._KOMBU_CONTENT_TYPES, *readers._KOMBU_VALUES])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | foreign_keys,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(foreign_keys | st.text(max_size=5), inner, max_size=5),
