@@ -1,0 +1,90 @@
+"""The CDK app behind ``cdk.json``: a stack from a registry, without a line of code.
+
+Context says which (``cdk deploy -c app=myapp.tasks:env``):
+
+- ``manifest``: the path of a manifest file; nothing of the application is then imported.
+- ``app``: ``module:attribute`` of the environment, whose manifest ``sqs-tasks manifest`` is asked for.
+- ``stack``: the stack's name; made of the application's name when left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from aws_cdk import App
+
+from sqs_tasks_cdk.environment import app_package
+from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.stack import TaskStack
+
+#: The registry that a checkout of this repository deploys.
+EXAMPLE_APP = "examples.shop.tasks:env"
+
+
+def main() -> None:
+    """Synthesise the stack that the context asks for."""
+    app = App()
+    try:
+        manifest = read_manifest(
+            path=app.node.try_get_context("manifest"), app=app.node.try_get_context("app") or EXAMPLE_APP
+        )
+        TaskStack(app, app.node.try_get_context("stack") or stack_name(manifest), manifest=manifest)
+        app.synth()
+    except StackError as error:
+        _give_up(str(error))
+
+
+def read_manifest(*, path: str | None, app: str) -> Manifest:
+    """The manifest file at ``path``, or what ``sqs-tasks manifest`` says of ``app``.
+
+    Raises:
+        ManifestError: The file or the answer is not a manifest.
+        StackError: ``sqs-tasks manifest`` failed; the text holds what it said.
+    """
+    if path is not None:
+        return Manifest.from_file(path)
+    command = shutil.which("sqs-tasks", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if command is None:
+        raise StackError(
+            "there is no 'sqs-tasks' command to ask for the manifest; install 'sqs-tasks[cli]', or give a file with "
+            "-c manifest=tasks.json"
+        )
+    # The application runs in a process of its own: what it imports and prints is not the CDK app's business (C13).
+    done = subprocess.run(  # noqa: S603  # a module name from the caller's own command line, and no shell
+        [command, "manifest", app],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SQS_TASKS_SYNTH": "1", "PYTHONPATH": _python_path()},
+    )
+    if done.returncode != 0:
+        raise StackError(f"'sqs-tasks manifest {app}' failed:\n{(done.stderr or done.stdout).strip()}")
+    return Manifest.from_json(done.stdout)
+
+
+def stack_name(manifest: Manifest) -> str:
+    """A name for the stack that two registries in one account do not share: ``shop-`` becomes ``shop-tasks``."""
+    stem = manifest.queue_prefix or (app_package(manifest.app) if manifest.app is not None else "sqs")
+    words = re.findall(r"[A-Za-z0-9]+", stem)
+    return "-".join([*words, "tasks"]) if words and words[0][0].isalpha() else "-".join(["sqs", *words, "tasks"])
+
+
+def _python_path() -> str:
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(Path.cwd()), *([inherited] if inherited else [])])
+
+
+def _give_up(text: str) -> NoReturn:
+    sys.stderr.write(f"error: {text}\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,480 @@
+"""The registry as plain data: what ``env.manifest()`` and ``sqs-tasks manifest`` write and the constructs read.
+
+``docs/manifest.md`` describes every field and ``manifest.schema.json``, beside this file, is its JSON Schema. This
+reader checks what the schema cannot say as well: unique names, dead-letter queues of the same type, known targets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, cast, get_args
+
+from sqs_tasks_cdk import limits
+from sqs_tasks_cdk.errors import ManifestError
+
+#: The version of the format that this reader understands.
+SCHEMA_VERSION = 1
+
+#: Where the JSON Schema of the format lies.
+SCHEMA_PATH = Path(__file__).parent / "manifest.schema.json"
+
+QueueKind = Literal["job", "raw"]
+RunsOn = Literal["lambda", "fargate"]
+
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
+_APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestTask:
+    """One registered task, as far as the stack needs to know it.
+
+    Attributes:
+        name: The name that messages carry.
+        aliases: Older names that messages may still carry.
+        timeout_seconds: How long one run may take; None when the task does not say.
+        max_attempts: Runs before the task is given up; None leaves it to the queue's redrive policy.
+        max_age_seconds: How old a job may be when it starts; None for any age.
+        total_backoff_seconds: Seconds that the backoffs of all attempts add up to at most; None when unknown.
+        enqueues: The logical names of the queues it adds jobs to; None when the task does not say.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    timeout_seconds: int | float | None = None
+    max_attempts: int | None = None
+    max_age_seconds: int | float | None = None
+    total_backoff_seconds: int | float | None = None
+    enqueues: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestDeadLetterQueue:
+    """Where messages go that could not be done.
+
+    Attributes:
+        name: The logical name, as in ``env.queue(name)``.
+        queue_name: The name in SQS.
+    """
+
+    name: str
+    queue_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestQueue:
+    """One queue of the registry with the tasks on it.
+
+    Attributes:
+        name: The logical name, as in ``env.queue(name)``.
+        queue_name: The name in SQS: prefix, name, and ``.fifo`` for a FIFO queue.
+        kind: ``"job"`` for tasks, ``"raw"`` for messages that other services put there.
+        fifo: Whether it is a FIFO queue. Can't be changed once the queue exists.
+        content_based_deduplication: Whether SQS derives deduplication ids from the body; FIFO only.
+        delay_seconds: How long SQS holds a new message back.
+        visibility_timeout_seconds: As registered; None lets the consumers' timeouts decide (R2).
+        message_retention_seconds: How long SQS keeps a message that nobody deletes.
+        max_receive_count: Deliveries before the redrive policy moves a message; headroom included (R3).
+        dead_letter_queue: None when the registration declined one.
+        runs_on: What works the queue.
+        tasks: In the order of registration.
+    """
+
+    name: str
+    queue_name: str
+    kind: QueueKind = "job"
+    fifo: bool = False
+    content_based_deduplication: bool = False
+    delay_seconds: int = 0
+    visibility_timeout_seconds: int | None = None
+    message_retention_seconds: int = limits.DEFAULT_RETENTION_SECONDS
+    max_receive_count: int = limits.MIN_LAMBDA_RECEIVE_COUNT
+    dead_letter_queue: ManifestDeadLetterQueue | None
+    runs_on: RunsOn = "lambda"
+    tasks: tuple[ManifestTask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A whole registry.
+
+    Attributes:
+        schema_version: Always 1.
+        sqs_tasks_version: The version of sqs_tasks that wrote it.
+        app: ``module:attribute`` of the environment, or None when it was written without one.
+        queue_prefix: What every queue's name in SQS begins with; may be empty.
+        queues: In the order of registration.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    sqs_tasks_version: str
+    app: str | None
+    queue_prefix: str
+    queues: tuple[ManifestQueue, ...]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``env.manifest()`` returned.
+
+        Raises:
+            ManifestError: A field is missing, unknown, of the wrong type or out of its range, or the queues do not fit
+                together.
+        """
+        fields = _Fields(data, path="")
+        version = fields.integer("schema_version", low=1)
+        if version != SCHEMA_VERSION:
+            raise ManifestError(
+                f"{version} is not a version this sqs_tasks_cdk reads, only {SCHEMA_VERSION} is; "
+                "install the sqs-tasks release that wrote the manifest",
+                path="schema_version",
+            )
+        manifest = cls(
+            schema_version=version,
+            sqs_tasks_version=fields.text("sqs_tasks_version"),
+            app=_app(fields),
+            queue_prefix=fields.text("queue_prefix", empty=True),
+            queues=tuple(_queue(item) for item in fields.items("queues")),
+        )
+        fields.close()
+        _check_together(manifest)
+        return manifest
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read the JSON text that ``sqs-tasks manifest`` prints.
+
+        Raises:
+            ManifestError: The text is not JSON, or :meth:`from_dict` refuses it.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ManifestError(f"not JSON ({error}); write it with 'sqs-tasks manifest module:env'") from error
+        if not isinstance(data, dict):
+            raise ManifestError(f"{_type_name(data)} where an object is expected")
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a manifest file.
+
+        Raises:
+            ManifestError: There is no such file, or :meth:`from_json` refuses it.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ManifestError(
+                f"cannot read {str(path)!r} ({error.strerror}); write it with 'sqs-tasks manifest module:env > {path}'"
+            ) from error
+        return cls.from_json(text)
+
+    @classmethod
+    def read(cls, source: Manifest | Mapping[str, Any] | str | Path) -> Manifest:
+        """Read a manifest from whatever holds it: itself, a mapping, or the path of a file."""
+        if isinstance(source, Manifest):
+            return source
+        if isinstance(source, Mapping):
+            return cls.from_dict(source)
+        return cls.from_file(source)
+
+    def queue(self, name: str) -> ManifestQueue:
+        """The queue of that logical name.
+
+        Raises:
+            ManifestError: There is none; the text names the nearest.
+        """
+        for queue in self.queues:
+            if queue.name == name:
+                return queue
+        raise ManifestError(f"no queue is named {name!r}{_nearest(name, [queue.name for queue in self.queues])}")
+
+
+def _check_together(manifest: Manifest) -> None:
+    """Refuse queues that contradict one another."""
+    by_name: dict[str, int] = {}
+    by_queue_name: dict[str, int] = {}
+    for index, queue in enumerate(manifest.queues):
+        path = f"queues[{index}]"
+        for seen, value, field in ((by_name, queue.name, "name"), (by_queue_name, queue.queue_name, "queue_name")):
+            if value in seen:
+                raise ManifestError(
+                    f"{value!r} is already the {field} of queues[{seen[value]}]; each queue needs its own",
+                    path=f"{path}.{field}",
+                )
+            seen[value] = index
+        if not queue.queue_name.startswith(manifest.queue_prefix):
+            raise ManifestError(
+                f"{queue.queue_name!r} does not begin with the queue_prefix {manifest.queue_prefix!r}",
+                path=f"{path}.queue_name",
+            )
+
+    for index, queue in enumerate(manifest.queues):
+        path = f"queues[{index}]"
+        dead = queue.dead_letter_queue
+        if dead is not None:
+            _check_dead_letter_queue(manifest, queue, dead, path=f"{path}.dead_letter_queue")
+        for number, task in enumerate(queue.tasks):
+            for target in task.enqueues or ():
+                if target not in by_name:
+                    raise ManifestError(
+                        f"{target!r} is not a queue of this registry{_nearest(target, list(by_name))}",
+                        path=f"{path}.tasks[{number}].enqueues",
+                    )
+
+
+def _check_dead_letter_queue(
+    manifest: Manifest, queue: ManifestQueue, dead: ManifestDeadLetterQueue, *, path: str
+) -> None:
+    seen = [queue.queue_name]
+    following: ManifestDeadLetterQueue | None = dead
+    while following is not None:
+        if following.queue_name in seen:
+            loop = " -> ".join([*seen, following.queue_name])
+            raise ManifestError(f"dead letters would go in a circle ({loop}); give one of them another", path=path)
+        seen.append(following.queue_name)
+        target = next((other for other in manifest.queues if other.queue_name == following.queue_name), None)
+        if target is not None and target.name != following.name:
+            raise ManifestError(
+                f"{following.queue_name!r} is the queue registered as {target.name!r}, not {following.name!r}",
+                path=f"{path}.name",
+            )
+        following = target.dead_letter_queue if target is not None else None
+
+    for other in manifest.queues:
+        rival = other.dead_letter_queue
+        if rival is None or (rival.name == dead.name) == (rival.queue_name == dead.queue_name):
+            continue
+        raise ManifestError(
+            f"{dead.name!r} is {dead.queue_name!r} here and {rival.name!r} is {rival.queue_name!r} for queue "
+            f"{other.name!r}; one logical name stands for one queue",
+            path=path,
+        )
+
+
+def _app(fields: _Fields) -> str | None:
+    app = fields.optional_text("app")
+    if app is not None and _APP.fullmatch(app) is None:
+        raise ManifestError(
+            f"{app!r} does not name an environment; it must read 'module:attribute', as in 'myapp.tasks:env'",
+            path="app",
+        )
+    return app
+
+
+def _queue(fields: _Fields) -> ManifestQueue:
+    fifo = fields.boolean("fifo")
+    queue = ManifestQueue(
+        name=fields.text("name"),
+        queue_name=_queue_name(fields, fifo=fifo),
+        kind=cast("QueueKind", fields.choice("kind", get_args(QueueKind))),
+        fifo=fifo,
+        content_based_deduplication=fields.boolean("content_based_deduplication"),
+        delay_seconds=fields.integer("delay_seconds", low=0, high=limits.MAX_DELAY_SECONDS),
+        visibility_timeout_seconds=fields.optional_integer(
+            "visibility_timeout_seconds", low=0, high=limits.MAX_VISIBILITY_SECONDS
+        ),
+        message_retention_seconds=fields.integer(
+            "message_retention_seconds", low=limits.MIN_RETENTION_SECONDS, high=limits.MAX_RETENTION_SECONDS
+        ),
+        max_receive_count=fields.integer("max_receive_count", low=1, high=limits.MAX_RECEIVE_COUNT),
+        dead_letter_queue=_dead_letter_queue(fields, fifo=fifo),
+        runs_on=cast("RunsOn", fields.choice("runs_on", get_args(RunsOn))),
+        tasks=tuple(_task(item) for item in fields.items("tasks")),
+    )
+    fields.close()
+    if queue.content_based_deduplication and not fifo:
+        raise ManifestError(
+            f"queue {queue.name!r} is a standard queue, and only FIFO queues deduplicate; set it to false or fifo to "
+            "true",
+            path=f"{fields.path}.content_based_deduplication",
+        )
+    names: dict[str, str] = {}
+    for task in queue.tasks:
+        for name in (task.name, *task.aliases):
+            if name in names:
+                raise ManifestError(
+                    f"{name!r} already names task {names[name]!r} on queue {queue.name!r}; a name or alias stands for "
+                    "one",
+                    path=f"{fields.path}.tasks",
+                )
+            names[name] = task.name
+    return queue
+
+
+def _queue_name(fields: _Fields, *, fifo: bool) -> str:
+    name = fields.text("queue_name")
+    path = f"{fields.path}.queue_name"
+    if len(name) > limits.MAX_QUEUE_NAME_CHARS:
+        raise ManifestError(
+            f"{name!r} has {len(name)} characters; SQS allows {limits.MAX_QUEUE_NAME_CHARS}, '.fifo' included; "
+            "shorten the name or the queue_prefix",
+            path=path,
+        )
+    if _QUEUE_NAME.fullmatch(name) is None:
+        raise ManifestError(f"{name!r} has characters other than letters, digits, '-' and '_'", path=path)
+    if fifo and not name.endswith(".fifo"):
+        raise ManifestError(f"{name!r} must end with '.fifo' for a FIFO queue; try '{name}.fifo'", path=path)
+    if not fifo and name.endswith(".fifo"):
+        raise ManifestError(
+            f"{name!r} ends with '.fifo' but fifo is false; set fifo to true or try {name.removesuffix('.fifo')!r}",
+            path=path,
+        )
+    return name
+
+
+def _dead_letter_queue(fields: _Fields, *, fifo: bool) -> ManifestDeadLetterQueue | None:
+    dead = fields.optional_object("dead_letter_queue")
+    if dead is None:
+        return None
+    # The DLQ of a FIFO queue must be FIFO, and of a standard queue standard (S30); the suffix tells.
+    queue = ManifestDeadLetterQueue(name=dead.text("name"), queue_name=_queue_name(dead, fifo=fifo))
+    dead.close()
+    return queue
+
+
+def _task(fields: _Fields) -> ManifestTask:
+    task = ManifestTask(
+        name=fields.text("name"),
+        aliases=fields.texts("aliases"),
+        timeout_seconds=fields.optional_seconds("timeout_seconds"),
+        max_attempts=fields.optional_integer("max_attempts", low=1, high=limits.MAX_RECEIVE_COUNT),
+        max_age_seconds=fields.optional_seconds("max_age_seconds"),
+        total_backoff_seconds=fields.optional_seconds("total_backoff_seconds", zero=True, absent=True),
+        enqueues=fields.optional_texts("enqueues"),
+    )
+    fields.close()
+    return task
+
+
+class _Fields:
+    """An object of the document that is read field by field and complains with the path."""
+
+    def __init__(self, data: Mapping[str, Any], *, path: str) -> None:
+        self.path = path
+        self._data = data
+        self._read: set[str] = set()
+
+    def close(self) -> None:
+        """Refuse fields that nobody asked for: a typing error would otherwise pass as a default."""
+        for name in self._data:
+            if name not in self._read:
+                raise ManifestError(
+                    f"there is no field {name!r}{_nearest(str(name), sorted(self._read))}; "
+                    "a newer sqs_tasks may have written it: install the same release",
+                    path=self._path(str(name)),
+                )
+
+    def text(self, name: str, *, empty: bool = False) -> str:
+        return self._text(self._value(name), self._path(name), empty=empty)
+
+    def optional_text(self, name: str) -> str | None:
+        return None if self._value(name) is None else self.text(name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        path = self._path(name)
+        return tuple(
+            self._text(item, f"{path}[{index}]", empty=False)
+            for index, item in enumerate(self._list(self._value(name), path))
+        )
+
+    def optional_texts(self, name: str) -> tuple[str, ...] | None:
+        return None if self._value(name) is None else self.texts(name)
+
+    def boolean(self, name: str) -> bool:
+        value = self._value(name)
+        if not isinstance(value, bool):
+            raise ManifestError(f"{value!r} is {_type_name(value)}; write true or false", path=self._path(name))
+        return value
+
+    def choice(self, name: str, allowed: Sequence[str]) -> str:
+        value = self.text(name)
+        if value not in allowed:
+            raise ManifestError(f"{value!r} is not one of {', '.join(map(repr, allowed))}", path=self._path(name))
+        return value
+
+    def integer(self, name: str, *, low: int, high: int | None = None) -> int:
+        value = self._value(name)
+        path = self._path(name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ManifestError(f"{value!r} is {_type_name(value)}; write a whole number", path=path)
+        if value < low or (high is not None and value > high):
+            allowed = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ManifestError(f"{value} is out of range; allowed is {allowed}", path=path)
+        return value
+
+    def optional_integer(self, name: str, *, low: int, high: int | None = None) -> int | None:
+        return None if self._value(name) is None else self.integer(name, low=low, high=high)
+
+    def optional_seconds(self, name: str, *, zero: bool = False, absent: bool = False) -> int | float | None:
+        value = self._value(name, absent=absent)
+        path = self._path(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ManifestError(f"{value!r} is {_type_name(value)}; write a number of seconds or null", path=path)
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            allowed = "0 or more seconds" if zero else "more than 0 seconds"
+            raise ManifestError(f"{value} is out of range; allowed is {allowed}, or null", path=path)
+        return value
+
+    def optional_object(self, name: str) -> _Fields | None:
+        value = self._value(name)
+        return None if value is None else self._object(value, self._path(name))
+
+    def items(self, name: str) -> list[_Fields]:
+        path = self._path(name)
+        return [
+            self._object(item, f"{path}[{index}]") for index, item in enumerate(self._list(self._value(name), path))
+        ]
+
+    def _path(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+    def _value(self, name: str, *, absent: bool = False) -> Any:
+        self._read.add(name)
+        if name not in self._data and not absent:
+            raise ManifestError(
+                f"the field is missing{_nearest(name, [str(key) for key in self._data])}; "
+                "write the manifest with 'sqs-tasks manifest'",
+                path=self._path(name),
+            )
+        return self._data.get(name)
+
+    @staticmethod
+    def _text(value: Any, path: str, *, empty: bool) -> str:
+        if not isinstance(value, str):
+            raise ManifestError(f"{value!r} is {_type_name(value)}; write a text", path=path)
+        if not value and not empty:
+            raise ManifestError("the text is empty", path=path)
+        return value
+
+    @staticmethod
+    def _list(value: Any, path: str) -> Sequence[Any]:
+        if not isinstance(value, list | tuple):
+            raise ManifestError(f"{value!r} is {_type_name(value)}; write a list", path=path)
+        return value
+
+    @staticmethod
+    def _object(value: Any, path: str) -> _Fields:
+        if not isinstance(value, Mapping):
+            raise ManifestError(f"{value!r} is {_type_name(value)}; write an object", path=path)
+        return _Fields(value, path=path)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), f"a {type(value).__name__}")

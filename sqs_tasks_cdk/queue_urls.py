@@ -1,0 +1,101 @@
+"""The environment variable that tells a process the URLs of its queues.
+
+``SQS_TASKS_QUEUE_URLS`` is a JSON object of logical name to URL. With it a producer or worker needs no GetQueueUrl call
+before its first message; a queue that is not in it is looked up by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol, runtime_checkable
+
+from aws_cdk import Annotations, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from sqs_tasks_cdk import limits
+
+#: The variable that ``sqs_tasks`` reads.
+QUEUE_URLS_VARIABLE: Final = "SQS_TASKS_QUEUE_URLS"
+
+#: Bytes of a function's 4 KB environment that queue URLs may take; the rest is the user's and Powertools'.
+MAX_QUEUE_URLS_BYTES: Final = limits.MAX_FUNCTION_ENVIRONMENT_BYTES - 1_024
+
+#: Bytes of one entry besides the two names: punctuation, ``https://sqs.<region>.amazonaws.com/<account>/``.
+_ENTRY_OVERHEAD_BYTES: Final = 70
+
+#: jsii keeps no Python object alive by itself, and what is found again in the tree must be this object, not a proxy.
+_ALIVE: list[QueueUrls] = []
+
+
+@runtime_checkable
+class HasEnvironment(Protocol):
+    """What can be given environment variables: a Lambda function, an ECS container."""
+
+    @property
+    def node(self) -> Any:
+        """The construct's place in the tree."""
+
+    def add_environment(self, name: str, value: str, /) -> Any:
+        """Set a variable, replacing its former value."""
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """What works a queue, and may be granted the use of others: a ``LambdaWorker`` or ``FargateWorker``."""
+
+    @property
+    def role(self) -> iam.Role:
+        """Its rights."""
+
+    @property
+    def queue_environment(self) -> HasEnvironment:
+        """Where it reads the URLs of its queues."""
+
+
+class QueueUrls(Construct):
+    """The queue URLs that one function or container knows; a child of it.
+
+    Use :meth:`of`, never the constructor.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        self._urls: dict[str, str] = {}
+        self._bytes = 0
+        self._is_told = False
+        _ALIVE.append(self)
+
+    @staticmethod
+    def of(target: HasEnvironment) -> QueueUrls:
+        """The URLs of this function or container, empty at first."""
+        found = target.node.try_find_child("QueueUrls")
+        if isinstance(found, QueueUrls):
+            return found
+        return QueueUrls(target, "QueueUrls")  # type: ignore[arg-type]  # every jsii construct with a node is one
+
+    def add(self, target: HasEnvironment, *, logical_name: str, url: str, queue_name: str | None) -> None:
+        """Put a queue's URL into the environment of ``target``.
+
+        A function's environment is 4 KB. When it is full, further queues with a fixed name are left out, and the
+        process asks SQS for their URL once; its grant allows that. A queue with a generated name cannot be found so,
+        and stays.
+        """
+        if logical_name in self._urls:
+            return
+        size = len(logical_name) + len(queue_name or logical_name) + _ENTRY_OVERHEAD_BYTES
+        if queue_name is not None and self._bytes + size > MAX_QUEUE_URLS_BYTES:
+            self._tell_once()
+            return
+        self._urls[logical_name] = url
+        self._bytes += size
+        target.add_environment(QUEUE_URLS_VARIABLE, Stack.of(self).to_json_string(self._urls))
+
+    def _tell_once(self) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        Annotations.of(self).add_info(
+            f"{QUEUE_URLS_VARIABLE} holds the first {len(self._urls)} queues, which is what fits in a function's "
+            "environment; the others are looked up by name. Declare enqueues=[...] on the tasks to send to fewer "
+            "queues."
+        )

@@ -1,0 +1,122 @@
+"""A whole registry, as one construct and as one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import Environment, Stack
+from constructs import Construct
+
+from sqs_tasks_cdk.lambda_worker import LambdaWorkerSettings
+from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.task_queue import TaskQueueSettings
+from sqs_tasks_cdk.task_queues import TaskQueues
+from sqs_tasks_cdk.task_workers import TaskWorkers
+
+
+class SqsTasks(Construct):
+    """Queues and workers of a registry in one stack.
+
+    To keep queues when workers are torn down, put a :class:`TaskQueues` and a :class:`TaskWorkers` into stacks of their
+    own instead.
+
+    Args:
+        scope: The parent.
+        construct_id: The id in ``scope``.
+        manifest: The registry: ``env.manifest()``, or the path of what ``sqs-tasks manifest`` printed.
+        app: Where workers find the registry, as ``module:attribute``; what the manifest says when left out.
+        queue_defaults: Settings for every queue.
+        queue_settings: Settings by the logical name of a queue.
+        lambda_defaults: Settings for every function.
+        lambda_settings: Settings for a function by the logical name of its queue.
+
+    Attributes:
+        manifest: The registry.
+        queues: Its queues.
+        workers: Its workers.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        manifest: Manifest | Mapping[str, Any] | str | Path,
+        app: str | None = None,
+        queue_defaults: TaskQueueSettings | None = None,
+        queue_settings: Mapping[str, TaskQueueSettings] | None = None,
+        lambda_defaults: LambdaWorkerSettings | None = None,
+        lambda_settings: Mapping[str, LambdaWorkerSettings] | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.manifest = Manifest.read(manifest)
+        self.queues = TaskQueues(
+            self, "Queues", manifest=self.manifest, defaults=queue_defaults, settings=queue_settings
+        )
+        self.workers = TaskWorkers(
+            self,
+            "Workers",
+            queues=self.queues,
+            app=app,
+            lambda_defaults=lambda_defaults,
+            lambda_settings=lambda_settings,
+        )
+
+
+class TaskStack(Stack):
+    """A stack made from a manifest: what ``cdk deploy`` turns a registry into.
+
+    Args:
+        scope: The CDK app.
+        construct_id: The stack's id.
+        manifest: The registry.
+        app: Where workers find the registry; what the manifest says when left out.
+        queue_defaults: Settings for every queue.
+        queue_settings: Settings by the logical name of a queue.
+        lambda_defaults: Settings for every function.
+        lambda_settings: Settings for a function by the logical name of its queue.
+        env: The account and region; those of the deploy's credentials when left out.
+        stack_name: The name in CloudFormation; the id when left out.
+        description: Of the stack.
+        termination_protection: Whether the stack refuses to be deleted.
+
+    Attributes:
+        tasks: The registry's constructs.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        manifest: Manifest | Mapping[str, Any] | str | Path,
+        app: str | None = None,
+        queue_defaults: TaskQueueSettings | None = None,
+        queue_settings: Mapping[str, TaskQueueSettings] | None = None,
+        lambda_defaults: LambdaWorkerSettings | None = None,
+        lambda_settings: Mapping[str, LambdaWorkerSettings] | None = None,
+        env: Environment | None = None,
+        stack_name: str | None = None,
+        description: str | None = None,
+        termination_protection: bool | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            env=env,
+            stack_name=stack_name,
+            description=description,
+            termination_protection=termination_protection,
+        )
+        self.tasks = SqsTasks(
+            self,
+            "Tasks",
+            manifest=manifest,
+            app=app,
+            queue_defaults=queue_defaults,
+            queue_settings=queue_settings,
+            lambda_defaults=lambda_defaults,
+            lambda_settings=lambda_settings,
+        )
