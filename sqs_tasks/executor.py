@@ -25,7 +25,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.middleware import Middleware, compose
-from sqs_tasks.outcome import Outcome, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
+from sqs_tasks.outcome import NotStarted, Outcome, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,13 @@ class Executor:
             if job.args:
                 job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
             self._check_age(job, task)
+            early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - time.time()
+            if early_seconds > 0:
+                # Rounded up, so that it does not come back a moment early and be received once more for nothing.
+                return NotStarted(
+                    reason=f"it is not to be run before {job.not_before}",
+                    delay_seconds=clamp_visibility(early_seconds + 0.5),
+                )
         except (UndecodableMessageError, JobExpiredError, SignatureMismatchError) as error:
             return self._refuse(message, error)
         except TypeError as error:  # positional arguments of a foreign message that do not fit
@@ -144,6 +151,8 @@ class Executor:
         return _Run(job=job, task=task)
 
     def _check_age(self, job: Job, task: RegisteredTask) -> None:
+        if job.expires_at is not None and job.expires_at.timestamp() < time.time():
+            raise JobExpiredError(f"the job was not to be run after {job.expires_at}")
         max_age, sent_at = task.settings.max_age, job.message.sent_at
         if max_age is None or sent_at is None:
             return

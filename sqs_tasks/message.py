@@ -20,6 +20,9 @@ CONTENT_TYPE = "ContentType"
 JOB_CONTEXT = "JobContext"
 JOB_ID = "JobId"
 
+#: The system attribute with X-Ray's header; it does not count against the size limit.
+TRACE_HEADER = "AWSTraceHeader"
+
 
 class MessageAttribute(TypedDict):
     """One message attribute in boto3's spelling, whichever door it came through."""
@@ -38,7 +41,10 @@ class OutgoingMessage:
     delay_seconds: int | None = None
     group_id: str | None = None
     deduplication_id: str | None = None
+    #: X-Ray's header, which travels as the one system attribute that senders may set.
+    trace_header: str | None = None
     #: For error texts and hooks; not sent.
+    queue_name: str = ""
     job_name: str = ""
     job_id: str | None = None
 
@@ -53,6 +59,8 @@ class OutgoingMessage:
             request["MessageGroupId"] = self.group_id
         if self.deduplication_id is not None:
             request["MessageDeduplicationId"] = self.deduplication_id
+        if self.trace_header is not None:
+            request["MessageSystemAttributes"] = {TRACE_HEADER: string_attribute(self.trace_header)}
         return request
 
     @property
@@ -119,6 +127,16 @@ class ReceivedMessage:
     def group_id(self) -> str | None:
         """The message group; also on standard queues, where it means a tenant and not an order (S2, S39)."""
         return self.attributes.get("MessageGroupId")
+
+    @property
+    def trace_header(self) -> str | None:
+        """X-Ray's header, if the sender was traced."""
+        return self.attributes.get(TRACE_HEADER)
+
+    @property
+    def sender_id(self) -> str | None:
+        """The AWS identity that sent it, or None when the endpoint does not say."""
+        return self.attributes.get("SenderId")
 
     @property
     def sent_at(self) -> datetime | None:
@@ -195,6 +213,9 @@ class Job:
     args: tuple[Any, ...] = ()
     #: Chosen by the producer; unlike the message id it survives a redrive. The message id where there is none.
     job_id: str = ""
+    #: Only in messages of other libraries: not to be run before, and not to be run after.
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
 
     @property
     def attempt(self) -> int:
@@ -211,3 +232,21 @@ class Job:
             "message_id": self.message.message_id,
             "attempt": self.attempt,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBatch:
+    """The jobs of one call of a batch processor; what middleware sees in place of a :class:`Job`.
+
+    It has no arguments, context or id of its own, so that middleware written for single jobs (an idempotency check
+    by job id, say) fails here and cannot take one job for all.
+    """
+
+    jobs: tuple[Job, ...]
+    job_name: str
+    queue_name: str
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The ``extra`` of log records about the call."""
+        return {"queue_name": self.queue_name, "job_name": self.job_name, "jobs": len(self.jobs)}

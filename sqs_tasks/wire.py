@@ -200,6 +200,8 @@ class JobReader:
                     queue_name=self.queue_name,
                     message=message,
                     job_id=foreign.job_id or message.message_id,
+                    not_before=foreign.eta,
+                    expires_at=foreign.expires,
                 )
         return None
 
