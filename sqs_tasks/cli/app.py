@@ -1,0 +1,72 @@
+"""The application that a command works on: found by name, its own errors shown as they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+
+import click
+
+from sqs_tasks.app_path import APP_VARIABLE, load_app
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.errors import ConfigurationError
+
+
+def split_app(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """APP and the words after it; APP may be left out when SQS_TASKS_APP has it.
+
+    Raises:
+        click.UsageError: There is no APP in either place, or it is not ``module:attribute``.
+    """
+    first, rest = (words[0], tuple(words[1:])) if words else ("", ())
+    # No queue's name has a colon, so there is no doubt about what the first word is.
+    if ":" in first:
+        return first, rest
+    known = os.environ.get(APP_VARIABLE)
+    if known is None:
+        seen = f"{first!r} is not" if first else "there is none"
+        raise click.UsageError(
+            f"APP must be module:attribute, for example myapp.tasks:env, and {seen}; or set {APP_VARIABLE}"
+        )
+    if ":" not in known:
+        raise click.UsageError(f"{APP_VARIABLE}={known!r} must be module:attribute, for example myapp.tasks:env")
+    return known, tuple(words)
+
+
+def load(app: str) -> SQSEnv:
+    """The environment of that name; the current directory is searched, as ``python -m`` does.
+
+    What the application's own code raises while it is imported is printed with the lines it happened in.
+
+    Raises:
+        click.ClickException: It cannot be had.
+    """
+    here = str(os.getcwd())  # noqa: PTH109 - sys.path holds strings
+    if not {"", here} & set(sys.path):
+        sys.path.insert(0, here)
+    try:
+        return load_app(app)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        theirs = _frames_outside_importing(error.__traceback__)
+        click.echo("".join(traceback.format_exception(type(error), error, theirs)), err=True, nl=False)
+        raise click.ClickException(f"cannot load {app}: {type(error).__name__}: {error}") from error
+
+
+def _frames_outside_importing(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the application's first line on."""
+    start = trace
+    while start is not None and _is_importing(start.tb_frame.f_code.co_filename):
+        start = start.tb_next
+    return start or trace
+
+
+def _is_importing(filename: str) -> bool:
+    return "importlib" in filename or os.path.dirname(filename) in _OURS  # noqa: PTH120 - of frozen modules too
+
+
+_OURS = frozenset({os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))})  # noqa: PTH120

@@ -1,0 +1,135 @@
+"""A job's arguments from words on a command line: ``order_id=17 total=12.50``, or an object of JSON."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Union
+from uuid import UUID
+
+from sqs_tasks.codecs import Codec
+from sqs_tasks.errors import UndecodableMessageError
+
+
+class ArgumentReader:
+    """Reads the arguments of one task.
+
+    ``KEY=VALUE`` is read by the annotation of the parameter: text for ``str``, ISO for dates, and so on; without an
+    annotation it is JSON if it can be, and text otherwise. An object is what the body of a message would be, so tagged
+    values (a Decimal, a datetime) are read as a worker reads them.
+
+    Args:
+        function: The task's function.
+        codec: The codec of JSON bodies.
+    """
+
+    def __init__(self, function: Callable[..., Any], codec: Codec) -> None:
+        self._annotations = _annotations(function)
+        self._codec = codec
+
+    def read(self, words: Sequence[str]) -> dict[str, Any]:
+        """The arguments that the words give; a later one wins over an earlier one.
+
+        Raises:
+            ValueError: A word is neither ``KEY=VALUE`` nor an object, or a value is not what its parameter wants.
+        """
+        arguments: dict[str, Any] = {}
+        for word in words:
+            if word.lstrip().startswith("{"):
+                arguments.update(self.read_object(word))
+                continue
+            name, equals, text = word.partition("=")
+            if not equals or not name.isidentifier():
+                # The value may be a secret that lacks its name, so it is not repeated.
+                raise ValueError("an argument must be KEY=VALUE, or an object such as '{\"order_id\": 17}'")
+            arguments[name] = self._value(name, text)
+        return arguments
+
+    def read_object(self, text: str) -> dict[str, Any]:
+        """The arguments in an object of JSON.
+
+        Raises:
+            ValueError: It is none.
+        """
+        try:
+            found = self._codec.deserialize(text)
+        except UndecodableMessageError as error:
+            raise ValueError(f"not an object of JSON: {error}") from error
+        if not isinstance(found, Mapping):
+            raise ValueError(f"the arguments must be an object of JSON, not {type(found).__name__}")  # noqa: TRY004
+        return dict(found)
+
+    def _value(self, name: str, text: str) -> Any:
+        reason: Exception | None = None
+        for wanted in _alternatives(self._annotations.get(name, Any)):
+            try:
+                return self._converted(wanted, text)
+            except (ValueError, ArithmeticError, KeyError) as error:
+                reason = error
+        kind = _told(self._annotations[name])
+        raise ValueError(f"{name}: not the {kind} that the task wants") from reason
+
+    def _converted(self, wanted: Any, text: str) -> Any:
+        """The text as one type wants it.
+
+        Raises:
+            ValueError, ArithmeticError, KeyError: It cannot be that.
+        """
+        if wanted is str:
+            return text
+        if isinstance(wanted, type) and issubclass(wanted, Enum):
+            return wanted[text]
+        if wanted in _READERS:
+            return _READERS[wanted](text)
+        try:
+            return self._codec.deserialize(text)
+        except UndecodableMessageError:
+            return text
+
+
+def _none(text: str) -> None:
+    if text != "null":
+        raise ValueError(text)
+
+
+def _bool(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+#: What text becomes for a parameter of each type.
+_READERS: Mapping[Any, Callable[[str], Any]] = {
+    NoneType: _none,
+    bool: _bool,
+    int: int,
+    float: float,
+    Decimal: Decimal,
+    UUID: UUID,
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+    time: time.fromisoformat,
+}
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of the parameters, as far as they can be had."""
+    try:
+        return typing.get_type_hints(inspect.unwrap(function))
+    except Exception:  # noqa: BLE001 - names that exist for the type checker alone; the values are then JSON or text
+        return {}
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The types an annotation allows; text last, because everything is text."""
+    if typing.get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    types = typing.get_args(annotation)
+    return tuple(sorted(types, key=lambda one: one is str))
+
+
+def _told(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

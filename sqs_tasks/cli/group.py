@@ -1,0 +1,88 @@
+"""The command group: its commands are imported when they are used, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import click
+
+from sqs_tasks.__version__ import __version__
+from sqs_tasks.client import error_code
+from sqs_tasks.errors import SQSTasksError
+
+
+class _Place(NamedTuple):
+    """Where a command lives, and what the overview says of it."""
+
+    module: str
+    name: str
+    summary: str
+
+
+_COMMANDS = {
+    "worker": _Place("sqs_tasks.cli.worker", "worker", "Run the jobs of an application's queues."),
+    "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
+    "queues": _Place("sqs_tasks.cli.queues", "queues", "Create an application's queues, and see what is in them."),
+    "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
+    "local-sqs": _Place("sqs_tasks.cli.local_sqs", "local_sqs", "Serve an SQS on this machine, in memory."),
+    "invoke": _Place("sqs_tasks.cli.invoke", "invoke", "Run a Lambda handler against a queue, as Lambda would."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports the one that is used.
+
+    It also turns what the library and AWS refuse into one line: nobody mends a misspelt queue name by a traceback.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the same in every context
+        """The names, in the order of the overview."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(place.module), place.name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the overview, without importing what it tells of."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what was refused on purpose becomes one line on standard error and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except SQSTasksError as error:
+            raise click.ClickException(str(error)) from error
+        except Exception as error:
+            if not _is_from_aws(error):
+                raise
+            raise click.ClickException(f"{error_code(error) or type(error).__name__}: {error}") from error
+
+
+def _is_from_aws(error: BaseException) -> bool:
+    """Whether the AWS client raised it: no credentials, no such endpoint, access denied."""
+    return type(error).__module__.partition(".")[0] == "botocore" or bool(error_code(error))
+
+
+EPILOG = """\b
+A first look, without AWS:
+  $ sqs-tasks local-sqs                                  # and in another terminal, with what it prints:
+  $ sqs-tasks queues create myapp.tasks:env
+  $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com
+  $ sqs-tasks worker myapp.tasks:env
+
+APP is where an SQSEnv is found, as module:attribute; the current directory is searched too. It may also stand in
+SQS_TASKS_APP, and is then left out here.
+"""
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sqs-tasks")
+def main() -> None:
+    """Run, feed and provision task queues on Amazon SQS."""

@@ -1,0 +1,17 @@
+"""``sqs-tasks queues``: the group of commands about queues."""
+
+from __future__ import annotations
+
+import click
+
+from sqs_tasks.cli.queues_create import create
+from sqs_tasks.cli.queues_list import list_queues
+
+
+@click.group()
+def queues() -> None:
+    """Create an application's queues, and see what is in them."""
+
+
+queues.add_command(create)
+queues.add_command(list_queues)

@@ -1,0 +1,97 @@
+"""``sqs-tasks queues list``: how much waits in each queue."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+import click
+
+from sqs_tasks.app_path import APP_VARIABLE
+from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.table import Table
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.errors import QueueNotFoundError
+from sqs_tasks.generic_queue import GenericQueue
+
+EPILOG = """\b
+Examples:
+  $ sqs-tasks queues list myapp.tasks:env
+  $ sqs-tasks queues list myapp.tasks:env --json | jq '.[] | select(.dead > 0)'
+
+ready: may be received now. in flight: received, and not settled yet. delayed: held back by its sender. dead: in the
+dead-letter queue. SQS's numbers are approximate.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depths:
+    """One queue's line; numbers are None for a queue that does not exist."""
+
+    name: str
+    queue_name: str
+    ready: int | None = None
+    in_flight: int | None = None
+    delayed: int | None = None
+    dead: int | None = None
+    dead_letter_queue: str | None = None
+
+
+@click.command("list", epilog=EPILOG)
+@click.argument("app", required=False, envvar=APP_VARIABLE)
+@click.option("--json", "as_json", is_flag=True, help="A JSON array with an object for each queue.")
+@endpoint_options
+def list_queues(*, app: str | None, as_json: bool) -> None:
+    """List the queues of APP, with what waits in them and in their dead-letter queues."""
+    env = load(split_app([app] if app else [])[0])
+    dead = {queue.settings.dead_letter_queue for queue in env.queues.values()}
+    depths = [_depths(env, queue) for name, queue in env.queues.items() if name not in dead]
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in depths], indent=2))
+    else:
+        table = Table(("queue", "ready", "in flight", "delayed", "dead"))
+        for one in depths:
+            table.add(one.queue_name, one.ready, one.in_flight, one.delayed, one.dead)
+        table.print()
+    missing = [one.queue_name for one in depths if one.ready is None]
+    if missing:
+        click.echo(f"{', '.join(missing)}: not there; 'sqs-tasks queues create' creates what is registered", err=True)
+        sys.exit(1)
+
+
+def _depths(env: SQSEnv, queue: GenericQueue) -> Depths:
+    dead = queue.settings.dead_letter_queue
+    ready, in_flight, delayed = _counts(env, queue.queue_url) if _is_there(env, queue.name) else (None, None, None)
+    return Depths(
+        name=queue.name,
+        queue_name=queue.get_sqs_queue_name(),
+        ready=ready,
+        in_flight=in_flight,
+        delayed=delayed,
+        dead=None if dead is None or not _is_there(env, dead) else sum(_counts(env, env.get_queue_url(dead))),
+        dead_letter_queue=dead if dead is None or "://" in dead else env.get_sqs_queue_name(dead),
+    )
+
+
+def _is_there(env: SQSEnv, queue_name: str) -> bool:
+    try:
+        env.get_queue_url(queue_name)
+    except QueueNotFoundError:
+        return False
+    return True
+
+
+#: The attributes that count messages: ready, in flight, delayed.
+_COUNTERS = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+
+
+def _counts(env: SQSEnv, queue_url: str) -> tuple[int, int, int]:
+    answer = env.client().get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_COUNTERS))
+    ready, in_flight, delayed = (int(answer["Attributes"].get(name, 0)) for name in _COUNTERS)
+    return ready, in_flight, delayed
