@@ -12,6 +12,7 @@ import atexit
 import hashlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,9 @@ EXCLUDE: Final = ("__pycache__", "*.pyc", ".*", "*.egg-info", "node_modules", "c
 
 #: Installed packages that the Lambda runtime brings along; together with botocore some 25 MB.
 RUNTIME_PACKAGES: Final = ("boto3", "botocore", "s3transfer")
+
+#: How pip and uv say that a requirement cannot be had as a wheel for the target.
+_NO_WHEEL: Final = ("No matching distribution found", "no usable wheels", "no wheels with a matching")
 
 #: glibc of Amazon Linux 2023 (Python 3.12 and later) and Amazon Linux 2 (before), as manylinux minor versions.
 _AL2023_GLIBC, _AL2_GLIBC = 34, 26
@@ -156,8 +160,9 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """The same as one platform of uv, which widens it by itself."""
-        return f"{self.machine}-manylinux_2_{self.glibc_minor}"
+        """The same as one platform of uv, which widens it by itself and knows no 2.26."""
+        minor = self.glibc_minor if self.glibc_minor == _AL2023_GLIBC else _OLDEST_GLIBC
+        return f"{self.machine}-manylinux_2_{minor}"
 
 
 class _Staging:
@@ -166,8 +171,9 @@ class _Staging:
     ``code/`` is copied as it is; each ``requirements-<n>.txt`` is installed, in order. Docker sees the same directory.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, project: Path) -> None:
         self.directory = directory
+        self.project = project
 
     @classmethod
     def of(cls, bundle: PythonBundle) -> _Staging:
@@ -176,6 +182,8 @@ class _Staging:
         code = directory / "code"
         exclude = (*EXCLUDE, *bundle.exclude)
 
+        if not source.is_dir():
+            raise BundlingError(f"there is no directory {str(source)!r}; give PythonBundle(source=...) the project's")
         lock = _lock_file(source, bundle.requirements)
         lock_text = "" if lock is None else _requirements_text(lock)
         for package in bundle.packages:
@@ -192,7 +200,7 @@ class _Staging:
         texts = [lock_text, (handler / "requirements.txt").read_text(encoding="utf-8")]
         for number, text in enumerate(text for text in texts if _requirement_lines(text)):
             (directory / f"requirements-{number}.txt").write_text(text, encoding="utf-8")
-        return cls(directory)
+        return cls(directory, project=source)
 
     @property
     def code(self) -> Path:
@@ -231,7 +239,7 @@ class _LocalBundler:
         self._target = target
         self._include_boto3 = include_boto3
 
-    def try_bundle(self, output_dir: str, **_options: Any) -> bool:
+    def try_bundle(self, output_dir: str, *_options: Any, **_more_options: Any) -> bool:
         """Build into ``output_dir``; False leaves it to Docker."""
         if _build(self._staging, Path(output_dir), target=self._target, include_boto3=self._include_boto3):
             return True
@@ -261,7 +269,7 @@ def handler_directory() -> Path:
 def _build(staging: _Staging, output: Path, *, target: Target, include_boto3: bool) -> bool:
     output.mkdir(parents=True, exist_ok=True)
     for requirements in staging.requirement_files:
-        if not _install(requirements, output, target=target):
+        if not _install(requirements, output, target=target, project=staging.project):
             for path in output.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             return False
@@ -277,16 +285,20 @@ def _build(staging: _Staging, output: Path, *, target: Target, include_boto3: bo
     return True
 
 
-def _install(requirements: Path, output: Path, *, target: Target) -> bool:
-    """Install wheels for the target; False when a requirement has none."""
-    uv = _uv()
+def _install(requirements: Path, output: Path, *, target: Target, project: Path) -> bool:
+    """Install wheels for the target; False when a requirement has none.
+
+    It runs in the project's directory, where the installer finds the project's settings, such as a private index.
+    """
+    uv = find_uv()
     if uv is not None:
         command = [
-            *(uv, "pip", "install", "--quiet", "--no-config", "--link-mode", "copy", "--target", str(output)),
+            *(uv, "pip", "install", "--quiet", "--link-mode", "copy", "--target", str(output)),
             *("--python-platform", target.uv_platform, "--python-version", target.python_version),
             *("--only-binary", ":all:", "--requirement", str(requirements)),
         ]
     else:
+        _warn_of_markers(requirements, target=target)
         platforms = [argument for tag in target.pip_platforms for argument in ("--platform", tag)]
         command = [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
@@ -295,7 +307,7 @@ def _install(requirements: Path, output: Path, *, target: Target) -> bool:
             *("--only-binary", ":all:", "--requirement", str(requirements)),
         ]
     done = subprocess.run(  # noqa: S603  # the arguments are ours, and nothing goes through a shell
-        command, check=False, capture_output=True, text=True, cwd=requirements.parent
+        command, check=False, capture_output=True, text=True, cwd=project
     )
     if done.returncode == 0:
         return True
@@ -311,13 +323,24 @@ def _install(requirements: Path, output: Path, *, target: Target) -> bool:
 
 
 def _says_no_wheel(text: str) -> bool:
-    pip = "No matching distribution found" in text
-    uv = "no usable wheels" in text or "no wheels with a matching" in text or "no matching" in text
-    return pip or uv
+    return any(words in text for words in _NO_WHEEL)
 
 
-def _uv() -> str | None:
-    """The path of uv, preferably the one beside this interpreter."""
+def _warn_of_markers(requirements: Path, *, target: Target) -> None:
+    """Tell what pip cannot do: it evaluates environment markers for the interpreter that runs it (P3)."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if here != target.python_version and ";" in requirements.read_text(encoding="utf-8"):
+        logger.warning(
+            "pip evaluates the environment markers in %s for this Python %s, not for the function's %s; install uv, "
+            "which evaluates them for the function",
+            requirements.name,
+            here,
+            target.python_version,
+        )
+
+
+def find_uv() -> str | None:
+    """The path of uv, preferably the one beside this interpreter; None when there is none."""
     return shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
@@ -332,8 +355,8 @@ def _lock_file(source: Path, requirements: Path | str | None) -> Path | None:
 
 def _requirements_text(lock: Path) -> str:
     if lock.name != "uv.lock":
-        return lock.read_text(encoding="utf-8")
-    uv = _uv()
+        return _with_includes(lock)
+    uv = find_uv()
     if uv is None:
         raise BundlingError(
             f"reading {str(lock)!r} needs uv, which is not on the PATH; install it with 'pip install uv', or export a "
@@ -351,18 +374,36 @@ def _requirements_text(lock: Path) -> str:
     return done.stdout
 
 
+def _with_includes(lock: Path) -> str:
+    """The text of a requirements file with the files that it includes, for it is installed from another place.
+
+    Raises:
+        BundlingError: It names something that lies beside it and is not a list of requirements.
+    """
+    lines = []
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if words[:1] in (["-r"], ["--requirement"]):
+            lines.append(_with_includes(lock.parent / words[1]))
+        elif words and (words[0] in {"-e", "--editable", "-c", "--constraint"} or words[0].startswith((".", "file:"))):
+            raise BundlingError(
+                f"{str(lock)!r} has {line.strip()!r}, which a bundle cannot follow; export a lock file that stands "
+                "alone, as with 'uv export --frozen --no-dev --no-emit-project -o requirements.lock', and list the "
+                "project's own packages in PythonBundle(packages=[...])"
+            )
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def _requirement_lines(text: str) -> list[str]:
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "--hash"))]
 
 
 def _names_distribution(text: str, distribution: str) -> bool:
-    plain = distribution.replace("-", "_")
-    for line in _requirement_lines(text):
-        name = line.replace("-", "_").lower()
-        if name.startswith(plain) and not name[len(plain) : len(plain) + 1].isalnum() and name != f"{plain}_":
-            return not name.startswith(f"{plain}_")
-    return False
+    names = (re.match(r"[A-Za-z0-9._-]+", line) for line in _requirement_lines(text))
+    return any(re.sub(r"[-_.]+", "-", name[0]).lower() == distribution for name in names if name is not None)
 
 
 def _find_package(source: Path, package: str) -> Path:

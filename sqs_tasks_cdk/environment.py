@@ -11,10 +11,17 @@ from sqs_tasks_cdk.queue_urls import QUEUE_URLS_VARIABLE
 #: Where the worker finds its registry, as ``module:attribute``.
 APP_VARIABLE: Final = "SQS_TASKS_APP"
 
+#: The batching window of the event source mapping, in seconds.
+BATCHING_WINDOW_VARIABLE: Final = "SQS_TASKS_BATCHING_WINDOW_SECONDS"
+
 #: The CloudWatch namespace of the metrics by task that workers write to their logs.
 METRICS_NAMESPACE: Final = "SqsTasks"
 
-_OURS: Final = {APP_VARIABLE: "app=", QUEUE_URLS_VARIABLE: "grant_send() and grant_consume()"}
+_OURS: Final = {
+    APP_VARIABLE: "app=",
+    QUEUE_URLS_VARIABLE: "grant_send() and grant_consume()",
+    BATCHING_WINDOW_VARIABLE: "max_batching_window=",
+}
 
 
 def worker_environment(

@@ -15,7 +15,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.bundling import PythonBundle
-from sqs_tasks_cdk.environment import app_package, worker_environment
+from sqs_tasks_cdk.environment import BATCHING_WINDOW_VARIABLE, app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -241,7 +241,11 @@ class LambdaWorker(Construct):
             architecture=architecture,
             timeout=self.timeout,
             memory_size=memory_size,
-            environment=worker_environment(app=app, service_name=service_name, log_level=log_level, user=environment),
+            environment={
+                **worker_environment(app=app, service_name=service_name, log_level=log_level, user=environment),
+                # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
+                **({BATCHING_WINDOW_VARIABLE: str(window_seconds)} if window_seconds else {}),
+            },
             log_group=self.log_group,
             role=self.role,
             tracing=tracing,

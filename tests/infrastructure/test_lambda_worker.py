@@ -143,6 +143,7 @@ def test_worker_with_everything_set(stack: Stack) -> None:
         "mail",
         "DEBUG",
     )
+    assert variables["SQS_TASKS_BATCHING_WINDOW_SECONDS"] == "20"
     (log_group,) = resources.of_type("Logs::LogGroup").values()
     assert log_group["Properties"] == {"RetentionInDays": 7}
     assert log_group["DeletionPolicy"] == "Retain"
@@ -368,7 +369,7 @@ def test_filters_need_a_word(stack: Stack) -> None:
         _worker(stack, filters=[{"pattern": "{}"}])
 
 
-@pytest.mark.parametrize("name", ["SQS_TASKS_APP", "SQS_TASKS_QUEUE_URLS"])
+@pytest.mark.parametrize("name", ["SQS_TASKS_APP", "SQS_TASKS_QUEUE_URLS", "SQS_TASKS_BATCHING_WINDOW_SECONDS"])
 def test_our_variables_are_not_set_by_hand(stack: Stack, name: str) -> None:
     """A variable that has an argument of its own is refused in ``environment``."""
     with pytest.raises(StackError, match=f"environment sets {name}"):
