@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
 from sqs_tasks.errors import ConfigurationError
@@ -78,6 +78,7 @@ class ExponentialBackoff(BackoffPolicy):
         multiplier: Seconds of the first step.
         jitter: The share of the delay by which it may differ either way, 0 to 1, so that jobs that failed together
             do not return together.
+        max_visbility_timeout: What sqs-workers' constructor calls ``max_visibility_timeout``.
     """
 
     base: float = 2
@@ -85,8 +86,11 @@ class ExponentialBackoff(BackoffPolicy):
     max_visibility_timeout: float = 1800
     multiplier: float = 1
     jitter: float = 0.1
+    max_visbility_timeout: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, max_visbility_timeout: float | None) -> None:
+        if max_visbility_timeout is not None:
+            object.__setattr__(self, "max_visibility_timeout", max_visbility_timeout)
         _check_seconds("ExponentialBackoff", "min_visibility_timeout", self.min_visibility_timeout)
         _check_seconds("ExponentialBackoff", "max_visibility_timeout", self.max_visibility_timeout)
         if not self.base >= 1:

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from sqs_tasks import limits
+from sqs_tasks.batching_policies import BatchMessages as BatchMessages  # noqa: PLC0414 - where sqs-workers has it
+from sqs_tasks.batching_policies import NoBatching as NoBatching  # noqa: PLC0414 - the same
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.protocols import SQSClient
@@ -33,6 +35,7 @@ class Sender:
         queue_name: The queue's name in code, for error texts.
         client: Gives the client.
         queue_url: Gives the URL.
+        on_sent: Called with each message that SQS accepted, once it has.
         sleep: Waits between tries.
     """
 
@@ -42,11 +45,13 @@ class Sender:
         queue_name: str,
         client: Callable[[], SQSClient],
         queue_url: Callable[[], str],
+        on_sent: OnSent,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.queue_name = queue_name
         self._client = client
         self._queue_url = queue_url
+        self.on_sent = on_sent
         self._sleep = sleep
         self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
 
@@ -56,7 +61,9 @@ class Sender:
         if batch is not None and batch.is_ours():
             return batch.add(message)
         answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
-        return _message_id(message, answer)
+        message_id = _message_id(message, answer)
+        self.on_sent(message, message_id)
+        return message_id
 
     def send_all(self, messages: Sequence[OutgoingMessage]) -> list[MessageId]:
         """Send messages in requests of up to ten and 1 MiB, and return their ids in the same order.
@@ -69,6 +76,9 @@ class Sender:
         errors: list[Any] = []
         for chunk in chunks(messages):
             sent, failures = self.send_chunk(chunk)
+            for message, one in zip(chunk, sent, strict=True):
+                if one is not None:
+                    self.on_sent(message, one)
             ids.extend(sent)
             unsent.extend(message for message, one in zip(chunk, sent, strict=True) if one is None)
             errors.extend(failures)
@@ -133,7 +143,7 @@ class Sender:
         if outer is not None and outer.is_ours():
             yield
             return
-        batch = _Batch(self.send_chunk)
+        batch = _Batch(self.send_chunk, self.on_sent)
         token = self._open.set(batch)
         try:
             yield
@@ -151,13 +161,15 @@ class Sender:
 
 
 SendChunk = Callable[[Sequence[OutgoingMessage]], tuple[list[MessageId | None], list[Any]]]
+OnSent = Callable[[OutgoingMessage, Receipt], None]
 
 
 class _Batch:
     """The messages of one open block. Owned by the thread and asyncio task that opened it (fault W11)."""
 
-    def __init__(self, send_chunk: SendChunk) -> None:
+    def __init__(self, send_chunk: SendChunk, on_sent: OnSent) -> None:
         self._send_chunk = send_chunk
+        self._on_sent = on_sent
         self._owner = _current_task()
         self._messages: list[OutgoingMessage] = []
         self._pending: list[PendingMessage] = []
@@ -198,6 +210,7 @@ class _Batch:
                 self.unsent.append(message)
             else:
                 handle.resolve(message_id)
+                self._on_sent(message, handle)
 
 
 def chunks(messages: Iterable[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
@@ -249,7 +262,6 @@ def stream(
     max_in_flight: int,
     *,
     before: Callable[[OutgoingMessage], None],
-    after: Callable[[OutgoingMessage, MessageId], None],
 ) -> int:
     """Send any number of messages, read as requests leave, and return how many were sent.
 
@@ -258,7 +270,6 @@ def stream(
         messages: The messages; after a failure no more are read.
         max_in_flight: Requests under way at once.
         before: Called with each message before its request.
-        after: Called with each message that was accepted.
 
     Raises:
         BatchSendError: Some messages of the requests under way were not accepted; it carries them.
@@ -279,7 +290,7 @@ def stream(
                 unsent.append(message)
             else:
                 sent += 1
-                after(message, message_id)
+                sender.on_sent(message, message_id)
     if unsent:
         raise unsent_error(sender.queue_name, unsent, failures)
     return sent

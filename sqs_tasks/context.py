@@ -20,7 +20,7 @@ class SQSContext:
     carry it on.
     """
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         self._values: ContextVar[Mapping[str, Any]] = ContextVar("sqs_tasks_context", default=values or _EMPTY)
 
     @classmethod

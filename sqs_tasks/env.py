@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
 from sqs_tasks.batch_result import BatchProcessingResult
@@ -15,16 +14,22 @@ from sqs_tasks.client import ClientProvider, QueueUrls
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
+from sqs_tasks.generic_queue import Deliver, GenericQueue, ProcessorMaker
 from sqs_tasks.hooks import Hook
-from sqs_tasks.manifest import manifest
 from sqs_tasks.message import Job, OutgoingMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.protocols import SQSClient, SQSSession
-from sqs_tasks.provisioning import RedrivePolicy, create_registered
+from sqs_tasks.provisioning import (
+    RedrivePolicy,
+    create_fifo_queue,
+    create_registered,
+    create_standard_queue,
+    delete_queue,
+)
 from sqs_tasks.queue import JobQueue
+from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue
 from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
@@ -44,15 +49,20 @@ class SQSEnv:
         session: The ``boto3`` module, a ``boto3.Session`` or a ``MemorySession``; None for boto3's own.
         queue_prefix: Put before every queue name in SQS, so that environments can share an account.
         codec: The content type producers write; a queue or a send may say otherwise.
+        retry_max_attempts: How often boto3 tries a call; ``retry_mode`` is how it waits in between (its own terms).
+        retry_mode: ``"standard"``, ``"adaptive"`` or ``"legacy"``.
         accept: The content types consumers decode. Pickle runs code, so it is off until named here.
         backoff_policy: How long failed jobs wait, unless a queue or task says otherwise.
         processor_maker: A :class:`~sqs_tasks.processors.Processor` subclass that runs every task.
+        context_maker: Makes the context: :class:`~sqs_tasks.context.SQSContext`, or a subclass of it.
         middleware: Wraps the run of every job, the first outermost.
         sqs_client: A ready SQS client instead of a session.
         endpoint_url: Where SQS is; boto3 also reads AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL.
         region_name: The region; None leaves it to boto3.
         client_config: Keyword arguments of ``botocore.config.Config`` over the library's own.
         codecs: Codecs of your own; each needs naming in ``codec`` or ``accept`` to be used.
+        direct_calls: Calling a task, ``send_email(...)``, runs its function; else it is refused as a likely mistake.
+        eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
 
     Attributes:
         context: Values that travel with every job added here; see :class:`~sqs_tasks.context.SQSContext`.
@@ -60,7 +70,9 @@ class SQSEnv:
         post_send: Hook, called with each outgoing message and its receipt.
         pre_task: Hook, called with each job before it runs.
         post_task: Hook, called with each job and its outcome, whatever that is.
-        report_queue_stats: Hook, called with a queue's name and its statistics.
+        report_queue_stats: Hook, called by workers with a queue's name and its
+            :class:`~sqs_tasks.queue_stats.QueueStatistics`.
+        deliver: What takes messages in the place of SQS, or None.
     """
 
     def __init__(
@@ -69,15 +81,20 @@ class SQSEnv:
         queue_prefix: str = "",
         *,
         codec: str = DEFAULT_CONTENT_TYPE,
+        retry_max_attempts: int | None = None,
+        retry_mode: Literal["standard", "adaptive", "legacy"] | None = None,
         accept: Iterable[str] = SAFE_CONTENT_TYPES,
         backoff_policy: BackoffPolicy = DEFAULT_BACKOFF,
         processor_maker: ProcessorMaker = Processor,
+        context_maker: Callable[[], SQSContext] = SQSContext,
         middleware: Sequence[Middleware] = (),
         sqs_client: SQSClient | None = None,
         endpoint_url: str | None = None,
         region_name: str | None = None,
         client_config: Mapping[str, Any] | None = None,
         codecs: Sequence[Codec] = (),
+        direct_calls: bool = False,
+        eager: bool = False,
     ) -> None:
         self.queue_prefix = queue_prefix
         self.codecs = CodecRegistry()
@@ -92,13 +109,19 @@ class SQSEnv:
         self.backoff_policy = backoff_policy
         self.processor_maker = processor_maker
         self.middleware = tuple(middleware)
-        self.context = SQSContext()
+        self.context = context_maker()
+        self.direct_calls = direct_calls
+        self.deliver: Deliver | None = None
+        if eager:
+            from sqs_tasks.eager import EagerDelivery
+
+            self.deliver = EagerDelivery()
         self.client = ClientProvider(
             session=session,
             client=sqs_client,
             endpoint_url=endpoint_url,
             region_name=region_name,
-            config=client_config,
+            config=_client_config(client_config, retry_max_attempts, retry_mode),
         )
         self.urls = QueueUrls(self.client)
         self._given_urls: Mapping[str, str] | None = None
@@ -106,7 +129,7 @@ class SQSEnv:
         self.post_send: Hook[[OutgoingMessage, Receipt]] = Hook("post_send")
         self.pre_task: Hook[[Job]] = Hook("pre_task")
         self.post_task: Hook[[Job, Outcome]] = Hook("post_task")
-        self.report_queue_stats: Hook[[str, Mapping[str, int]]] = Hook("report_queue_stats")
+        self.report_queue_stats: Hook[[str, QueueStatistics]] = Hook("report_queue_stats")
         self._queues: dict[str, GenericQueue] = {}
         self._made_with: dict[str, tuple[Any, ...]] = {}
 
@@ -143,7 +166,8 @@ class SQSEnv:
         A later call may leave everything out, or say the same again.
 
         Args:
-            queue_name: The name in code; ending in ``.fifo`` for a FIFO queue.
+            queue_name: The name in code; ending in ``.fifo`` for a FIFO queue. A URL means the queue there, with the
+                last part of its path as the name: nobody is asked for it, and the prefix is not added.
             queue_maker: ``JobQueue`` unless given; ``RawQueue`` for messages that are no jobs, or a ``.maker(...)``.
             batching_policy: ``BatchMessages(n)`` hands functions lists of jobs.
             backoff_policy: How long failed jobs wait here.
@@ -152,6 +176,9 @@ class SQSEnv:
         Raises:
             ConfigurationError: An option that cannot work, or another one than the queue was registered with (W19).
         """
+        if isinstance(queue_name, str) and "://" in queue_name:
+            options.setdefault("queue_url", queue_name)
+            queue_name = queue_name.rstrip("/").rpartition("/")[2]
         asked = (queue_maker, batching_policy, backoff_policy, options)
         known = self._queues.get(queue_name)
         if known is not None:
@@ -211,7 +238,7 @@ class SQSEnv:
         return dict(self._queues)
 
     def select_queues(self, *names: str) -> list[GenericQueue]:
-        """Registered queues by name or glob (``"emails"``, ``"mail-*"``), in the order of registration.
+        """Registered queues by name, glob or URL (``"emails"``, ``"mail-*"``), in the order of registration.
 
         Without names, all queues that are worked: those with tasks, and no dead-letter queues. Never what ListQueues
         finds (fault W16).
@@ -222,12 +249,14 @@ class SQSEnv:
         if not names:
             dead = {queue.settings.dead_letter_queue for queue in self._queues.values()}
             return [queue for name, queue in self._queues.items() if queue.tasks and name not in dead]
-        chosen = {name for name in self._queues if any(fnmatchcase(name, pattern) for pattern in names)}
+        chosen: set[str] = set()
         for pattern in names:
-            if not any(fnmatchcase(name, pattern) for name in self._queues):
+            matching = {name for name, queue in self._queues.items() if _matches(queue, pattern)}
+            if not matching:
                 raise ConfigurationError(
                     f"no registered queue matches {pattern!r}; there are {', '.join(self._queues) or 'none'}"
                 )
+            chosen |= matching
         return [queue for name, queue in self._queues.items() if name in chosen]
 
     def manifest(self, *, app: str | None = None) -> dict[str, Any]:
@@ -236,6 +265,8 @@ class SQSEnv:
         Args:
             app: Where this environment is found, as ``module:attribute``.
         """
+        from sqs_tasks.manifest import manifest
+
         return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app)
 
     # --- producing and working by name ------------------------------------------------------------------------------
@@ -259,6 +290,7 @@ class SQSEnv:
         *,
         concurrency: int = 1,
         grace_seconds: float = 25,
+        report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
     ) -> None:
         """Work several queues in this process, each with its own long poll, so that none starves another.
 
@@ -267,13 +299,28 @@ class SQSEnv:
             shutdown_policy_maker: Makes each queue's policy.
             concurrency: Jobs at once in each queue.
             grace_seconds: How long running jobs may take to finish after a signal.
+            report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
         from sqs_tasks.worker.consumer import Consumer
 
         queues = self.select_queues(*(queue_names or ()))
         if not queues:
             raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
-        Consumer(queues, concurrency=concurrency, grace_seconds=grace_seconds).run(shutdown_policy_maker)
+        consumer = Consumer(queues, concurrency=concurrency, grace_seconds=grace_seconds)
+        with reporting(queues, self.report_queue_stats, report_interval_seconds):
+            consumer.run(shutdown_policy_maker)
+
+    def create_standard_queue(self, queue_name: str, **options: Any) -> str:
+        """As :func:`~sqs_tasks.provisioning.create_standard_queue`, for this environment."""
+        return create_standard_queue(self, queue_name, **options)
+
+    def create_fifo_queue(self, queue_name: str, **options: Any) -> str:
+        """As :func:`~sqs_tasks.provisioning.create_fifo_queue`, for this environment."""
+        return create_fifo_queue(self, queue_name, **options)
+
+    def delete_queue(self, queue_name: str) -> None:
+        """As :func:`~sqs_tasks.provisioning.delete_queue`, for this environment."""
+        delete_queue(self, queue_name)
 
     def create_queues(self) -> list[str]:
         """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""
@@ -324,7 +371,21 @@ class SQSEnv:
         return f"<SQSEnv {self.queue_prefix!r} {', '.join(self._queues)}>"
 
 
+def _client_config(
+    given: Mapping[str, Any] | None, max_attempts: int | None, mode: str | None
+) -> Mapping[str, Any] | None:
+    """The settings of botocore with the two that sqs-workers has as arguments."""
+    retries = {name: value for name, value in (("max_attempts", max_attempts), ("mode", mode)) if value is not None}
+    if not retries:
+        return given
+    return {**(given or {}), "retries": {"max_attempts": 3, "mode": "standard", **retries}}
+
+
 _MISSING = object()
+
+
+def _matches(queue: GenericQueue, pattern: str) -> bool:
+    return queue.settings.queue_url == pattern if "://" in pattern else fnmatchcase(queue.name, pattern)
 
 
 def _same(new: Any, old: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from sqs_tasks.errors import (
     UndecodableMessageError,
 )
 from sqs_tasks.hooks import Hook
-from sqs_tasks.message import Job, ReceivedMessage
+from sqs_tasks.message import Job, JobBatch, ReceivedMessage
 from sqs_tasks.middleware import Middleware, compose
 from sqs_tasks.outcome import NotStarted, Outcome, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
 from sqs_tasks.registry import RegisteredTask
@@ -44,11 +44,18 @@ class CoroutineRunner(Protocol):
         """The coroutine's result; raises TaskTimeoutError when it took longer."""
 
 
+class CoroutineLimiter(Protocol):
+    """Awaits a coroutine for at most so long; supplied by the runtime, so asyncio stays out."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | None, /) -> Awaitable[Any]:
+        """The coroutine's result; raises TaskTimeoutError when it took longer."""
+
+
 class Interrupter(Protocol):
     """Raises TaskTimeoutError in plain code that runs too long, where the runtime can; supplied by the runtime."""
 
-    def __call__(self, timeout_seconds: float) -> AbstractContextManager[None]:
-        """A context that limits what runs in it."""
+    def __call__(self, timeout_seconds: float | None) -> AbstractContextManager[None]:
+        """A context that limits what runs in it; a runtime may have a limit of its own where the task has none."""
 
 
 class TaskLookup(Protocol):
@@ -77,6 +84,7 @@ class Executor:
         run_coroutine: Runs async tasks; without it they are refused.
         interrupter: Limits plain tasks to their timeout; without it they run as long as they like.
         failures: What counts as a failure of the task; anything else ends the worker.
+        now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
 
     queue_name: str
@@ -90,6 +98,7 @@ class Executor:
     run_coroutine: CoroutineRunner | None = None
     interrupter: Interrupter | None = None
     failures: tuple[type[BaseException], ...] = TASK_FAILURES
+    now: Callable[[], float] = time.time
 
     def execute(self, message: ReceivedMessage) -> Outcome:
         """Run the job of a message to its outcome."""
@@ -97,6 +106,25 @@ class Executor:
         if not isinstance(prepared, _Run):
             return prepared
         return copy_context().run(self._run, prepared)
+
+    async def execute_async(self, message: ReceivedMessage, *, limited: CoroutineLimiter) -> Outcome:
+        """As :meth:`execute` for the message of an async task, awaited on the event loop it shares with others.
+
+        The job's context is set in the caller's asyncio task, which is the job's own.
+
+        Args:
+            message: The message; that of a plain task would block the loop.
+            limited: Keeps the task to its timeout.
+        """
+        prepared = self._prepare(message)
+        if not isinstance(prepared, _Run):
+            return prepared
+        started = self._begin(prepared)
+        try:
+            await limited(self._coroutine(prepared.task, self._composed(prepared)), prepared.task.settings.timeout)
+        except self.failures as error:
+            return self._conclude(prepared, started, error)
+        return self._conclude(prepared, started, None)
 
     def execute_batch(self, messages: Sequence[ReceivedMessage]) -> list[Outcome]:
         """Run one batch processor over messages of its task; one outcome for each message, in their order.
@@ -128,35 +156,38 @@ class Executor:
         """Decode, resolve, check: everything that can be said of a message before its task runs (S49)."""
         try:
             job = self.decode(message)
-            task = self.tasks.get(job.job_name)
-            if task is None:
-                return self._unknown(job)
-            if job.args:
-                job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
-            self._check_age(job, task)
-            early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - time.time()
-            if early_seconds > 0:
-                # Rounded up, so that it does not come back a moment early and be received once more for nothing.
-                return NotStarted(
-                    reason=f"it is not to be run before {job.not_before}",
-                    delay_seconds=clamp_visibility(early_seconds + 0.5),
-                )
-        except (UndecodableMessageError, JobExpiredError, SignatureMismatchError) as error:
+        except UndecodableMessageError as error:
             return self._refuse(message, error)
-        except TypeError as error:  # positional arguments of a foreign message that do not fit
-            return self._refuse(message, SignatureMismatchError(str(error)))
         except Exception as error:  # a custom codec, reader or registered type: user code fed by a message
             logger.exception("cannot decode message", extra=self._message_fields(message, "decode_failed"))
             return self._refuse(message, UndecodableMessageError(f"{type(error).__name__} while decoding"))
+        task = self.tasks.get(job.job_name)
+        if task is None:
+            return self._unknown(job)
+        try:
+            if job.args:
+                job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
+            self._check_age(job, task)
+        except JobExpiredError as error:
+            return self._refuse(message, error, job)
+        except TypeError as error:  # positional arguments of a foreign message that do not fit
+            return self._refuse(message, SignatureMismatchError(str(error)), job)
+        early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
+        if early_seconds > 0:
+            # Rounded up, so that it does not come back a moment early and be received once more for nothing.
+            return NotStarted(
+                reason=f"it is not to be run before {job.not_before}",
+                delay_seconds=clamp_visibility(early_seconds + 0.5),
+            )
         return _Run(job=job, task=task)
 
     def _check_age(self, job: Job, task: RegisteredTask) -> None:
-        if job.expires_at is not None and job.expires_at.timestamp() < time.time():
+        if job.expires_at is not None and job.expires_at.timestamp() < self.now():
             raise JobExpiredError(f"the job was not to be run after {job.expires_at}")
         max_age, sent_at = task.settings.max_age, job.message.sent_at
         if max_age is None or sent_at is None:
             return
-        age = time.time() - sent_at.timestamp()
+        age = self.now() - sent_at.timestamp()
         if age > max_age:
             raise JobExpiredError(f"the job waited {age:.0f} s, longer than max_age={max_age:g} s")
 
@@ -173,33 +204,46 @@ class Executor:
         self.post_task.emit(job, outcome)
         return outcome
 
-    def _refuse(self, message: ReceivedMessage, error: Exception) -> Outcome:
+    def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
         """The outcome of a message that must never run: no attempt will make it better."""
         logger.error(
             "message rejected: %s",
             error,
             extra={"action": "job_rejected", "reason": str(error), **self._message_fields(message)},
         )
-        return Rejected(
+        outcome = Rejected(
             reason=f"{type(error).__name__}: {error}",
             delay_seconds=visibility_seconds(self.backoff_policy, message),
             error=error,
         )
+        if job is not None:
+            self.post_task.emit(job, outcome)
+        return outcome
 
     def _run(self, run: _Run) -> Outcome:
-        job, task = run.job, run.task
-        self.context.set(**job.context)
-        self.pre_task.emit(job)
-        started = time.perf_counter()
-        outcome: Outcome
+        started = self._begin(run)
         try:
             self._call(run)
         except self.failures as error:
-            outcome = self._failed(job, task, error, time.perf_counter() - started)
+            return self._conclude(run, started, error)
+        return self._conclude(run, started, None)
+
+    def _begin(self, run: _Run) -> float:
+        """Set the job's context and tell the hooks; the moment its run starts."""
+        self.context.set(**run.job.context)
+        self.pre_task.emit(run.job)
+        return time.perf_counter()
+
+    def _conclude(self, run: _Run, started: float, error: BaseException | None) -> Outcome:
+        """The outcome of a run that raised this or nothing; the hooks are told."""
+        job = run.job
+        seconds = time.perf_counter() - started
+        outcome: Outcome
+        if error is not None:
+            outcome = self._failed(job, run.task, error, seconds)
         else:
             outcome = Succeeded()
             if logger.isEnabledFor(logging.INFO):
-                seconds = time.perf_counter() - started
                 logger.info(
                     "job %s succeeded in %.3f s",
                     job.job_name,
@@ -210,12 +254,23 @@ class Executor:
         return outcome
 
     def _call(self, run: _Run) -> Any:
+        return self._limited(run.task, self._composed(run))
+
+    def _composed(self, run: _Run) -> Callable[[], Any]:
+        """The call of a job inside all middleware."""
         job, task = run.job, run.task
 
         def innermost() -> Any:
             return task.processor.call(job.kwargs, job.context)
 
-        call = compose(self.middleware, job, innermost, is_async=task.is_async) if self.middleware else innermost
+        return compose(self.middleware, job, innermost, is_async=task.is_async) if self.middleware else innermost
+
+    def _call_batch(self, task: RegisteredTask, jobs: Sequence[Job]) -> Any:
+        def innermost() -> Any:
+            return task.processor.process_batch(jobs)
+
+        batch = JobBatch(jobs=tuple(jobs), job_name=task.name, queue_name=self.queue_name)
+        call = compose(self.middleware, batch, innermost, is_async=task.is_async) if self.middleware else innermost
         return self._limited(task, call)
 
     def _limited(self, task: RegisteredTask, call: Callable[[], Any]) -> Any:
@@ -223,17 +278,20 @@ class Executor:
         if task.is_async:
             if self.run_coroutine is None:
                 raise ConfigurationError(f"task {task.name!r} is async and this runtime was given no event loop")
-            coroutine = call()
-            if not hasattr(coroutine, "__await__"):
-                raise ConfigurationError(
-                    f"task {task.name!r} is async and {type(task.processor).__name__}.process() returned "
-                    f"{type(coroutine).__name__}; return what super().process(...) returns"
-                )
-            return self.run_coroutine(coroutine, timeout_seconds=timeout)
+            return self.run_coroutine(self._coroutine(task, call), timeout_seconds=timeout)
         if timeout is not None and self.interrupter is not None:
             with self.interrupter(timeout):
                 return call()
         return call()
+
+    def _coroutine(self, task: RegisteredTask, call: Callable[[], Any]) -> Any:
+        coroutine = call()
+        if not hasattr(coroutine, "__await__"):
+            raise ConfigurationError(
+                f"task {task.name!r} is async and {type(task.processor).__name__}.process() returned "
+                f"{type(coroutine).__name__}; return what super().process(...) returns"
+            )
+        return coroutine
 
     def _failed(self, job: Job, task: RegisteredTask, error: BaseException, seconds: float) -> Outcome:
         """The outcome of a run that raised: one place for every way to fail."""
@@ -281,20 +339,21 @@ class Executor:
                 return clamp_visibility(error.delay_seconds)
             if error.after is not None:
                 # Rounded up: "after" must not come early by the fraction of a second.
-                return clamp_visibility(error.after.timestamp() - time.time() + 0.5)
+                return clamp_visibility(error.after.timestamp() - self.now() + 0.5)
             policy = error.backoff_policy or policy
         return visibility_seconds(policy, job.message)
 
     def _run_batch(self, runs: Sequence[_Run]) -> list[Outcome]:
         jobs = [run.job for run in runs]
         task = runs[0].task
+        # Each job has a context of its own; what the polling thread may have set is none of theirs.
+        self.context.clear()
         for job in jobs:
             self.pre_task.emit(job)
         started = time.perf_counter()
         errors: Sequence[BaseException | None]
         try:
-            result = self._limited(task, lambda: task.processor.process_batch(jobs))
-            errors = _item_errors(result, len(jobs), task.name)
+            errors = _item_errors(self._call_batch(task, jobs), len(jobs), task.name)
         except self.failures as error:
             errors = [error] * len(jobs)
         seconds = time.perf_counter() - started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
@@ -24,6 +25,7 @@ from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import Outcome
 from sqs_tasks.processors import Processor
+from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, check_group_id
@@ -45,10 +47,15 @@ class ProcessorMaker(Protocol):
         job_name: str = "",
         pass_context: bool = False,
         context_var: str = "context",
-        *,
-        ignore_unknown_arguments: bool = False,
     ) -> Processor:
         """The processor."""
+
+
+class Deliver(Protocol):
+    """Takes a message in the place of SQS: to run its job at once, for example."""
+
+    def __call__(self, queue: Any, message: OutgoingMessage, /) -> Receipt:
+        """The receipt of the message."""
 
 
 class Environment(Protocol):
@@ -62,10 +69,13 @@ class Environment(Protocol):
     backoff_policy: BackoffPolicy
     middleware: tuple[Middleware, ...]
     processor_maker: ProcessorMaker
+    direct_calls: bool
+    deliver: Deliver | None
     pre_send: Hook[[OutgoingMessage]]
     post_send: Hook[[OutgoingMessage, Receipt]]
     pre_task: Hook[[Job]]
     post_task: Hook[[Job, Outcome]]
+    report_queue_stats: Hook[[str, QueueStatistics]]
 
     def get_sqs_queue_name(self, queue_name: str) -> str:
         """The name in SQS: the prefix and the name in code."""
@@ -96,7 +106,12 @@ class GenericQueue:
         self.settings = settings
         self.backoff_policy = backoff_policy or env.backoff_policy
         self.batch_size = batching_policy.batch_size if batching_policy is not None else 0
-        self._sender = Sender(queue_name=settings.name, client=env.client, queue_url=lambda: self.queue_url)
+        self._sender = Sender(
+            queue_name=settings.name,
+            client=env.client,
+            queue_url=lambda: self.queue_url,
+            on_sent=env.post_send.emit,
+        )
 
     @classmethod
     def maker(cls, **kwargs: Any) -> Callable[..., Self]:
@@ -158,17 +173,18 @@ class GenericQueue:
 
     def _dispatch(self, message: OutgoingMessage) -> Receipt:
         self.env.pre_send.emit(message)
-        receipt = self._sender.send(message)
+        if self.env.deliver is None:
+            return self._sender.send(message)
+        receipt = self.env.deliver(self, message)
         self.env.post_send.emit(message, receipt)
         return receipt
 
-    def _group_id(self, given: str | None) -> str | None:
-        if given is not None:
-            check_group_id(given, f"queue {self.name!r}: group_id")
-            return given
-        return self.settings.default_group_id if self.settings.fifo else None
+    def _group_id(self, given: object) -> str | None:
+        if given is None:
+            return self.settings.default_group_id if self.settings.fifo else None
+        return check_group_id(given, f"queue {self.name!r}: group_id")
 
-    def _deduplication_id(self, given: str | None, unique: Callable[[], str]) -> str | None:
+    def _deduplication_id(self, given: object, unique: Callable[[], str]) -> str | None:
         if not self.settings.fifo:
             if given is not None:
                 raise ConfigurationError(
@@ -177,8 +193,7 @@ class GenericQueue:
                 )
             return None
         if given is not None:
-            check_group_id(given, f"queue {self.name!r}: deduplication_id")
-            return given
+            return check_group_id(given, f"queue {self.name!r}: deduplication_id")
         # Derived ids drop legitimate repeats without a word (S31), so each job is its own unless the queue says no.
         return None if self._content_based_deduplication() else unique()
 
@@ -251,8 +266,12 @@ class GenericQueue:
             **more,
         )
 
-    def settlement(self) -> Settlement:
-        """What settles this queue's messages."""
+    def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:
+        """What settles this queue's messages.
+
+        Args:
+            queue_url: Gives the URL when a runtime knows a better one than the environment, from the message's ARN.
+        """
         dead = self.settings.dead_letter_queue
         letters = None
         if dead is not None:
@@ -260,7 +279,10 @@ class GenericQueue:
                 client=self.env.client, queue_url=lambda: self.env.get_queue_url(dead), fifo=self.settings.fifo
             )
         return Settlement(
-            queue_name=self.name, client=self.env.client, queue_url=lambda: self.queue_url, dead_letters=letters
+            queue_name=self.name,
+            client=self.env.client,
+            queue_url=queue_url or (lambda: self.queue_url),
+            dead_letters=letters,
         )
 
     def process_queue(
@@ -270,6 +292,7 @@ class GenericQueue:
         *,
         concurrency: int = 1,
         grace_seconds: float = 25,
+        report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
     ) -> None:
         """Work the queue until the policy, SIGTERM or SIGINT says stop; then finish what runs and return.
 
@@ -278,12 +301,13 @@ class GenericQueue:
             wait_seconds: How long one long poll waits, 0 to 20.
             concurrency: Jobs at once. 1 runs them in this thread; more run in a pool of threads.
             grace_seconds: How long running jobs may take to finish after a signal; the default fits ECS's 30 s.
+            report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
         from sqs_tasks.worker.consumer import Consumer
 
-        Consumer([self], concurrency=concurrency, wait_seconds=wait_seconds, grace_seconds=grace_seconds).run(
-            shutdown_policy
-        )
+        consumer = Consumer([self], concurrency=concurrency, wait_seconds=wait_seconds, grace_seconds=grace_seconds)
+        with reporting([self], self.env.report_queue_stats, report_interval_seconds):
+            consumer.run(shutdown_policy)
 
     def process_batch(self, wait_seconds: int = 0) -> BatchProcessingResult:
         """Receive once (ten messages at most, or the batching policy's number), run the jobs here, settle them.
@@ -302,9 +326,21 @@ class GenericQueue:
             MaxNumberOfMessages=min(max_messages, limits.MAX_BATCH_ENTRIES),
             WaitTimeSeconds=wait_seconds,
             MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["All"],
+            # The name every endpoint knows; MessageSystemAttributeNames is its newer one.
+            AttributeNames=["All"],
         )
         return [from_sqs(raw) for raw in answer.get("Messages", ())]
+
+    def statistics(self) -> QueueStatistics:
+        """How full the queue is, and its dead-letter queue."""
+        client = self.env.client()
+        dead, letters = self.settings.dead_letter_queue, None
+        if dead is not None:
+            try:
+                letters = count_messages(client, self.env.get_queue_url(dead)).available
+            except Exception as error:  # noqa: BLE001 - it may be missing, or not ours to look into
+                logger.debug("cannot count the dead letters of queue %s: %s", self.name, error)
+        return replace(count_messages(client, self.queue_url), dead_letters=letters)
 
     def drain_queue(self, wait_seconds: int = 0) -> int:
         """Receive and delete all messages, unrun, and return how many there were."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from sqs_tasks.context import SQSContext
 from sqs_tasks.message import Job
+from sqs_tasks.outcome import RetryJob as RetryJob  # noqa: PLC0414 - where sqs-workers has it
 from sqs_tasks.signature import TaskSignature
 
 AnyProcessor = TypeVar("AnyProcessor", bound="Processor")
@@ -45,7 +46,10 @@ class Processor:
         job_name: The task's name.
         pass_context: Whether the function takes the job's context.
         context_var: The parameter that takes it.
+
+    Attributes:
         ignore_unknown_arguments: Drop arguments the function does not take instead of failing the job.
+        signature: What the function takes of a job.
     """
 
     def __init__(
@@ -55,15 +59,13 @@ class Processor:
         job_name: str = "",
         pass_context: bool = False,
         context_var: str = "context",
-        *,
-        ignore_unknown_arguments: bool = False,
     ) -> None:
         self.queue = queue
         self.fn = fn
         self.job_name = job_name
         self.pass_context = pass_context
         self.context_var = context_var
-        self.ignore_unknown_arguments = ignore_unknown_arguments
+        self.ignore_unknown_arguments = False
         self.signature = TaskSignature(fn, label=job_name or queue.name, injected=context_var if pass_context else None)
         # The first seed documents an override with the arguments alone; its later version passes the context too.
         self._process_takes_context = _takes_two(self.process)

@@ -15,7 +15,7 @@ from sqs_tasks.middleware import check_kinds
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
-from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings
+from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings, group_id_of
 from sqs_tasks.signature import is_coroutine_function
 from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
 from sqs_tasks.wire import JobReader, JobWriter, new_job_id
@@ -38,6 +38,7 @@ class JobQueue(GenericQueue):
             content_type=settings.codec or env.codec,
             compress_above_bytes=settings.compress_above_bytes,
             max_message_bytes=settings.max_message_bytes,
+            queue_name=settings.name,
         )
         self._reader = JobReader(
             queue_name=settings.name,
@@ -117,6 +118,14 @@ class JobQueue(GenericQueue):
     def copy_processors(self, dst_queue: JobQueue) -> None:
         """Register all tasks of this queue on another, for example to run dead letters in place."""
         self.registry.copy_to(dst_queue.registry, queue=dst_queue)
+        for task in self._async_tasks.values():
+            dst_queue.adopt(task.fn, task.name)
+
+    def adopt(self, fn: Callable[..., Any], job_name: str) -> None:
+        """Make the task object of a registration that was copied here."""
+        registered = self.registry.get(job_name)
+        if registered is not None:
+            self._async_tasks[job_name] = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
 
     def add_job(
         self,
@@ -132,10 +141,7 @@ class JobQueue(GenericQueue):
             TypeError: The task is registered here and the arguments do not fit its signature.
         """
         options, arguments = split_reserved(job_kwargs)
-        task = self.registry.get(job_name)
-        if task is not None and not task.batch_size:
-            arguments = task.processor.signature.bind((), arguments)
-        return self.enqueue(job_name, arguments, options, None if task is None else task.settings)
+        return self.enqueue(job_name, self._bound(job_name, arguments), options, self._settings(job_name))
 
     def add_jobs(self, jobs: Iterable[tuple[str, Mapping[str, Any]]], *, max_in_flight: int = 1) -> int:
         """Add jobs given as (name, arguments), any number of them, in requests of ten; return how many were sent.
@@ -146,8 +152,10 @@ class JobQueue(GenericQueue):
 
         Raises:
             BatchSendError: Some jobs were not accepted; it carries those of the requests under way, and reading stops.
+            TypeError: Arguments that do not fit a task that is registered here; what was read before has been sent.
         """
-        return self.enqueue_many(jobs, _NO_OPTIONS, None, max_in_flight=max_in_flight)
+        bound = ((name, self._bound(name, kwargs)) for name, kwargs in jobs)
+        return self.enqueue_many(bound, _NO_OPTIONS, None, max_in_flight=max_in_flight)
 
     def enqueue(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
@@ -167,9 +175,9 @@ class JobQueue(GenericQueue):
         messages = (self._message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
         if max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight={max_in_flight!r} must be 1 or more")
-        return stream(
-            self._sender, messages, max_in_flight, before=self.env.pre_send.emit, after=self.env.post_send.emit
-        )
+        if self.env.deliver is not None:
+            return sum(1 for message in messages if self._dispatch(message) is not None)
+        return stream(self._sender, messages, max_in_flight, before=self.env.pre_send.emit)
 
     def _message(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
@@ -180,7 +188,7 @@ class JobQueue(GenericQueue):
             delay = settings.delay_seconds if delay is None else delay
             by = settings.group_by if self.settings.fifo else settings.fair_by
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
-                group_id = str(job_kwargs[by])
+                group_id = group_id_of(job_kwargs[by])
         return self._writer.write(
             job_name,
             job_kwargs,
@@ -194,6 +202,11 @@ class JobQueue(GenericQueue):
             group_id=self._group_id(group_id),
             deduplication_id=self._deduplication_id(options.deduplication_id, new_job_id),
         )
+
+    def _bound(self, job_name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Arguments against the signature of the task, where it is known: senders need not have the code."""
+        task = self.registry.get(job_name)
+        return arguments if task is None or task.batch_size else task.processor.signature.bind((), arguments)
 
     def _settings(self, job_name: str) -> TaskSettings | None:
         task = self.registry.get(job_name)
@@ -215,13 +228,14 @@ class JobQueue(GenericQueue):
             job_name=settings.name,
             pass_context=settings.pass_context and not batch_size,
             context_var=settings.context_var,
-            ignore_unknown_arguments=settings.ignore_unknown_arguments,
         )
+        # Set and not passed: a maker takes what sqs-workers passes to its own, and no more.
+        processor.ignore_unknown_arguments = settings.ignore_unknown_arguments
         processor.pass_context = settings.pass_context
         registered = RegisteredTask(settings=settings, processor=processor, is_async=is_async, batch_size=batch_size)
         self.registry.add(registered)
         self.env.codecs.types.collect_from(lambda: _annotated_types(fn))
-        task = AsyncTask(self, registered, fn)
+        task = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
         self._async_tasks[settings.name] = task
         return task
 

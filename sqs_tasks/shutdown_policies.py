@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from sqs_tasks import limits
 from sqs_tasks.batch_result import BatchProcessingResult
+
+#: A poll that does not wait asks only some of SQS's servers and may miss messages, so an empty answer to it says
+#: nothing; a policy that stops on emptiness waits at least this long.
+SHORTEST_LONG_POLL_SECONDS = 1.0
 
 
 @runtime_checkable
@@ -60,7 +65,7 @@ class IdleShutdown:
 
     def longest_wait_seconds(self) -> float:
         """How long a poll may wait without outlasting the policy."""
-        return max(self._last_busy + self.idle_seconds - self._clock(), 0)
+        return max(self._last_busy + self.idle_seconds - self._clock(), SHORTEST_LONG_POLL_SECONDS)
 
 
 class MaxTasksShutdown:
@@ -135,9 +140,29 @@ class AndShutdown(_Combined):
         return all(policy.need_shutdown() for policy in self.policies)
 
 
+class AsapShutdown:
+    """Stops at the first receive that brings nothing. One object serves any number of queues, also at once.
+
+    Each polling thread has its own state, and none is left behind for the next use.
+    """
+
+    def __init__(self) -> None:
+        self._state = threading.local()
+
+    def update_state(self, batch_processing_result: BatchProcessingResult) -> None:
+        """Note whether there was anything to do."""
+        self._state.idle = not batch_processing_result.total_count()
+
+    def need_shutdown(self) -> bool:
+        """Whether the last receive brought nothing."""
+        idle = bool(getattr(self._state, "idle", False))
+        self._state.idle = False
+        return idle
+
+    def longest_wait_seconds(self) -> float:
+        """As short as a poll may be that asks all servers."""
+        return SHORTEST_LONG_POLL_SECONDS
+
+
 NEVER_SHUTDOWN: ShutdownPolicy = NeverShutdown()
-
-
-def asap_shutdown() -> ShutdownPolicy:
-    """A policy that stops once the queue is empty; a new one for each use, since it keeps state."""
-    return IdleShutdown(0)
+ASAP_SHUTDOWN: ShutdownPolicy = AsapShutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
 
 from sqs_tasks.message import MessageAttribute
 from sqs_tasks.receipts import Receipt
@@ -84,9 +84,17 @@ class AsyncTask(Generic[P, R_co]):
         fn: The function itself.
     """
 
-    def __init__(self, queue: Enqueuer, registered: RegisteredTask, fn: Callable[P, R_co]) -> None:
+    def __init__(
+        self,
+        queue: Enqueuer,
+        registered: RegisteredTask,
+        fn: Callable[P, R_co],
+        *,
+        callable_directly: bool = False,
+    ) -> None:
         self.queue = queue
         self.fn = fn
+        self._callable_directly = callable_directly
         self._registered = registered
         self.__name__ = getattr(fn, "__name__", registered.name)
         self.__qualname__ = getattr(fn, "__qualname__", registered.name)
@@ -109,12 +117,14 @@ class AsyncTask(Generic[P, R_co]):
         """What the registration says."""
         return self._registered.settings
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:  # noqa: ARG002 - typed as the function
-        """Refuse: whether a call should run the function or queue a job must be said.
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Refuse, unless the environment has ``direct_calls=True``: then a call is the function's own.
 
         Raises:
-            RuntimeError: Always.
+            RuntimeError: Whether to run the function or to queue a job must be said.
         """
+        if self._callable_directly:
+            return self.fn(*args, **kwargs)
         raise RuntimeError(
             f"Async task {self.queue.name}.{self.name} called synchronously (probably, by mistake). "
             "Use either AsyncTask.run(...) to run the task synchronously "
@@ -136,11 +146,11 @@ class AsyncTask(Generic[P, R_co]):
             MessageTooLargeError: The job exceeds the size limit of a message.
         """
         send_options, arguments = split_reserved(kwargs)
-        return self._send(args, arguments, send_options)
+        return self.send_bound(self._bind(args, arguments), send_options)
 
     def options(self, **options: Unpack[SendOptionsDict]) -> TaskWithOptions[P]:
         """This task with options for its next jobs: ``task.options(delay_seconds=60).delay(...)``."""
-        return TaskWithOptions(self._send, SendOptions(**options))
+        return TaskWithOptions(self, self._bind, SendOptions(**options))
 
     def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask:
         """The task with its arguments, checked now and sent by ``delay()`` later.
@@ -177,9 +187,6 @@ class AsyncTask(Generic[P, R_co]):
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return self._registered.processor.signature.bind(args, kwargs)
 
-    def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:
-        return self.send_bound(self._bind(args, kwargs), options)
-
     def send_bound(self, job_kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:
         """Send a job whose arguments are bound already; what ``delay`` and baked tasks come down to."""
         return (options.queue or self.queue).enqueue(self.name, job_kwargs, options, self.settings)
@@ -192,14 +199,22 @@ class TaskWithOptions(Generic[P]):
     """A task with options for the jobs it sends; no argument of the task can collide with them."""
 
     def __init__(
-        self, send: Callable[[tuple[Any, ...], Mapping[str, Any], SendOptions], Receipt], options: SendOptions
+        self,
+        task: AsyncTask[P, Any],
+        bind: Callable[[tuple[Any, ...], Mapping[str, Any]], dict[str, Any]],
+        options: SendOptions,
     ) -> None:
-        self._send = send
+        self._task = task
+        self._bind = bind
         self._options = options
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """As :meth:`AsyncTask.delay`, with the options."""
-        return self._send(args, kwargs, self._options)
+        return self._task.send_bound(self._bind(args, kwargs), self._options)
+
+    def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask:
+        """As :meth:`AsyncTask.bake`, with the options."""
+        return BakedAsyncTask(self._task, self._bind(args, kwargs), self._options)
 
 
 class BakedAsyncTask:

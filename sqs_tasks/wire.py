@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqs_tasks import limits
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, CodecRegistry
@@ -33,6 +33,24 @@ MAX_CONTEXT_BYTES = 16_384
 SAFE_CONTENT_TYPES = frozenset({"json", "json+zlib"})
 
 
+class ClaimCheck(Protocol):
+    """Keeps bodies that are too large for a message, and gives a ticket for each: the place for it, not built yet.
+
+    It will stand between codec and message: :meth:`JobWriter.write` would call :meth:`put` in place of raising
+    MessageTooLargeError, and :meth:`JobReader.read` would call :meth:`get` before it decodes.
+    """
+
+    def put(self, body: str) -> str:
+        """Keep a body for at least as long as SQS may keep the message, and return its ticket."""
+
+    def get(self, ticket: str) -> str:
+        """The body of a ticket.
+
+        Raises:
+            UndecodableMessageError: There is no such body, or no longer.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobWriter:
     """Writes the jobs of one queue.
@@ -42,12 +60,14 @@ class JobWriter:
         content_type: What bodies are written in unless a send says otherwise.
         compress_above_bytes: JSON bodies above it go out as ``json+zlib``; None never.
         max_message_bytes: The size limit of one message with its attributes.
+        queue_name: The queue's name in code, for hooks.
     """
 
     codecs: CodecRegistry
     content_type: str = DEFAULT_CONTENT_TYPE
     compress_above_bytes: int | None = None
     max_message_bytes: int = limits.MAX_MESSAGE_BYTES
+    queue_name: str = ""
 
     def write(
         self,
@@ -103,6 +123,7 @@ class JobWriter:
             delay_seconds=delay_seconds,
             group_id=group_id,
             deduplication_id=deduplication_id,
+            queue_name=self.queue_name,
             job_name=job_name,
             job_id=job_id,
         )

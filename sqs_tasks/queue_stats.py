@@ -1,0 +1,118 @@
+"""How full a queue is, and telling the ``report_queue_stats`` hook of it at an interval."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqs_tasks.client import error_code
+from sqs_tasks.hooks import Hook
+from sqs_tasks.protocols import SQSClient
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two reports of a queue unless told otherwise.
+REPORT_INTERVAL_SECONDS = 300.0
+
+_COUNTS = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatistics:
+    """Numbers of messages; SQS calls them approximate, and a minute after the last send they are exact.
+
+    Attributes:
+        available: Waiting to be received.
+        in_flight: Received and neither deleted nor visible again.
+        delayed: Held back by a delay.
+        dead_letters: Waiting in the dead-letter queue; None when there is no such queue or it does not answer.
+    """
+
+    available: int
+    in_flight: int
+    delayed: int
+    dead_letters: int | None = None
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue, without those in its dead-letter queue."""
+        return self.available + self.in_flight + self.delayed
+
+
+class CountedQueue(Protocol):
+    """What the reporter asks of a queue."""
+
+    @property
+    def name(self) -> str:
+        """The name in code."""
+
+    def statistics(self) -> QueueStatistics:
+        """How full it is now."""
+
+
+def count_messages(client: SQSClient, queue_url: str) -> QueueStatistics:
+    """How full a queue is, by one GetQueueAttributes."""
+    answer = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_COUNTS))
+    available, in_flight, delayed = (int(answer.get("Attributes", {}).get(name, 0)) for name in _COUNTS)
+    return QueueStatistics(available=available, in_flight=in_flight, delayed=delayed)
+
+
+@contextmanager
+def reporting(
+    queues: Sequence[CountedQueue],
+    hook: Hook[[str, QueueStatistics]],
+    interval_seconds: float = REPORT_INTERVAL_SECONDS,
+) -> Iterator[None]:
+    """Tell the hook how full the queues are, at once and at each interval, from a thread of its own.
+
+    As long as nobody listens no call is made, and no right to GetQueueAttributes is needed.
+
+    Args:
+        queues: The queues.
+        hook: Called with a queue's name and its statistics.
+        interval_seconds: Seconds between two reports; 0 turns them off.
+    """
+    if not interval_seconds:
+        yield
+        return
+    done = threading.Event()
+
+    def work() -> None:
+        while True:
+            if hook:
+                for queue in queues:
+                    report(queue, hook)
+            if done.wait(interval_seconds):
+                return
+
+    thread = threading.Thread(target=work, name="sqs-tasks-statistics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def report(queue: CountedQueue, hook: Hook[[str, QueueStatistics]]) -> None:
+    """Tell the hook how full a queue is; what SQS refuses is logged and not raised."""
+    try:
+        statistics = queue.statistics()
+    except Exception as error:  # noqa: BLE001 - a number that is missing must not end the worker
+        code = error_code(error) or type(error).__name__
+        logger.warning(
+            "cannot count the messages of queue %s: %s",
+            queue.name,
+            code,
+            extra={"action": "queue_stats_failed", "queue_name": queue.name, "error_code": code},
+        )
+        return
+    hook.emit(queue.name, statistics)
