@@ -13,38 +13,27 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypedDict
 
 from sqs_tasks.arn import QueueArn
-from sqs_tasks.env import SQSEnv
+from sqs_tasks.env import SQSEnv, urls_from_environment
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.executor import Executor
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
-from sqs_tasks.interrupting import main_thread_timeout
-from sqs_tasks.lanes import Lane, plan, run_lane
-from sqs_tasks.message import ReceivedMessage, from_lambda
+from sqs_tasks.lambda_runtime.durations import ObservedDurations
+from sqs_tasks.lambda_runtime.invocation import Invocation, InvocationOptions, JobReport
+from sqs_tasks.lambda_runtime.records import read_messages, read_records
+from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
-from sqs_tasks.outcome import NotStarted, Outcome, Retried
-from sqs_tasks.settlement import Delete, Hide, Settlement, Verdict
 
 logger = logging.getLogger(__name__)
-
-#: Seconds kept free at the end of an invocation for settling and for flushing telemetry (S51).
-DEADLINE_MARGIN_SECONDS = 2.0
-
-#: Seconds by which a redelivered message may be older than the invocation: throttled batches are tried again inside
-#: one receive (S20).
-RECEIVE_AGE_MARGIN_SECONDS = 60.0
 
 #: The mapping's batching window in seconds, which the stack tells the function.
 BATCHING_WINDOW_VARIABLE = "SQS_TASKS_BATCHING_WINDOW_SECONDS"
 
-#: A task that exits or interrupts is a failed task, not a failed batch (S53).
-LAMBDA_FAILURES: tuple[type[BaseException], ...] = (Exception, SystemExit, KeyboardInterrupt)
+#: The longest batching window there is, in seconds.
+_MAX_BATCHING_WINDOW_SECONDS = 300.0
 
 
 class BatchItemFailure(TypedDict):
@@ -62,52 +51,85 @@ class BatchResponse(TypedDict):
 class LambdaContext(Protocol):
     """What the handler asks of Lambda's context."""
 
-    aws_request_id: str
+    @property
+    def aws_request_id(self) -> str:
+        """The id of the invocation."""
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends the invocation."""
 
 
 class SQSEventHandler:
-    """A Lambda handler for the queues of an environment. It raises for events that are not SQS's, and for nothing else.
+    """A Lambda handler for the queues of an environment.
+
+    It raises for events that are not SQS's, before anything has run, and for nothing else: a task's failure, whatever
+    its kind, is an entry of the answer. So the function's Errors metric means a fault in the function itself (S13).
 
     Args:
         env: The environment with its queues and tasks.
-        margin_seconds: What is kept free at the end of an invocation.
+        margin_seconds: What is kept free at the end of an invocation, at most half of its time. None takes 2 seconds,
+            or a tenth of the time where that is less.
+        concurrency: Jobs at a time, in threads. FIFO groups stay in order each. With more than 1 a plain task cannot
+            be stopped at its timeout; it is then reported as failed and runs on (S52).
+        eager_acknowledgement: Delete each message as soon as its job has succeeded, at one request each. Lambda
+            deletes them all after the invocation, so without this a crash has finished jobs run again (S15).
         middleware: Wraps each job outside the environment's own, for what concerns this runtime alone.
 
     Attributes:
-        on_settled: Hook, called with each message, its outcome, its verdict and its queue's name in code.
+        on_start: Hook, called with the messages that run next, several for a batch processor, and their queue's name,
+            in the thread that runs them.
+        on_settled: Hook, called with a :class:`JobReport` for each message, in the same thread.
+        on_finished: Hook, called at the end of each invocation, whatever happened in it.
     """
 
     def __init__(
         self,
         env: SQSEnv,
         *,
-        margin_seconds: float = DEADLINE_MARGIN_SECONDS,
+        margin_seconds: float | None = None,
+        concurrency: int = 1,
+        eager_acknowledgement: bool = False,
         middleware: Sequence[Middleware] = (),
     ) -> None:
+        if margin_seconds is not None and not margin_seconds >= 0:
+            raise ConfigurationError(f"margin_seconds={margin_seconds!r} must be 0 or more")
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise ConfigurationError(f"concurrency={concurrency!r} must be a whole number from 1")
         self.env = env
-        self.margin_seconds = margin_seconds
-        self.middleware = tuple(middleware)
-        self.on_settled: Hook[[ReceivedMessage, Outcome, Verdict, str]] = Hook("on_settled")
-        self._window = float(os.environ.get(BATCHING_WINDOW_VARIABLE) or 0)
+        self.on_start: Hook[[Sequence[ReceivedMessage], str]] = Hook("on_start")
+        self.on_settled: Hook[[JobReport]] = Hook("on_settled")
+        self.on_finished: Hook[[]] = Hook("on_finished")
+        self._options = InvocationOptions(
+            margin_seconds=margin_seconds,
+            concurrency=concurrency,
+            eager_acknowledgement=eager_acknowledgement,
+            middleware=tuple(middleware),
+            on_start=self.on_start,
+            on_settled=self.on_settled,
+            durations=ObservedDurations(),
+        )
+        self._window_seconds = _batching_window(os.environ)
+        self._given_urls = urls_from_environment(os.environ)
         self._by_sqs_name: dict[str, GenericQueue] = {}
 
     def __call__(self, event: Any, context: LambdaContext | None = None) -> BatchResponse:
         """Run the jobs of an event and name those that stay in the queue.
 
         Raises:
-            ConfigurationError: The event is not from SQS; Lambda then keeps whatever it was.
+            ConfigurationError: The event is not from SQS; nothing has run, and Lambda keeps whatever it was.
         """
-        records = _records(event)
-        invocation = _Invocation(self, context)
-        by_arn: dict[str, list[Mapping[str, Any]]] = {}
-        for record in records:
-            by_arn.setdefault(record["eventSourceARN"], []).append(record)
-        for arn, batch in by_arn.items():
-            invocation.run(arn, batch)
-        return {"batchItemFailures": [{"itemIdentifier": one} for one in invocation.failed]}
+        records = read_records(event)
+        invocation = Invocation(self._options, context)
+        try:
+            try:
+                self._run(records, invocation, context)
+            except BaseException:  # ours or a collaborator's fault; what is not done is in the answer
+                logger.exception("the batch was cut short", extra={"action": "batch_failed"})
+            self.on_finished.emit()
+        except BaseException:  # noqa: BLE001, S110 - not even the log works; the answer is all that counts now
+            pass
+        ids = dict.fromkeys(record["messageId"] for record in records)
+        return {"batchItemFailures": [{"itemIdentifier": one} for one in ids if one not in invocation.done]}
 
     def queue_for(self, arn: str) -> GenericQueue | None:
         """The registered queue an ARN means, or None."""
@@ -116,165 +138,56 @@ class SQSEventHandler:
         except ConfigurationError:
             return None
         queue = self._by_sqs_name.get(name)
-        if queue is None:
-            for one in self.env.queues.values():
-                url = one.settings.queue_url
-                known = one.get_sqs_queue_name() if url is None else url.rstrip("/").rpartition("/")[2]
-                self._by_sqs_name[known] = one
+        if queue is None:  # the first time, or a queue that was registered meanwhile
+            self._by_sqs_name = {_sqs_name(one, self._given_urls): one for one in self.env.queues.values()}
             queue = self._by_sqs_name.get(name)
         return queue
 
-
-@dataclass
-class _Invocation:
-    """One invocation; nothing of it outlives it (S28)."""
-
-    handler: SQSEventHandler
-    context: LambdaContext | None
-    #: Ids of messages that stay, each once, in the order they were found.
-    failed: dict[str, None] = field(default_factory=dict)
-    _started: bool = False
-    _stopped: NotStarted | None = None
-
-    def run(self, arn: str, records: Sequence[Mapping[str, Any]]) -> None:
-        """Run the records of one queue; whatever happens, each of them is settled or listed."""
-        done: set[str] = set()
-        hides: list[tuple[ReceivedMessage, int]] = []
-        settlement: Settlement | None = None
-        try:
-            queue = self.handler.queue_for(arn)
+    def _run(self, records: Sequence[Mapping[str, Any]], invocation: Invocation, context: LambdaContext | None) -> None:
+        by_arn: dict[str, list[Mapping[str, Any]]] = {}
+        for record in records:
+            by_arn.setdefault(record["eventSourceARN"], []).append(record)
+        for arn, batch in by_arn.items():
+            messages = read_messages(batch, batching_window_seconds=self._window_seconds)
+            queue = self.queue_for(arn)
             if queue is None:
                 logger.error(
-                    "no queue is registered for %s; its messages stay in the queue",
+                    "no queue is registered for %s (there are %s); its messages stay in it",
                     arn,
+                    ", ".join(self._by_sqs_name) or "none",
                     extra={"action": "unknown_queue", "queue_arn": arn},
                 )
-                return
-            executor, settlement = self._executor(queue), queue.settlement()
-            for lane in plan(self._messages(records), executor, fifo=queue.settings.fifo):
-                self._run_lane(lane, queue, executor, settlement, done, hides)
-        except LAMBDA_FAILURES:  # ours or a collaborator's bug: what is not done is listed, never thrown away
-            logger.exception("the batch was cut short", extra={"action": "batch_failed", "queue_arn": arn})
-        finally:
-            for record in records:
-                message_id = record.get("messageId")
-                if message_id not in done and isinstance(message_id, str) and message_id:
-                    self.failed[message_id] = None
-            self._hide(settlement, hides)
-
-    def _run_lane(
-        self,
-        lane: Lane,
-        queue: GenericQueue,
-        executor: Executor,
-        settlement: Settlement,
-        done: set[str],
-        hides: list[tuple[ReceivedMessage, int]],
-    ) -> None:
-        may_start = self._may_start_on(queue, executor)
-        for message, outcome, verdict in run_lane(lane, executor, settlement, may_start, request_id=self._request_id()):
-            if isinstance(verdict, Delete):
-                done.add(message.message_id)
-            elif isinstance(verdict, Hide):
-                hides.append((message, verdict.seconds))
-            if isinstance(outcome, Retried) and isinstance(outcome.error, MemoryError):
-                self._stopped = NotStarted(reason="the function ran out of memory")
-            self.handler.on_settled.emit(message, outcome, verdict, queue.name)
-
-    def _executor(self, queue: GenericQueue) -> Executor:
-        return queue.executor(
-            run_coroutine=_run_coroutine,
-            interrupter=main_thread_timeout,
-            failures=LAMBDA_FAILURES,
-            middleware=self.handler.middleware,
-        )
-
-    def _messages(self, records: Sequence[Mapping[str, Any]]) -> list[ReceivedMessage]:
-        """The records as messages; one that cannot be read stays, and one that came twice is run once (S6)."""
-        now = time.time()
-        messages: dict[str, ReceivedMessage] = {}
-        for record in records:
-            try:
-                message = from_lambda(record, received_at=time.monotonic() - self._age(record, now))
-            except Exception:  # a record of a shape nobody has seen; it is listed and the others go on
-                logger.exception("cannot read record", extra={"action": "record_unreadable"})
+                invocation.leave(messages, arn.rpartition(":")[2], "its queue is not registered")
                 continue
-            messages.setdefault(message.message_id, message)
-        return list(messages.values())
+            parsed = QueueArn.parse(arn)
+            # The ARN says what kind it is; standard queues have message groups too (S2).
+            invocation.run(queue, messages, fifo=parsed.fifo, queue_url=lambda: self._url(queue, parsed, context))  # noqa: B023 - called within
 
-    def _age(self, record: Mapping[str, Any], now: float) -> float:
-        """Seconds since the receive: known for a first delivery, estimated for others (S20)."""
-        attributes = record.get("attributes") or {}
-        if attributes.get("ApproximateReceiveCount") == "1":
-            try:
-                return max(now - int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000, 0)
-            except (KeyError, ValueError):
-                pass
-        return self.handler._window + RECEIVE_AGE_MARGIN_SECONDS  # noqa: SLF001 - two halves of one module
-
-    def _may_start_on(self, queue: GenericQueue, executor: Executor) -> Callable[[ReceivedMessage], NotStarted | None]:
-        def may_start(message: ReceivedMessage) -> NotStarted | None:
-            if self._stopped is not None:
-                return self._stopped
-            first, self._started = not self._started, True
-            left = self._seconds_left()
-            if left is None:
-                return None
-            task = executor.tasks.get(message.job_name)
-            need = (task.settings.timeout or 0) if task is not None else 0
-            if left >= need + self.handler.margin_seconds:
-                return None
-            if first:
-                # No later invocation will have more time than a fresh one: better a run that may end in time.
-                logger.warning(
-                    "the function's timeout leaves %.1f s for task %s, which may take %.1f s; raise it",
-                    left,
-                    message.job_name,
-                    need,
-                    extra={"action": "deadline_too_short", "queue_name": queue.name, "job_name": message.job_name},
-                )
-                return None
-            return NotStarted(reason=f"{left:.1f} s are left, the task may take {need:g} s")
-
-        return may_start
-
-    def _seconds_left(self) -> float | None:
-        remaining = getattr(self.context, "get_remaining_time_in_millis", None)
-        return None if remaining is None else remaining() / 1000
-
-    def _request_id(self) -> str | None:
-        return getattr(self.context, "aws_request_id", None)
-
-    def _hide(self, settlement: Settlement | None, hides: Sequence[tuple[ReceivedMessage, int]]) -> None:
-        if settlement is None or not hides:
-            return
-        try:
-            settlement.hide(hides)
-        except LAMBDA_FAILURES:  # without it they come back when their visibility ends: later, but not lost (S21)
-            logger.exception("cannot change visibilities", extra={"action": "hide_failed"})
+    def _url(self, queue: GenericQueue, arn: QueueArn, context: LambdaContext | None) -> str:
+        """The URL of the queue that an ARN means, which may be another account's (S5)."""
+        known = queue.settings.queue_url or self._given_urls.get(queue.name)
+        if known is not None:
+            return known
+        own = str(getattr(context, "invoked_function_arn", "")).split(":")
+        foreign = len(own) > 4 and own[4] != arn.account_id  # noqa: PLR2004 - arn:aws:lambda:region:account:…
+        return self.env.urls.get(arn.queue_name, account_id=arn.account_id if foreign else None)
 
 
-def _records(event: Any) -> list[Mapping[str, Any]]:
-    records = event.get("Records") if isinstance(event, Mapping) else None
-    if not isinstance(records, list):
-        keys = ", ".join(map(str, event)) if isinstance(event, Mapping) else type(event).__name__
-        raise ConfigurationError(
-            f"not an SQS event: it has no Records (it has {keys or 'nothing'}); "
-            "this function is for an SQS event source"
-        )
-    for record in records:
-        source = record.get("eventSource") if isinstance(record, Mapping) else type(record).__name__
-        if source != "aws:sqs" or not isinstance(record.get("eventSourceARN"), str):
-            raise ConfigurationError(
-                f"not an SQS event: a record is from {source!r}; this function is for an SQS event source"
-            )
-    return records
+def _sqs_name(queue: GenericQueue, given_urls: Mapping[str, str]) -> str:
+    """A queue's name in SQS: its URL ends with it, which counts where the stack chose the name (C6)."""
+    url = queue.settings.queue_url or given_urls.get(queue.name)
+    return queue.get_sqs_queue_name() if url is None else url.rstrip("/").rpartition("/")[2]
 
 
-def _run_coroutine(coroutine: Any, *, timeout_seconds: float | None) -> Any:
-    from sqs_tasks.event_loop import run_coroutine  # only a function with async tasks imports asyncio
+def _batching_window(variables: Mapping[str, str]) -> float:
+    text = variables.get(BATCHING_WINDOW_VARIABLE) or "0"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _MAX_BATCHING_WINDOW_SECONDS:
+        raise ConfigurationError(f"{BATCHING_WINDOW_VARIABLE}={text!r} must be seconds, 0 to 300")
+    return seconds
 
-    return run_coroutine(coroutine, timeout_seconds=timeout_seconds)
 
-
-__all__ = ["BatchItemFailure", "BatchResponse", "LambdaContext", "SQSEventHandler"]
+__all__ = ["BatchItemFailure", "BatchResponse", "JobReport", "LambdaContext", "SQSEventHandler"]

@@ -45,9 +45,9 @@ class DeadLetters:
             outcome: Why.
             request_id: The id of the Lambda invocation, if any.
         """
-        letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
         extra = {"message_id": message.message_id, "job_name": message.job_name, "reason": outcome.reason}
         try:
+            letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
             answer = self._client().send_message(QueueUrl=self._queue_url(), **letter.as_request())
         except Exception:  # no copy, no end: the message comes back, whatever stood in the way
             logger.exception(

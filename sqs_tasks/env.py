@@ -385,6 +385,8 @@ _MISSING = object()
 
 
 def _matches(queue: GenericQueue, pattern: str) -> bool:
+    from fnmatch import fnmatchcase  # a worker's; a Lambda function knows its queues by their ARNs
+
     return queue.settings.queue_url == pattern if "://" in pattern else fnmatchcase(queue.name, pattern)
 
 

@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any
 
 from sqs_tasks.errors import TaskTimeoutError
 
+logger = logging.getLogger(__name__)
+
+#: Seconds a coroutine has to end after its cancellation, before it is left behind with its loop.
+CANCEL_GRACE_SECONDS = 1.0
+
+#: Seconds that closing waits for coroutines that still run.
+CLOSE_SECONDS = 5.0
+
 
 class LoopThread:
-    """An event loop in a daemon thread of its own; any thread may run coroutines on it."""
+    """An event loop in a daemon thread of its own; any other thread may run coroutines on it.
+
+    The loop and its coroutines belong to that thread; callers wait on an event.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="sqs-tasks-loop", daemon=True)
+        #: Whether a coroutine blocks the loop, so that nothing else can run on it.
+        self.is_stuck = False
+        self._closing = False
         self._thread.start()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        while not self._closing:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):  # of an asyncio task that a job started; asyncio stops for it
+                logger.exception("an asyncio task tried to end the process", extra={"action": "event_loop_exit"})
 
     def run(self, coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
         """Run a coroutine to its end in the caller's context, and return its result.
 
         Raises:
-            TaskTimeoutError: It took longer than ``timeout_seconds`` and was cancelled.
+            TaskTimeoutError: It took longer than ``timeout_seconds``. It was cancelled; one that blocks the loop or
+                ignores its cancellation runs on, and its loop is not used again.
+            RuntimeError: The caller is a coroutine of this loop, which would wait for itself.
         """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("a coroutine of this loop cannot wait for another one here; await it instead")
         done = threading.Event()
         context = copy_context()
         task: asyncio.Task[Any] | None = None
@@ -40,26 +65,43 @@ class LoopThread:
             task.add_done_callback(lambda _: done.set())
 
         self._loop.call_soon_threadsafe(start)
-        done.wait()
+        if not done.wait(None if timeout_seconds is None else timeout_seconds + CANCEL_GRACE_SECONDS):
+            self.is_stuck = True
+            logger.error(
+                "an async task did not stop %g s after its timeout of %g s; the next one gets a new event loop",
+                CANCEL_GRACE_SECONDS,
+                timeout_seconds,
+                extra={"action": "event_loop_stuck"},
+            )
+            raise TaskTimeoutError(f"the task ran longer than its timeout of {timeout_seconds:g} s, and did not stop")
         if task is None:
             raise AssertionError("unreachable: the task is made before it is done")
         if task.cancelled():
             raise TaskTimeoutError("the task was cancelled")
         return task.result()
 
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Start a coroutine in a copy of the caller's context, and return at once."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def close(self) -> None:
-        """Stop the loop and its thread; coroutines that still run are cancelled first."""
-        if self._loop.is_closed():
+        """Stop the loop and its thread; coroutines that still run are cancelled first.
+
+        A loop that is stuck is left to the end of the process.
+        """
+        if self._loop.is_closed() or self.is_stuck:
             return
 
         async def cancel_all() -> None:
             others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in others:
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            if others:
+                await asyncio.wait(others, timeout=CLOSE_SECONDS)
             await self._loop.shutdown_asyncgens()
 
         asyncio.run_coroutine_threadsafe(cancel_all(), self._loop).result()
+        self._closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -76,6 +118,25 @@ async def _limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float |
         if limit.expired():
             raise TaskTimeoutError(f"the task ran longer than its timeout of {timeout_seconds:g} s") from error
         raise  # the task's own
+
+
+async def limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | None) -> Any:
+    """The coroutine's result, for coroutines that run jobs on the loop themselves.
+
+    Raises:
+        TaskTimeoutError: It took longer than ``timeout_seconds`` and was cancelled, or it cancelled itself.
+    """
+    try:
+        return await _limited(coroutine, timeout_seconds)
+    except _Escaped as escaped:
+        if isinstance(escaped.error, SystemExit):
+            raise escaped.error from None
+        raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # from outside: the worker gives up on it
+        raise TaskTimeoutError("the task was cancelled") from None
 
 
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -100,7 +161,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float
     """Run a coroutine on the process's loop, which the first call starts; a forked child starts its own.
 
     Raises:
-        TaskTimeoutError: It took longer than ``timeout_seconds`` and was cancelled.
+        TaskTimeoutError: It took longer than ``timeout_seconds``; see :meth:`LoopThread.run`.
     """
     try:
         return _loop().run(coroutine, timeout_seconds=timeout_seconds)
@@ -108,10 +169,15 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float
         raise escaped.error from None
 
 
+def spawn(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+    """Start a coroutine on the process's loop, which the first call starts, and return at once."""
+    return _loop().spawn(coroutine)
+
+
 def _loop() -> LoopThread:
     global _shared  # noqa: PLW0603 - one loop a process is the point
     with _lock:
-        if _shared is None or _shared[0] != os.getpid():
+        if _shared is None or _shared[0] != os.getpid() or _shared[1].is_stuck:
             _shared = (os.getpid(), LoopThread())
         return _shared[1]
 

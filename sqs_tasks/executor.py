@@ -279,7 +279,7 @@ class Executor:
             if self.run_coroutine is None:
                 raise ConfigurationError(f"task {task.name!r} is async and this runtime was given no event loop")
             return self.run_coroutine(self._coroutine(task, call), timeout_seconds=timeout)
-        if timeout is not None and self.interrupter is not None:
+        if self.interrupter is not None:
             with self.interrupter(timeout):
                 return call()
         return call()

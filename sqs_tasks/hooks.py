@@ -39,5 +39,5 @@ class Hook(Generic[P]):
         for callback in self._callbacks:
             try:
                 callback(*args, **kwargs)
-            except Exception:  # a hook is user code that only watches
+            except (Exception, SystemExit):  # a hook is user code that only watches
                 logger.exception("%s hook %r failed", self.name, callback, extra={"action": "hook_failed"})

@@ -4,30 +4,77 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+import time
+from types import FrameType, TracebackType
+from typing import Any
 
 from sqs_tasks.errors import TaskTimeoutError
 
+#: What the exception says, unless told otherwise.
+TIMEOUT_TEXT = "the task ran longer than its timeout of {:g} s"
 
-@contextmanager
-def main_thread_timeout(timeout_seconds: float) -> Iterator[None]:
-    """Raise TaskTimeoutError in the block when it takes longer; do nothing outside the main thread (S52).
+#: The shortest time an outer alarm is given when it fell due inside: 0 would switch it off.
+_LEAST_SECONDS = 0.000_001
+
+
+class main_thread_timeout:  # noqa: N801 - a context manager, named as one
+    """Raise TaskTimeoutError in the ``with`` block when it takes longer (S52).
+
+    It does nothing outside the main thread, where Python delivers no signals, or without ``SIGALRM``. Blocks may be
+    nested, also around code that uses the alarm for itself: what was set outside is there again afterwards.
 
     The exception appears between two bytecodes: a call into C that does not return is interrupted late, after it.
+
+    Args:
+        timeout_seconds: The limit, above 0; None sets none.
+        text: What the exception says; ``{:g}`` stands for the seconds.
     """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def on_alarm(_number: int, _frame: FrameType | None) -> None:
-        raise TaskTimeoutError(f"the task ran longer than its timeout of {timeout_seconds:g} s")
+    __slots__ = ("_before", "_ends_outside", "_open", "_seconds", "_text")
 
-    before = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def __init__(self, timeout_seconds: float | None, text: str = TIMEOUT_TEXT) -> None:
+        self._seconds = timeout_seconds
+        self._text = text
+        self._open = False
+        self._before: Any = None
+        self._ends_outside: float | None = None
+
+    def __enter__(self) -> None:
+        """Set the alarm."""
+        if self._seconds is None or not _can_interrupt():
+            return
+        outside, _ = signal.getitimer(signal.ITIMER_REAL)
+        self._ends_outside = time.monotonic() + outside if outside else None
+        if outside and outside <= self._seconds:
+            return  # the limit outside comes first; its alarm is left as it is
+        # None is a handler that was not set from Python; it cannot be put back.
+        self._before = signal.signal(signal.SIGALRM, self._on_alarm) or signal.SIG_DFL
+        self._open = True
+        try:
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        except BaseException:  # a limit so short that it is over already
+            self.__exit__(None, None, None)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take the alarm off, and put back what was there."""
+        if not self._open:
+            return
+        try:
+            self._open = False  # from here on an alarm does nothing
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
+            if self._ends_outside is not None:
+                left = max(self._ends_outside - time.monotonic(), _LEAST_SECONDS)
+                signal.setitimer(signal.ITIMER_REAL, left)
+
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
+        if self._open:
+            raise TaskTimeoutError(self._text.format(self._seconds))
+
+
+def _can_interrupt() -> bool:
+    return threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from sqs_tasks.executor import Executor
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome
-from sqs_tasks.settlement import Delete, Settlement, Verdict
+from sqs_tasks.settlement import Delete, Verdict
 
 #: Asked before each message starts: None to go on, or why not.
 MayStart: TypeAlias = Callable[[ReceivedMessage], NotStarted | None]
 
 #: A message, what became of its job, and what becomes of it.
 Settled: TypeAlias = tuple[ReceivedMessage, Outcome, Verdict]
+
+
+class Concluding(Protocol):
+    """What a lane asks of settlement."""
+
+    def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
+        """What becomes of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool)
 def run_lane(
     lane: Lane,
     executor: Executor,
-    settlement: Settlement,
+    settlement: Concluding,
     may_start: MayStart,
     *,
     request_id: str | None = None,
