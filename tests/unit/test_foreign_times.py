@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.message import ReceivedMessage
@@ -30,7 +30,7 @@ def execute(queue: JobQueue) -> object:
 
 def test_a_job_with_an_eta_waits_until_then() -> None:
     """A Celery countdown becomes the visibility of the message, and the task is not run early."""
-    queue, ran = queue_reading(eta=datetime.now(timezone.utc) + timedelta(seconds=100))
+    queue, ran = queue_reading(eta=datetime.now(UTC) + timedelta(seconds=100))
 
     outcome = execute(queue)
 
@@ -41,7 +41,7 @@ def test_a_job_with_an_eta_waits_until_then() -> None:
 
 def test_a_job_past_its_expiry_is_rejected() -> None:
     """What nobody wants any more goes to the dead-letter queue instead of running."""
-    queue, ran = queue_reading(expires=datetime.now(timezone.utc) - timedelta(seconds=1))
+    queue, ran = queue_reading(expires=datetime.now(UTC) - timedelta(seconds=1))
 
     assert isinstance(execute(queue), Rejected)
     assert ran == []
@@ -49,7 +49,7 @@ def test_a_job_past_its_expiry_is_rejected() -> None:
 
 def test_a_job_whose_times_are_fine_runs() -> None:
     """Past eta, future expiry."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     queue, ran = queue_reading(eta=now - timedelta(seconds=1), expires=now + timedelta(seconds=100))
 
     assert execute(queue) == Succeeded()
