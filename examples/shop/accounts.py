@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqs_tasks import JobQueue, SQSEnv
+from sqs_tasks.protocols import SQSClient
 
 from . import journal
 from .journal import Run
@@ -114,19 +116,21 @@ def _dead_letters(queue: JobQueue) -> tuple[list[str], list[str]]:
     name = queue.settings.dead_letter_queue
     if name is None:
         return [], []
-    env, ids = queue.env, []
-    url = env.get_queue_url(name)
-    count = _depth(env.client(), url)
-    while (
-        messages := env.client()
-        .receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["JobId"])
-        .get("Messages", ())
-    ):
-        ids += [message["MessageAttributes"]["JobId"]["StringValue"] for message in messages]
+    client, url = queue.env.client(), queue.env.get_queue_url(name)
+    count = _depth(client, url)
+    ids = [message["MessageAttributes"]["JobId"]["StringValue"] for message in _receive_all(client, url)]
     problems = [] if count == len(ids) == len(set(ids)) else [f"{name} has {count} messages of {len(set(ids))} jobs"]
     return ids, problems
 
 
-def _depth(client: object, queue_url: str) -> int:
+def _receive_all(client: SQSClient, queue_url: str) -> Iterator[dict[str, Any]]:
+    """Every message of a queue; they come back when their visibility ends."""
+    while answer := client.receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["JobId"]
+    ).get("Messages"):
+        yield from answer
+
+
+def _depth(client: SQSClient, queue_url: str) -> int:
     attributes = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_COUNTERS))["Attributes"]
     return sum(int(attributes[name]) for name in _COUNTERS)

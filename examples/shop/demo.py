@@ -22,7 +22,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rich import box
 from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -207,7 +206,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
 
 def show(books: Sequence[Account]) -> None:
     """Print the books."""
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("queue", "worked by", *COUNTS, "took"):
         justify: JustifyMethod = "left" if name in ("queue", "worked by") else "right"
         table.add_column(name.replace("_", "-"), justify=justify, no_wrap=True)
