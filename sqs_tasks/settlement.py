@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
@@ -63,8 +63,21 @@ Verdict: TypeAlias = Delete | Hide | Leave
 DELETE, LEAVE = Delete(), Leave()
 
 
+class Unsettled(NamedTuple):
+    """A message that SQS did not settle, and why."""
+
+    message: ReceivedMessage
+    #: AWS's error code, or the name of the exception.
+    code: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether trying again cannot mend it."""
+        return self.code in FINAL_CODES
+
+
 class Settlement:
-    """Settles the messages of one queue.
+    """Settles the messages of one queue; any thread may call it, it keeps nothing between calls.
 
     Args:
         queue_name: The queue's name in code, for logs.
@@ -101,8 +114,8 @@ class Settlement:
             case Retried() | NotStarted() | UnknownTask():
                 return self._hide(message, outcome.delay_seconds)
 
-    def delete(self, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
-        """Delete messages in tens; those that could not be deleted come back, and are returned and logged."""
+    def delete(self, messages: Sequence[ReceivedMessage]) -> list[Unsettled]:
+        """Delete messages in tens; those that could not be deleted are returned and logged. Never raises."""
 
         def call(chunk: Sequence[ReceivedMessage]) -> dict[str, Any]:
             return self._client().delete_message_batch(
@@ -112,12 +125,14 @@ class Settlement:
 
         return self._in_tens("delete", messages, call, lambda message: message)
 
-    def hide(self, hidden: Sequence[tuple[ReceivedMessage, int]], *, final: bool = True) -> list[ReceivedMessage]:
+    def hide(self, hidden: Sequence[tuple[ReceivedMessage, int]], *, retries: int = RETRIES) -> list[Unsettled]:
         """Change the visibility of messages in tens; those that could not be changed are returned and logged.
+
+        Never raises.
 
         Args:
             hidden: Messages with the seconds each shall stay hidden from now.
-            final: Whether failed entries are worth trying again; a heartbeat comes again by itself.
+            retries: How often a failed entry is tried again; none for a heartbeat, which comes again by itself.
         """
 
         def call(chunk: Sequence[tuple[ReceivedMessage, int]]) -> dict[str, Any]:
@@ -129,7 +144,7 @@ class Settlement:
                 ],
             )
 
-        return self._in_tens("hide", hidden, call, lambda pair: pair[0], retries=RETRIES if final else 0)
+        return self._in_tens("hide", hidden, call, lambda pair: pair[0], retries=retries)
 
     def _hide(self, message: ReceivedMessage, seconds: int | None) -> Verdict:
         if seconds is None:
@@ -144,9 +159,9 @@ class Settlement:
         message_of: Callable[[T], ReceivedMessage],
         *,
         retries: int = RETRIES,
-    ) -> list[ReceivedMessage]:
+    ) -> list[Unsettled]:
         """Call in tens, read every Failed entry, and try those again that may yet succeed (fault W18)."""
-        lost: list[ReceivedMessage] = []
+        lost: list[Unsettled] = []
         for chunk in tens(items):
             waiting: Sequence[T] = chunk
             for attempt in range(retries + 1):
@@ -159,16 +174,15 @@ class Settlement:
                 except Exception as error:  # noqa: BLE001 - a failing settlement never ends the loop (design §4)
                     code = error_code(error) or type(error).__name__
                     if code in FINAL_CODES or last:
-                        self._log_lost(action, [message_of(item) for item in waiting], code)
-                        lost.extend(message_of(item) for item in waiting)
+                        lost.extend(self._unsettled(action, message_of(item), code) for item in waiting)
                         break
                     again = list(waiting)
                 else:
                     for entry in failed:
                         item = waiting[int(entry["Id"])]
-                        if entry.get("Code") in FINAL_CODES or last:
-                            self._log_lost(action, [message_of(item)], str(entry.get("Code")))
-                            lost.append(message_of(item))
+                        code = str(entry.get("Code"))
+                        if code in FINAL_CODES or last:
+                            lost.append(self._unsettled(action, message_of(item), code))
                         else:
                             again.append(item)
                 waiting = again
@@ -176,22 +190,22 @@ class Settlement:
                     break
         return lost
 
-    def _log_lost(self, action: str, messages: Sequence[ReceivedMessage], code: str) -> None:
-        for message in messages:
-            logger.warning(
-                "could not %s message %s of queue %s: %s; it comes back when its visibility ends",
-                action,
-                message.message_id,
-                self.queue_name,
-                code,
-                extra={
-                    "action": f"{action}_failed",
-                    "queue_name": self.queue_name,
-                    "job_name": message.job_name,
-                    "message_id": message.message_id,
-                    "error_code": code,
-                },
-            )
+    def _unsettled(self, action: str, message: ReceivedMessage, code: str) -> Unsettled:
+        logger.warning(
+            "could not %s message %s of queue %s: %s; it comes back when its visibility ends",
+            action,
+            message.message_id,
+            self.queue_name,
+            code,
+            extra={
+                "action": f"{action}_failed",
+                "queue_name": self.queue_name,
+                "job_name": message.job_name,
+                "message_id": message.message_id,
+                "error_code": code,
+            },
+        )
+        return Unsettled(message, code)
 
 
 def longest_visibility(message: ReceivedMessage) -> int:

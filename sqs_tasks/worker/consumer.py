@@ -1,96 +1,52 @@
-"""The consumer: polls queues, hands messages to a pool, and stops in order (design §4).
+"""The container worker: polls queues, hands messages to pools, and stops in order (design §4).
 
-Threads of a process, and what each owns. The *polling* thread of a queue receives, and with a concurrency of 1 runs
-the tasks too; for a single queue it is the caller's thread. *Worker* threads run tasks and talk to SQS only to copy a
-rejected job to its dead-letter queue. The *settle* thread deletes and changes visibilities. The *heartbeat* thread
-extends leases. One polling thread is enough: more make boto3 slower, not faster.
+Threads of a process, and what each owns. A *polling* thread for each queue receives; nearly all its life it waits in a
+long poll, and one is enough for a queue, since more make boto3 slower, not faster. With one queue and a concurrency of
+1 it is the caller's thread, and runs the tasks too. *Worker* threads run plain tasks, the *loop* thread async ones;
+they talk to SQS only to copy a rejected job to its dead-letter queue. For each queue a *settle* thread deletes and
+changes visibilities, and a *heartbeat* thread extends leases. The *signals* thread hears that it is time to stop.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 from sqs_tasks import limits
 from sqs_tasks.batch_result import BatchProcessingResult
-from sqs_tasks.client import error_code
-from sqs_tasks.event_loop import run_coroutine
-from sqs_tasks.executor import CoroutineRunner, Executor
-from sqs_tasks.lanes import Lane, plan, run_lane
-from sqs_tasks.message import ReceivedMessage, from_sqs
-from sqs_tasks.outcome import NotStarted, Succeeded
-from sqs_tasks.protocols import SQSClient
-from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import QueueSettings
-from sqs_tasks.settlement import Settlement
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
-from sqs_tasks.worker.heartbeat import Heartbeat
-from sqs_tasks.worker.pool import InlinePool, Pool, ThreadPool
-from sqs_tasks.worker.settling import SettlementBuffer
-from sqs_tasks.worker.signals import stop_on_signals
+from sqs_tasks.worker.metrics import Metrics
+from sqs_tasks.worker.poll_state import PollState
+from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool
+from sqs_tasks.worker.queue_loop import QueueLoop, Shared, WorkedQueue
+from sqs_tasks.worker.signals import SignalWatch
+from sqs_tasks.worker.slots import Slots
+from sqs_tasks.worker.stopping import Stop
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which each receive hides its messages, unless the registration says; the heartbeat extends it.
-LEASE_SECONDS = 60
-
-#: Seconds to wait after the first failed receive, and at most; between them it doubles, with jitter.
-MIN_ERROR_PAUSE, MAX_ERROR_PAUSE = 0.5, 30.0
-
-#: Seconds between two looks at the stop flag while all slots are busy.
-SLOT_WAIT_SECONDS = 1.0
-
-
-class WorkedEnvironment(Protocol):
-    """What the consumer asks of a queue's environment."""
-
-    @property
-    def client(self) -> Callable[[], SQSClient]:
-        """Gives the client."""
-
-
-class WorkedQueue(Protocol):
-    """What the consumer asks of a queue."""
-
-    @property
-    def name(self) -> str:
-        """The name in code."""
-
-    @property
-    def settings(self) -> QueueSettings:
-        """What the registration says."""
-
-    @property
-    def queue_url(self) -> str:
-        """The URL; raises QueueNotFoundError."""
-
-    @property
-    def tasks(self) -> Sequence[RegisteredTask]:
-        """What is registered."""
-
-    @property
-    def env(self) -> WorkedEnvironment:
-        """The environment."""
-
-    def executor(self, *, run_coroutine: CoroutineRunner | None = None) -> Executor:
-        """What runs its messages."""
-
-    def settlement(self) -> Settlement:
-        """What settles its messages."""
+#: Seconds that settling and the last beat may take after the grace period; the platform's own limit comes soon after.
+CLOSE_SECONDS = 2.0
 
 
 class Consumer:
     """Works queues until told to stop.
 
     Args:
-        queues: The queues; several get a polling thread each, so that an empty one holds up none.
-        concurrency: Jobs at once for each queue; 1 runs them in the polling thread.
+        queues: The queues, the most important first; each gets a polling thread, so that an empty one holds up none.
+        concurrency: Plain jobs at once in this process, at least one for each queue. 1 for one queue runs them in the
+            caller's thread.
+        async_concurrency: ``async def`` jobs at once on the event loop; None takes ``concurrency``.
+        prefetch: Messages that may be received beyond what can start, so that short jobs come in tens. They are kept
+            alive, and given back at the stop. 0 receives nothing that would have to wait. Not for FIFO queues.
         wait_seconds: How long one long poll waits, 0 to 20.
-        grace_seconds: How long running jobs may take to finish after the stop.
+        grace_seconds: How long running jobs may take to finish after the stop; the default fits ECS's 30 s.
+        weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
+        strict_priority: A queue gets slots only while all those before it are empty.
+        metrics: Counts what is done.
     """
 
     def __init__(
@@ -98,18 +54,61 @@ class Consumer:
         queues: Sequence[WorkedQueue],
         *,
         concurrency: int = 1,
+        async_concurrency: int | None = None,
+        prefetch: int = 0,
         wait_seconds: int = limits.MAX_WAIT_SECONDS,
         grace_seconds: float = 25,
+        weights: Mapping[str, float] | None = None,
+        strict_priority: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
-        self._stop = threading.Event()
-        self._grace = grace_seconds
-        self._loops = [
-            _QueueLoop(queue, self._stop, concurrency=concurrency, wait_seconds=wait_seconds) for queue in queues
-        ]
+        _check("concurrency", concurrency, 1)
+        _check("prefetch", prefetch, 0)
+        if not 0 <= wait_seconds <= limits.MAX_WAIT_SECONDS:
+            raise ConfigurationError(f"wait_seconds={wait_seconds!r} must be 0 to {limits.MAX_WAIT_SECONDS}")
+        given = _weights(queues, weights or {})
+        several = len(queues) > 1
+        loops_needed = any(task.is_async and not task.batch_size for queue in queues for task in queue.tasks)
+        on_loop = loops_needed and max(concurrency, async_concurrency or 0) > 1
+        self._stop = Stop(grace_seconds)
+        self._signals = SignalWatch(self._stop.request)
+        self._inline = concurrency == 1 and not several
+        slots = max(concurrency, len(queues))
+        async_slots = Slots(async_concurrency or concurrency, given, strict=strict_priority) if on_loop else None
+        self._pools: list[Pool] = [InlinePool() if self._inline else ThreadPool(slots)]
+        if on_loop:
+            self._pools.append(AsyncPool())
+        shared = Shared(
+            stop=self._stop,
+            slots=Slots(slots + prefetch, given, strict=strict_priority),
+            async_slots=async_slots,
+            pool=self._pools[0],
+            async_pool=self._pools[1] if on_loop else None,
+            metrics=metrics,
+            wait_seconds=wait_seconds,
+            several=several,
+        )
+        self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
+        for pool in self._pools:
+            self._stop.on_request(pool.release_waiting)
+
+    @property
+    def stopping(self) -> Stop:
+        """The request to stop, for those who listen."""
+        return self._stop
+
+    @property
+    def states(self) -> Sequence[PollState]:
+        """What each polling thread is doing."""
+        return [loop.state for loop in self._loops]
+
+    def running(self) -> int:
+        """How many jobs are in hand."""
+        return sum(len(loop.heartbeat) for loop in self._loops)
 
     def stop(self) -> None:
         """Ask all loops to stop; safe in a signal handler and from any thread."""
-        self._stop.set()
+        self._signals.wake()
 
     def run(self, shutdown_policy: ShutdownPolicy | Callable[[], ShutdownPolicy] = NEVER_SHUTDOWN) -> None:
         """Work until the policy, a signal or :meth:`stop` ends it, then drain.
@@ -117,204 +116,108 @@ class Consumer:
         Args:
             shutdown_policy: A policy, or what makes one for each queue.
         """
-        with stop_on_signals(self.stop):
-            if len(self._loops) == 1:
-                self._loops[0].run(_policy(shutdown_policy), self._grace)
-                return
-            threads = [
-                threading.Thread(
-                    target=loop.run,
-                    args=(_policy(shutdown_policy), self._grace),
-                    name=f"sqs-tasks-poll-{loop.queue.name}",
-                    daemon=True,
+        with self._signals.watching():
+            for loop in self._loops:
+                logger.info(
+                    "processing queue %s",
+                    loop.queue.name,
+                    extra={"action": "consumer_started", "queue_name": loop.queue.name},
                 )
-                for loop in self._loops
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            try:
+                self._poll(shutdown_policy)
+            finally:
+                self._close()
+                for loop in self._loops:
+                    logger.info(
+                        "stopped processing queue %s",
+                        loop.queue.name,
+                        extra={"action": "consumer_stopped", "queue_name": loop.queue.name},
+                    )
 
     def run_once(self) -> BatchProcessingResult:
         """Receive from the first queue once, run what came in this thread, and settle it."""
-        return self._loops[0].run_once()
-
-
-class _QueueLoop:
-    """One queue's loop with its pool, heartbeat and settlement."""
-
-    def __init__(self, queue: WorkedQueue, stop: threading.Event, *, concurrency: int, wait_seconds: int) -> None:
-        self.queue = queue
-        self._stop = stop
-        self._wait_seconds = wait_seconds
-        self._executor = queue.executor(run_coroutine=run_coroutine)
-        self._settlement = queue.settlement()
-        self._lease = max(queue.settings.visibility_timeout_seconds or LEASE_SECONDS, 2)
-        self._heartbeat = Heartbeat(self._settlement, self._lease)
-        self._buffer = SettlementBuffer(self._settlement)
-        self._pool: Pool = InlinePool(self._run_lane) if concurrency == 1 else ThreadPool(self._run_lane, concurrency)
-        self._batch_size = max((task.batch_size for task in queue.tasks), default=0)
-        self._result_lock = threading.Lock()
-        self._result = BatchProcessingResult(queue.name)
-
-    def run(self, policy: ShutdownPolicy, grace_seconds: float) -> None:
-        logger.info(
-            "processing queue %s", self.queue.name, extra={"action": "consumer_started", "queue_name": self.queue.name}
-        )
         try:
-            self._poll(policy)
+            return self._loops[0].poll_once()
         finally:
-            self._close(grace_seconds if self._stop.is_set() else None)
-            logger.info(
-                "stopped processing queue %s",
-                self.queue.name,
-                extra={"action": "consumer_stopped", "queue_name": self.queue.name},
-            )
+            self._close()
 
-    def run_once(self) -> BatchProcessingResult:
-        """One receive's worth.
+    def _poll(self, shutdown_policy: ShutdownPolicy | Callable[[], ShutdownPolicy]) -> None:
+        """Poll in this thread when tasks run here too; else in threads, so that this one keeps the time."""
+        if self._inline:
+            self._loops[0].poll(_policy(shutdown_policy))
+            return
+        errors: list[BaseException] = []
 
-        FIFO messages come one by one: SQS counts every receive against the dead-letter queue, so followers of a
-        message that fails must not be received with it (S23).
-        """
-        want = self._batch_size or limits.MAX_BATCH_ENTRIES
-        wait = self._wait_seconds
-        try:
-            if not self.queue.settings.fifo or self._batch_size:
-                self._start(self._gather(want, wait))
-            else:
-                for _ in range(want):
-                    messages = self._receive(1, wait)
-                    if not messages:
-                        break
-                    self._start(messages)
-                    wait = 0
-        finally:
-            self._close(None)
-        return self._take_result()
-
-    def _poll(self, policy: ShutdownPolicy) -> None:
-        pause = 0.0
-        while not self._stop.is_set():
-            free = self._pool.wait_free(SLOT_WAIT_SECONDS)
-            if not free:
-                continue
-            if self._stop.is_set():
-                break
+        def poll(loop: QueueLoop, policy: ShutdownPolicy) -> None:
             try:
-                messages = self._gather(self._want(free), self._wait(policy))
-            except Exception as error:  # noqa: BLE001 - whatever the world does, the loop goes on (W6, celery#8243)
-                pause = min(max(pause * 2, MIN_ERROR_PAUSE), MAX_ERROR_PAUSE)
-                self._log_receive_error(error, pause)
-                self._stop.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
-                messages = []
-            else:
-                pause = 0.0
-            self._start(messages)
-            result = self._take_result()
-            if result.total_count() or not (messages or self._pool.running()):
-                policy.update_state(result)
-            if policy.need_shutdown():
-                break
+                loop.poll(policy)
+            except BaseException as error:  # noqa: BLE001 - a policy's error; it is raised where run() was called
+                errors.append(error)
+                self._stop.request(f"polling queue {loop.queue.name} failed")
 
-    def _want(self, free: int) -> int:
-        if self._batch_size:
-            return self._batch_size
-        return 1 if self.queue.settings.fifo else min(limits.MAX_BATCH_ENTRIES, free)
+        threads = [
+            threading.Thread(
+                target=poll,
+                args=(loop, _policy(shutdown_policy)),
+                name=f"sqs-tasks-poll-{loop.queue.name}",
+                daemon=True,
+            )
+            for loop in self._loops
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                left = self._stop.seconds_left()
+                if left is not None and left <= 0:
+                    break  # a poll that nobody answers; the platform would not wait for it either
+                thread.join(1 if left is None else min(left, 1))
+        if errors:
+            raise errors[0]
 
-    def _wait(self, policy: ShutdownPolicy) -> int:
-        """How long this poll may wait: no longer than the policy can."""
-        longest: Callable[[], float] | None = getattr(policy, "longest_wait_seconds", None)
-        wait = self._wait_seconds if longest is None else min(self._wait_seconds, longest())
-        return max(int(wait + 0.999), 0)
-
-    def _gather(self, want: int, wait_seconds: int) -> list[ReceivedMessage]:
-        """At most ``want`` messages: one receive, and for a batch above ten, more until one comes back short."""
-        messages = self._receive(min(want, limits.MAX_BATCH_ENTRIES), wait_seconds)
-        try:
-            while messages and len(messages) < want and self._batch_size:
-                more = self._receive(min(want - len(messages), limits.MAX_BATCH_ENTRIES), 0)
-                if not more:
-                    break
-                messages.extend(more)
-        except Exception as error:  # noqa: BLE001 - what has been received must be run, not stranded
-            self._log_receive_error(error, 0)
-        return messages
-
-    def _receive(self, count: int, wait_seconds: int) -> list[ReceivedMessage]:
-        answer: dict[str, Any] = self.queue.env.client().receive_message(
-            QueueUrl=self.queue.queue_url,
-            MaxNumberOfMessages=count,
-            WaitTimeSeconds=wait_seconds,
-            VisibilityTimeout=self._lease,
-            MessageAttributeNames=["All"],
-            # The name every endpoint knows; MessageSystemAttributeNames is its newer one.
-            AttributeNames=["All"],
-        )
-        # A message may come twice in one answer (S6): one run is enough, and one handle settles it.
-        messages = {raw["MessageId"]: from_sqs(raw) for raw in answer.get("Messages") or ()}
-        received = list(messages.values())
-        self._heartbeat.add(received)
-        return received
-
-    def _start(self, messages: Sequence[ReceivedMessage]) -> None:
-        for lane in plan(messages, self._executor, fifo=self.queue.settings.fifo):
-            self._pool.submit(lane)
-
-    def _may_start(self, message: ReceivedMessage) -> NotStarted | None:  # noqa: ARG002 - the stop is for all
-        return NotStarted(reason="the worker is stopping") if self._stop.is_set() else None
-
-    def _run_lane(self, lane: Lane) -> None:
-        left = {message.receipt_handle: message for message in lane.messages}
-        try:
-            for message, outcome, verdict in run_lane(lane, self._executor, self._settlement, self._may_start):
-                left.pop(message.receipt_handle, None)
-                self._heartbeat.remove(message)
-                self._buffer.add(message, verdict, urgent=lane.in_order)
-                with self._result_lock:
-                    self._result.update_with_message(message, isinstance(outcome, Succeeded))
-            if lane.in_order:
-                # SQS serves nothing more of the group until this is settled; the slot is not free before.
-                self._buffer.flush()
-        finally:
-            # Only an exception that is no task failure comes here with messages left: they return by themselves.
-            for message in left.values():
-                self._heartbeat.remove(message)
-
-    def _take_result(self) -> BatchProcessingResult:
-        with self._result_lock:
-            result, self._result = self._result, BatchProcessingResult(self.queue.name)
-        return result
-
-    def _close(self, grace_seconds: float | None) -> None:
+    def _close(self) -> None:
         """The stop, in its named steps: wait for running tasks, settle, end the heartbeat."""
         started = time.monotonic()
-        if not self._pool.drain(threading.TIMEOUT_MAX if grace_seconds is None else grace_seconds):
+        late = [pool for pool in self._pools if not pool.drain(self._stop.seconds_left)]
+        if late:
             logger.error(
-                "%d jobs of queue %s still run after %.0f s; they come back when their leases end",
-                self._pool.running(),
-                self.queue.name,
+                "%d jobs still run after %.0f s; they come back when their leases end",
+                sum(pool.running() for pool in late),
                 time.monotonic() - started,
-                extra={"action": "grace_over", "queue_name": self.queue.name},
+                extra={"action": "grace_over"},
             )
-        self._pool.close()
-        self._buffer.close()
-        self._heartbeat.stop()
+        for pool in self._pools:
+            pool.close()
+        deadline = None if self._stop.seconds_left() is None else time.monotonic() + CLOSE_SECONDS
+        for loop in self._loops:
+            if not loop.buffer.close(_left(deadline)):
+                logger.error(
+                    "%d messages of queue %s could not be settled in time; they come back",
+                    len(loop.buffer),
+                    loop.queue.name,
+                    extra={"action": "settle_unfinished", "queue_name": loop.queue.name},
+                )
+            loop.heartbeat.stop(_left(deadline))
 
-    def _log_receive_error(self, error: Exception, pause: float) -> None:
-        logger.warning(
-            "cannot receive from queue %s (%s: %s); trying again in %.1f s",
-            self.queue.name,
-            error_code(error) or type(error).__name__,
-            error,
-            pause,
-            extra={
-                "action": "receive_failed",
-                "queue_name": self.queue.name,
-                "error_code": error_code(error) or type(error).__name__,
-            },
-        )
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), 0)
 
 
 def _policy(given: ShutdownPolicy | Callable[[], ShutdownPolicy]) -> ShutdownPolicy:
     return given if isinstance(given, ShutdownPolicy) and not isinstance(given, type) else given()
+
+
+def _weights(queues: Sequence[WorkedQueue], weights: Mapping[str, float]) -> list[float]:
+    names = [queue.name for queue in queues]
+    for name, weight in weights.items():
+        if name not in names:
+            raise ConfigurationError(f"weights: {name!r} is none of the queues to work: {', '.join(names)}")
+        if not weight > 0:
+            raise ConfigurationError(f"weights: {name!r} must have a weight above 0, not {weight!r}")
+    return [weights.get(name, 1) for name in names]
+
+
+def _check(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name}={value!r} must be a whole number, {least} or more")

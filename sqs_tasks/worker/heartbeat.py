@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.settlement import Settlement, longest_visibility
+from sqs_tasks.worker.lease import Lease
 
 logger = logging.getLogger(__name__)
 
+#: The share of a lease between two looks at what is due; what falls due before the next look is extended now, so that
+#: every lease is extended when at most half of it is over, ten in a call.
+_TICK = 1 / 8
+
 
 class Heartbeat:
-    """Extends each message's visibility at half its lease, in tens, from one thread of its own.
+    """Extends each lease before half of it is over, in tens, from one thread of its own.
 
-    A message is removed before it is settled, and :meth:`remove` waits for a beat that has it: a beat that arrived
-    after the settlement would undo the backoff.
+    The polling thread adds, the settle thread takes off. Taking off waits for a beat that has the message: a beat that
+    arrived after the settlement would undo the backoff.
 
     Args:
         settlement: Makes the calls.
@@ -26,87 +31,105 @@ class Heartbeat:
 
     def __init__(self, settlement: Settlement, lease_seconds: int) -> None:
         self._settlement = settlement
-        self._lease = lease_seconds
-        self._due: dict[str, tuple[float, ReceivedMessage]] = {}
-        self._beating: frozenset[str] = frozenset()
+        self._lease_seconds = lease_seconds
+        self._leases: dict[str, Lease] = {}
+        self._beating: Collection[str] = ()
         self._changed = threading.Condition()
         self._stopped = False
         self._thread: threading.Thread | None = None
+        #: How many beats were sent, and how many leases were lost; for metrics.
+        self.beats = self.lost = 0
 
     def add(self, messages: Sequence[ReceivedMessage]) -> None:
         """Keep these alive, counted from their receive."""
+        whole = self._lease_seconds
         with self._changed:
             for message in messages:
-                self._due[message.receipt_handle] = (message.received_at + self._lease / 2, message)
+                at = message.received_at
+                self._leases[message.receipt_handle] = Lease(message, due=at + whole / 2, until=at + whole)
             if self._thread is None and messages:
                 # Started by the first message, so that an idle producer that imports the worker has no thread.
                 self._thread = threading.Thread(target=self._run, name="sqs-tasks-heartbeat", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
 
-    def remove(self, message: ReceivedMessage) -> bool:
-        """Stop keeping this one alive, waiting for a beat that has it; whether its lease was still ours."""
+    def lease(self, message: ReceivedMessage) -> Lease | None:
+        """The lease of a message in hand."""
+        return self._leases.get(message.receipt_handle)
+
+    def remove(self, messages: Iterable[ReceivedMessage]) -> None:
+        """Stop keeping these alive, waiting for a beat that has one of them."""
         with self._changed:
-            ours = self._due.pop(message.receipt_handle, None) is not None
-            while message.receipt_handle in self._beating:
-                self._changed.wait()
-            return ours
+            for message in messages:
+                self._leases.pop(message.receipt_handle, None)
+                while message.receipt_handle in self._beating:
+                    self._changed.wait()
 
-    def stop(self) -> None:
+    def forget(self, message: ReceivedMessage) -> None:
+        """Stop keeping this one alive, and wait for nothing: it will not be settled."""
+        with self._changed:
+            self._leases.pop(message.receipt_handle, None)
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def stop(self, timeout_seconds: float | None = None) -> None:
         """Stop the thread; what is still there comes back when its lease ends."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join()
+            thread.join(timeout_seconds)
 
     def _run(self) -> None:
+        tick = self._lease_seconds * _TICK
         while True:
             with self._changed:
-                due = self._wait_for_due()
-                if due is None:
+                if not self._stopped:
+                    # By the clock and not by add(): waking this thread for each receive would cost more than it does.
+                    self._changed.wait(tick)
+                if self._stopped:
                     return
-                self._beating = frozenset(message.receipt_handle for message in due)
+                soon = time.monotonic() + tick
+                due = [lease for lease in self._leases.values() if lease.due <= soon]
+                self._beating = {lease.message.receipt_handle for lease in due}
             try:
-                self._beat(due)
+                if due:
+                    self._beat(due)
+            except Exception:  # Settlement never raises; this guards the thread that all leases depend on
+                logger.exception("a heartbeat failed", extra={"action": "heartbeat_failed"})
             finally:
                 with self._changed:
-                    self._beating = frozenset()
+                    self._beating = ()
                     self._changed.notify_all()
 
-    def _wait_for_due(self) -> list[ReceivedMessage] | None:
-        """The messages whose beat is due, taken as one; None to stop. Called with the lock held."""
-        while not self._stopped:
-            if not self._due:
-                self._changed.wait()
-                continue
-            now = time.monotonic()
-            first = min(due for due, _ in self._due.values())
-            if first > now:
-                self._changed.wait(first - now)
-                continue
-            # What is due within the next quarter rides along: one call for ten instead of ten calls.
-            return [message for due, message in self._due.values() if due <= now + self._lease / 8]
-        return None
+    def _beat(self, leases: Sequence[Lease]) -> None:
+        started = time.monotonic()
+        wanted: list[tuple[ReceivedMessage, int]] = []
+        for lease in leases:
+            seconds = min(self._lease_seconds, longest_visibility(lease.message))
+            if seconds > 0:
+                wanted.append((lease.message, seconds))
+            else:
+                self._lose(lease, "it has been in flight for 12 hours, the longest SQS allows")
+        failed = {one.message.receipt_handle: one for one in self._settlement.hide(wanted, retries=0)}
+        self.beats += len(wanted)
+        for lease in leases:
+            failure = failed.get(lease.message.receipt_handle)
+            if failure is None:
+                lease.due = started + self._lease_seconds / 2
+                lease.until = started + self._lease_seconds
+            elif failure.is_final:
+                self._lose(lease, failure.code)
+            # Still due: the next tick tries again, even after its end; nobody else may have received it yet.
+            elif lease.until <= started and not lease.lost:
+                self.lost += 1
+                lease.lose(f"no heartbeat came through before it ended: {failure.code}")
 
-    def _beat(self, messages: Sequence[ReceivedMessage]) -> None:
-        now = time.monotonic()
-        wanted = [(message, min(self._lease, longest_visibility(message))) for message in messages]
-        lost = {m.receipt_handle for m in self._settlement.hide([(m, s) for m, s in wanted if s > 0], final=False)}
+    def _lose(self, lease: Lease, reason: str) -> None:
         with self._changed:
-            for message, seconds in wanted:
-                handle = message.receipt_handle
-                if handle not in self._due:
-                    continue
-                if seconds <= 0:
-                    del self._due[handle]
-                    logger.error(
-                        "message %s has been in flight for 12 hours and cannot be kept longer",
-                        message.message_id,
-                        extra={"action": "lease_over", "message_id": message.message_id},
-                    )
-                else:
-                    # A failed beat is tried again while the lease still holds.
-                    pause = self._lease / 8 if handle in lost else self._lease / 2
-                    self._due[handle] = (now + pause, message)
+            ours = self._leases.pop(lease.message.receipt_handle, None) is not None
+        # Settled in the meantime: then a refused handle says nothing about the task.
+        if ours:
+            self.lost += 1
+            lease.lose(reason)

@@ -1,56 +1,87 @@
-"""Runs lanes: in the caller's thread, or in a pool of threads that takes no more than it can start."""
+"""Runs work: in the caller's thread, in threads, or on the event loop."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
 
-from sqs_tasks.lanes import Lane
+from sqs_tasks.event_loop import spawn
 
-RunLane = Callable[[Lane], None]
+logger = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """What a pool runs: the messages of one lane."""
+
+    def run(self) -> None:
+        """Run it in this thread."""
+
+    async def run_async(self) -> None:
+        """Run it on the event loop."""
+
+    def release(self) -> None:
+        """Give it back unrun."""
 
 
 class Pool(Protocol):
     """What the consumer asks of a pool."""
 
-    def wait_free(self, timeout_seconds: float) -> int:
-        """How many lanes could start now, after waiting for one at most this long."""
+    def submit(self, works: Sequence[Work]) -> None:
+        """Start these, or as many as can start, and keep the others waiting."""
 
-    def submit(self, lane: Lane) -> None:
-        """Start a lane."""
+    def release_waiting(self) -> None:
+        """Give back what has not started; any thread may ask."""
 
     def running(self) -> int:
-        """How many lanes were submitted and have not ended."""
+        """How many were submitted and have not ended."""
 
-    def drain(self, timeout_seconds: float) -> bool:
-        """Wait for running lanes; whether all ended in time."""
+    def drain(self, seconds_left: Callable[[], float | None]) -> bool:
+        """Wait until all have ended, or no seconds are left; whether all have ended."""
 
     def close(self) -> None:
-        """Take no more lanes and end the threads that have none."""
+        """End threads that have nothing to run."""
 
 
 class InlinePool:
-    """Runs each lane where it is submitted: one job at a time, in the polling thread."""
+    """Runs each work in the thread that submits it, one after the other."""
 
-    def __init__(self, run_lane: RunLane) -> None:
-        self._run_lane = run_lane
+    def __init__(self) -> None:
+        self._waiting: deque[Work] = deque()
 
-    def wait_free(self, timeout_seconds: float) -> int:  # noqa: ARG002 - nothing ever runs while the caller asks
-        """1."""
-        return 1
+    def submit(self, works: Sequence[Work]) -> None:
+        """Run these to their end."""
+        self._waiting.extend(works)
+        while self._waiting:
+            try:
+                work = self._waiting.popleft()
+            except IndexError:  # the stop was quicker
+                break
+            try:
+                work.run()
+            except Exception:  # not the task's failure, that is an outcome; the loop goes on all the same
+                logger.exception("a job escaped its executor", extra={"action": "worker_error"})
 
-    def submit(self, lane: Lane) -> None:
-        """Run the lane to its end."""
-        self._run_lane(lane)
+    def release_waiting(self) -> None:
+        """Give back what has not started."""
+        while self._waiting:
+            try:
+                work = self._waiting.popleft()
+            except IndexError:  # the polling thread was quicker
+                break
+            work.release()
 
     def running(self) -> int:
-        """0."""
-        return 0
+        """How many wait; the caller is not here while one runs."""
+        return len(self._waiting)
 
-    def drain(self, timeout_seconds: float) -> bool:  # noqa: ARG002 - nothing is left to wait for
+    def drain(self, seconds_left: Callable[[], float | None]) -> bool:  # noqa: ARG002 - nothing is left to wait for
         """True."""
         return True
 
@@ -59,67 +90,137 @@ class InlinePool:
 
 
 class ThreadPool:
-    """Runs up to ``size`` lanes at once; its threads do no I/O of their own to SQS but what tasks do.
+    """Runs up to ``size`` works at once, each in a thread; more wait in line.
 
     The threads are daemons: a task that outlives the grace period must not keep the process from ending.
     """
 
-    def __init__(self, run_lane: RunLane, size: int) -> None:
-        self._run_lane = run_lane
+    def __init__(self, size: int) -> None:
         self._size = size
-        self._lanes: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
+        self._works: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._running = 0
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
 
-    def wait_free(self, timeout_seconds: float) -> int:
-        """How many lanes could start now, after waiting for one at most this long."""
+    def submit(self, works: Sequence[Work]) -> None:
+        """Start these; beyond the size they wait for a thread."""
         with self._changed:
-            if self._running >= self._size:
-                self._changed.wait(timeout_seconds)
-            return max(self._size - self._running, 0)
-
-    def submit(self, lane: Lane) -> None:
-        """Start a lane; beyond the size it waits for a thread."""
-        with self._changed:
-            self._running += 1
-            if len(self._threads) < min(self._running, self._size):
-                thread = threading.Thread(target=self._work, name=f"sqs-tasks-worker-{len(self._threads)}", daemon=True)
+            self._running += len(works)
+            while len(self._threads) < min(self._running, self._size):
+                thread = threading.Thread(
+                    target=self._serve, name=f"sqs-tasks-worker-{len(self._threads)}", daemon=True
+                )
                 self._threads.append(thread)
                 thread.start()
-        self._lanes.put(lane)
+        for work in works:
+            self._works.put(work)
+
+    def release_waiting(self) -> None:
+        """Give back what no thread has taken yet."""
+        while True:
+            try:
+                work = self._works.get_nowait()
+            except queue.Empty:
+                return
+            if work is not None:
+                self._end(work.release)
 
     def running(self) -> int:
-        """How many lanes were submitted and have not ended."""
-        with self._changed:
-            return self._running
+        """How many were submitted and have not ended."""
+        return self._running
 
-    def drain(self, timeout_seconds: float) -> bool:
-        """Wait for running lanes; whether all ended in time."""
-        deadline = time.monotonic() + timeout_seconds
+    def drain(self, seconds_left: Callable[[], float | None]) -> bool:
+        """Wait until all have ended, or no seconds are left."""
         with self._changed:
-            while self._running:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-        return True
+            return wait_for(self._changed, lambda: self._running == 0, seconds_left)
 
     def close(self) -> None:
-        """End the threads that have no lane; the others end with theirs."""
+        """End the threads that run nothing; the others end with what they run."""
         for _ in self._threads:
-            self._lanes.put(None)
-        with self._changed:
-            idle = self._running == 0
-        if idle:
+            self._works.put(None)
+        if not self._running:
             for thread in self._threads:
                 thread.join()
 
-    def _work(self) -> None:
-        while (lane := self._lanes.get()) is not None:
-            try:
-                self._run_lane(lane)
-            finally:
-                with self._changed:
-                    self._running -= 1
+    def _serve(self) -> None:
+        while (work := self._works.get()) is not None:
+            self._end(work.run)
+
+    def _end(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException:  # whatever it was, this thread serves the next job (faults P10, Q2)
+            logger.exception("a job escaped its executor", extra={"action": "worker_error"})
+        finally:
+            with self._changed:
+                self._running -= 1
+                if not self._running:
                     self._changed.notify_all()
+
+
+class AsyncPool:
+    """Runs works on the process's event loop. The polling threads submit; everything else happens on the loop."""
+
+    def __init__(self) -> None:
+        self._running: set[Future[Any]] = set()
+        self._changed = threading.Condition()
+
+    def submit(self, works: Sequence[Work]) -> None:
+        """Start all of these."""
+        for work in works:
+            with self._changed:
+                future = spawn(work.run_async())
+                self._running.add(future)
+            future.add_done_callback(self._ended)
+
+    def release_waiting(self) -> None:
+        """Nothing waits here."""
+
+    def running(self) -> int:
+        """How many have not ended."""
+        return len(self._running)
+
+    def drain(self, seconds_left: Callable[[], float | None]) -> bool:
+        """Wait until all have ended, or no seconds are left; then the rest is cancelled, which gives it back."""
+        with self._changed:
+            if wait_for(self._changed, lambda: not self._running, seconds_left):
+                return True
+            late = tuple(self._running)
+        for future in late:
+            future.cancel()
+        return False
+
+    def close(self) -> None:
+        """Nothing to end: the loop lives as long as the process."""
+
+    def _ended(self, future: Future[Any]) -> None:
+        with self._changed:
+            self._running.discard(future)
+            if not self._running:
+                self._changed.notify_all()
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            logger.error("a job escaped its executor", exc_info=error, extra={"action": "worker_error"})
+
+
+def wait_for(changed: threading.Condition, done: Callable[[], bool], seconds_left: Callable[[], float | None]) -> bool:
+    """Wait for a condition for as long as there are seconds left, which may change while waiting; with the lock held.
+
+    Args:
+        changed: Notified when ``done`` may have become true.
+        done: What to wait for.
+        seconds_left: None for no limit.
+    """
+    while not done():
+        left = seconds_left()
+        if left is not None and left <= 0:
+            return False
+        # In slices: a stop that is requested meanwhile sets the limit.
+        changed.wait(1 if left is None else min(left, 1))
+    return True
+
+
+def monotonic_deadline(seconds: float) -> Callable[[], float | None]:
+    """A ``seconds_left`` that counts down from now."""
+    end = time.monotonic() + seconds
+    return lambda: end - time.monotonic()

@@ -1,35 +1,69 @@
-"""Gathers verdicts into tens, so that settling costs a fifth of a request a job and never holds up a task."""
+"""Gathers verdicts into tens, so that settling costs a tenth of a request a job and never holds up a task."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from sqs_tasks import limits
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.settlement import Delete, Hide, Settlement, Verdict
+from sqs_tasks.settlement import Hide, Leave, Settlement, Unsettled, Verdict
+from sqs_tasks.worker.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
 #: Seconds a verdict waits for company; far below any lease, and above what a busy worker needs to fill ten.
 LINGER_SECONDS = 0.03
 
+#: Seconds to wait after SQS settled nothing at all, and at most; between them it doubles.
+MIN_PAUSE, MAX_PAUSE = 0.5, 5.0
+
+
+class _Verdict(NamedTuple):
+    message: ReceivedMessage
+    #: Seconds to hide it; None to delete it.
+    seconds: int | None
+    #: ``time.monotonic()`` when the verdict was given.
+    since: float
+
 
 class SettlementBuffer:
     """Settles from one thread of its own, by count or after a moment, whichever comes first.
 
+    Messages stay in the heartbeat until this thread takes them up, however far behind it is. What SQS would not settle
+    in an outage is tried again for as long as the lease may hold: a job that is done must not run again because of ten
+    bad seconds.
+
     Args:
         settlement: Makes the calls.
+        heartbeat: Keeps the messages until they are settled.
+        patience_seconds: How long a verdict that SQS does not take is kept.
         linger_seconds: How long a verdict waits for nine more.
+        on_unsettled: Told of each message that could not be settled.
     """
 
-    def __init__(self, settlement: Settlement, *, linger_seconds: float = LINGER_SECONDS) -> None:
+    def __init__(
+        self,
+        settlement: Settlement,
+        heartbeat: Heartbeat,
+        *,
+        patience_seconds: float,
+        linger_seconds: float = LINGER_SECONDS,
+        on_unsettled: Callable[[Unsettled], None] = lambda _: None,
+    ) -> None:
         self._settlement = settlement
+        self._heartbeat = heartbeat
+        self._patience = patience_seconds
         self._linger = linger_seconds
-        self._deletes: list[ReceivedMessage] = []
-        self._hides: list[tuple[ReceivedMessage, int]] = []
+        self._on_unsettled = on_unsettled
+        self._deletes: list[_Verdict] = []
+        self._hides: list[_Verdict] = []
         self._oldest: float | None = None
+        self._not_before = 0.0
+        self._pause = 0.0
         self._urgent = False
         self._closed = False
         self._busy = False
@@ -38,39 +72,45 @@ class SettlementBuffer:
 
     def add(self, message: ReceivedMessage, verdict: Verdict, *, urgent: bool = False) -> None:
         """Settle a message soon; ``urgent`` does not wait for company (a FIFO group is locked until then)."""
+        if isinstance(verdict, Leave):
+            self._heartbeat.forget(message)
+            return
+        kind, seconds = (self._hides, verdict.seconds) if isinstance(verdict, Hide) else (self._deletes, None)
+        one = _Verdict(message, seconds, time.monotonic())
         with self._changed:
-            if isinstance(verdict, Delete):
-                self._deletes.append(message)
-            elif isinstance(verdict, Hide):
-                self._hides.append((message, verdict.seconds))
-            else:
-                return
-            if self._oldest is None:
-                self._oldest = time.monotonic()
+            kind.append(one)
+            first = self._oldest is None
+            if first:
+                self._oldest = one.since
             self._urgent = self._urgent or urgent
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sqs-tasks-settle", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            # Woken twice for ten verdicts and not for each: a switch of threads costs as much as a small task.
+            if first or urgent or len(kind) == limits.MAX_BATCH_ENTRIES:
+                self._changed.notify_all()
 
     def flush(self) -> None:
-        """Return when everything added so far has been settled."""
+        """Return when everything added so far has been settled, or been put off because SQS is away."""
         with self._changed:
-            if self._thread is None:
-                return
             self._urgent = True
             self._changed.notify_all()
-            while self._busy or self._oldest is not None:
+            while self._thread is not None and (self._busy or (self._oldest is not None and not self._pause)):
                 self._changed.wait()
 
-    def close(self) -> None:
-        """Settle what is left and stop the thread."""
+    def close(self, timeout_seconds: float | None = None) -> bool:
+        """Settle what is left and stop the thread; whether that was done in time."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             thread = self._thread
-        if thread is not None:
-            thread.join()
+        if thread is None:
+            return True
+        thread.join(timeout_seconds)
+        return not thread.is_alive()
+
+    def __len__(self) -> int:
+        return len(self._deletes) + len(self._hides)
 
     def _run(self) -> None:
         while True:
@@ -79,16 +119,54 @@ class SettlementBuffer:
                 self._changed.notify_all()
                 if not self._wait_for_work():
                     return
-                deletes, self._deletes = self._deletes, []
-                hides, self._hides = self._hides, []
+                deletes = self._deletes[:]
+                hides = self._hides[:]
+                self._deletes.clear()
+                self._hides.clear()
                 self._oldest, self._urgent, self._busy = None, False, True
             try:
-                if deletes:
-                    self._settlement.delete(deletes)
-                if hides:
-                    self._settlement.hide(hides)
+                again = self._settle(deletes, hides)
             except Exception:  # Settlement reads every failure; this guards the thread that everything depends on
                 logger.exception("settling failed; the messages come back", extra={"action": "settle_failed"})
+                again = []
+            with self._changed:
+                self._put_off(again)
+
+    def _settle(self, deletes: Sequence[_Verdict], hides: Sequence[_Verdict]) -> list[_Verdict]:
+        """Settle, and return what is worth trying again."""
+        self._heartbeat.remove(one.message for one in (*deletes, *hides))
+        failures: list[Unsettled] = []
+        if deletes:
+            failures += self._settlement.delete([one.message for one in deletes])
+        if hides:
+            now = time.monotonic()
+            # A backoff counts from its verdict; waiting here for company has been part of it.
+            failures += self._settlement.hide(
+                [(one.message, max(one.seconds - int(now - one.since), 0)) for one in hides if one.seconds is not None]
+            )
+        if not failures:
+            return []
+        by_handle = {one.message.receipt_handle: one for one in (*deletes, *hides)}
+        again: list[_Verdict] = []
+        oldest = time.monotonic() - self._patience
+        for failure in failures:
+            verdict = by_handle[failure.message.receipt_handle]
+            if failure.is_final or verdict.since < oldest:
+                self._on_unsettled(failure)
+            else:
+                again.append(verdict)
+        return again
+
+    def _put_off(self, again: Sequence[_Verdict]) -> None:
+        """Keep verdicts for a later try, and wait before it. Lock held."""
+        if not again:
+            self._pause = 0.0
+            return
+        self._pause = min(max(self._pause * 2, MIN_PAUSE), MAX_PAUSE)
+        self._not_before = time.monotonic() + self._pause
+        for one in again:
+            (self._deletes if one.seconds is None else self._hides).append(one)
+        self._oldest = min(one.since for one in again)
 
     def _wait_for_work(self) -> bool:
         """Wait until there are ten of a kind, or the oldest has waited long enough; False to stop. Lock held."""
@@ -98,8 +176,13 @@ class SettlementBuffer:
                     return False
                 self._changed.wait()
                 continue
-            left = self._oldest + self._linger - time.monotonic()
-            full = max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES
-            if self._closed or self._urgent or full or left <= 0:
+            now = time.monotonic()
+            if self._pause:
+                left = self._not_before - now
+            elif self._closed or self._urgent or max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES:
+                return True
+            else:
+                left = self._oldest + self._linger - now
+            if left <= 0:
                 return True
             self._changed.wait(left)

@@ -1,0 +1,102 @@
+"""A lease: the time for which SQS keeps a message in hand from everybody else.
+
+A task that must not work on when its message may be running elsewhere asks for it::
+
+    from sqs_tasks.worker.lease import current_lease
+
+    @videos.processor("transcode")
+    def transcode(path: str) -> None:
+        lease = current_lease()
+        for chunk in chunks(path):
+            if lease is not None and lease.lost:
+                return
+            ...
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from sqs_tasks.message import ReceivedMessage
+
+logger = logging.getLogger(__name__)
+
+
+class Lease:
+    """The hold on one message. The heartbeat's thread keeps it and declares it lost; the task's thread asks.
+
+    Attributes:
+        message: The message.
+        lost: Whether SQS may have given the message to another worker: its handle was refused, its queue is gone, or
+            it has been in flight for 12 hours, the longest SQS allows.
+        reason: Why it was lost; empty while it is held.
+        until: ``time.monotonic()`` of its end, unless the next beat prolongs it.
+        due: ``time.monotonic()`` of the next beat.
+    """
+
+    __slots__ = ("_callbacks", "due", "lost", "message", "reason", "until")
+
+    def __init__(self, message: ReceivedMessage, *, due: float, until: float) -> None:
+        self.message = message
+        self.lost = False
+        self.reason = ""
+        self.due = due
+        self.until = until
+        self._callbacks: tuple[Callable[[Lease], None], ...] = ()
+
+    def on_lost(self, callback: Callable[[Lease], None]) -> None:
+        """Have a function called, in the heartbeat's thread, when the lease is lost; at once when it is already."""
+        with _lock:
+            if not self.lost:
+                self._callbacks = (*self._callbacks, callback)
+                return
+        callback(self)
+
+    def wait_lost(self, timeout_seconds: float) -> bool:
+        """Wait for the loss at most this long; whether it has happened."""
+        event = threading.Event()
+        self.on_lost(lambda _: event.set())
+        return event.wait(timeout_seconds)
+
+    def lose(self, reason: str) -> None:
+        """Declare it lost and tell the task; what its callbacks raise is logged."""
+        with _lock:
+            if self.lost:
+                return
+            self.lost, self.reason = True, reason
+            callbacks, self._callbacks = self._callbacks, ()
+        logger.error(
+            "lost the lease of message %s (%s): it may run elsewhere too",
+            self.message.message_id,
+            reason,
+            extra={
+                "action": "lease_lost",
+                "message_id": self.message.message_id,
+                "job_name": self.message.job_name,
+                "reason": reason,
+            },
+        )
+        for callback in callbacks:
+            try:
+                callback(self)
+            except Exception:  # a task's callback must not end the beat of all others
+                logger.exception("a lease callback failed", extra={"action": "lease_callback_failed"})
+
+
+#: One for all: it is held for a few assignments, and a lock in each lease would cost more than the lease.
+_lock = threading.Lock()
+
+_current: ContextVar[Lease | None] = ContextVar("sqs_tasks_lease", default=None)
+
+
+def current_lease() -> Lease | None:
+    """The lease of the job that runs here; None outside a job, in a batch processor and in Lambda."""
+    return _current.get()
+
+
+def set_current_lease(lease: Lease | None) -> None:
+    """Say whose job runs here now; for the worker."""
+    _current.set(lease)

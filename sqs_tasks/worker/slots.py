@@ -1,0 +1,118 @@
+"""Slots: how many jobs each queue of a process may have in hand. The one place where queues compete."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+#: Seconds a poller waits for more slots when it could have some now: short jobs end within it, and a receive of ten
+#: costs as much as a receive of one.
+GATHER_SECONDS = 0.005
+
+
+class Slots:
+    """Counts the jobs in hand. Polling threads acquire before a receive, so that nothing is received that cannot start.
+
+    Every queue has one slot that no other can take: a queue whose tasks hang never stops the others. The rest goes,
+    while several queues want it, to the one that holds least for its weight; when only one wants it, to that one.
+    With ``strict`` a queue gets none as long as one before it had messages at its last receive.
+
+    Args:
+        total: Slots of the process; at least one for each queue.
+        weights: A weight for each queue, in order of priority.
+        strict: Whether that order is absolute.
+    """
+
+    def __init__(self, total: int, weights: Sequence[float], *, strict: bool = False) -> None:
+        self.total = max(total, len(weights))
+        self._weights = tuple(weights)
+        self._strict = strict
+        self._free = self.total
+        self._held = [0] * len(weights)
+        self._hot = [False] * len(weights)
+        self._waiting: set[int] = set()
+        self._changed = threading.Condition()
+
+    def acquire(self, queue: int, most: int, timeout_seconds: float) -> int:
+        """Slots for a queue: 1 to ``most``, or 0 after waiting this long for one.
+
+        Args:
+            queue: The queue's index.
+            most: The most it can use.
+            timeout_seconds: How long to wait for the first.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            self._waiting.add(queue)
+            try:
+                while not (granted := self._grant(queue, most)):
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return 0
+                    self._changed.wait(left)
+            finally:
+                self._waiting.discard(queue)
+            self._take(queue, granted)
+            missing = most - granted
+            if missing <= 0 or self._held[queue] == granted:
+                return granted
+        # Others of this queue are running and may end in a moment. Not a wait on the condition: each ending would
+        # wake this thread.
+        time.sleep(GATHER_SECONDS)
+        with self._changed:
+            more = self._grant(queue, missing)
+            self._take(queue, more)
+            return granted + more
+
+    def take(self, queue: int, count: int) -> None:
+        """Take slots that may not be there, for messages that came all the same; until they are back none is given."""
+        with self._changed:
+            self._take(queue, count)
+
+    def release(self, queue: int, count: int = 1) -> None:
+        """Give slots back."""
+        if not count:
+            return
+        with self._changed:
+            self._take(queue, -count)
+            if self._waiting:
+                self._changed.notify_all()
+
+    def set_hot(self, queue: int, *, hot: bool) -> None:
+        """Note whether the last receive of a queue brought messages."""
+        if self._hot[queue] is hot:
+            return
+        with self._changed:
+            self._hot[queue] = hot
+            self._changed.notify_all()
+
+    def held(self) -> int:
+        """How many are out."""
+        with self._changed:
+            return self.total - self._free
+
+    def _take(self, queue: int, count: int) -> None:
+        self._free -= count
+        self._held[queue] += count
+
+    def _grant(self, queue: int, most: int) -> int:
+        """How many the queue may take now. Called with the lock held."""
+        others = [one for one in range(len(self._held)) if one != queue]
+        free = self._free - sum(1 for one in others if self._held[one] <= 0)
+        if free <= 0:
+            return 0
+        if self._strict and any(self._hot[one] for one in others if one < queue):
+            return 0
+        rivals = [one for one in others if one in self._waiting]
+        if not rivals:
+            return min(free, most)
+        if any(self._claim(one) < self._claim(queue) for one in rivals):
+            return 0
+        weight = self._weights[queue]
+        share = int(self.total * weight / (weight + sum(self._weights[one] for one in rivals)))
+        return max(1, min(free, most, share - self._held[queue]))
+
+    def _claim(self, queue: int) -> tuple[float, int]:
+        """The less, the sooner served: what it holds for its weight, and its place."""
+        return (self._held[queue] / self._weights[queue], queue)
