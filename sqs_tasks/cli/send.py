@@ -17,6 +17,7 @@ from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.receipts import Receipt
+from sqs_tasks.signature import RESERVED_NAMES
 from sqs_tasks.task import AsyncTask, SendOptionsDict
 
 EPILOG = """\b
@@ -114,6 +115,9 @@ def _print_known(waiting: deque[Receipt]) -> None:
 
 def _check(task: AsyncTask[..., Any], arguments: dict[str, Any], where: str = "") -> None:
     """Refuse arguments that do not fit, before they are sent; the text names parameters, never values."""
+    reserved = RESERVED_NAMES & arguments.keys()
+    if reserved:
+        raise click.UsageError(f"{where}{min(reserved)} is reserved; this command has options for what it means")
     try:
         task.bake(**arguments)
     except TypeError as error:

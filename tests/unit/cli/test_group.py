@@ -1,0 +1,110 @@
+"""The command group: its overview, its errors, and what it does without click."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from sqs_tasks.errors import QueueNotFoundError
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_help_lists_every_command(run):
+    result = run("--help")
+
+    assert result.exit_code == 0
+    for name in ("worker", "send", "queues", "manifest", "local-sqs", "invoke"):
+        assert f"\n  {name} " in result.stdout
+
+
+def test_help_imports_no_command():
+    """The overview must be quick, and must not fail because one command's parts are missing."""
+    ran = python(
+        "import sys\n"
+        "from sqs_tasks.cli.main import main\n"
+        "main(['--help'], standalone_mode=False)\n"
+        "print(sorted({'boto3', 'asyncio', 'rich', 'sqs_tasks.worker', 'sqs_tasks.cli.invoke'} & set(sys.modules)))"
+    )
+
+    assert ran.stderr == ""
+    assert ran.stdout.endswith("[]\n")
+
+
+def test_every_command_has_help_with_examples(run):
+    for words in (["worker"], ["send"], ["queues", "create"], ["queues", "list"], ["manifest"]):
+        result = run(*words, "--help")
+
+        assert result.exit_code == 0
+        assert "$ sqs-tasks" in result.stdout
+
+
+def test_unknown_command_is_wrong_usage(run):
+    result = run("wroker")
+
+    assert result.exit_code == 2
+    assert "No such command" in result.stderr
+
+
+def test_version(run):
+    assert run("--version").stdout.startswith("sqs-tasks, version ")
+
+
+def test_without_click_it_says_what_to_install():
+    ran = python("import sys; sys.modules['click'] = None; from sqs_tasks.cli.main import main; main()")
+
+    assert ran.returncode == 1
+    assert ran.stderr == "sqs-tasks: the command line needs click; install it with: pip install 'sqs-tasks[cli]'\n"
+
+
+def test_module_runs_as_the_script_does():
+    ran = subprocess.run([sys.executable, "-m", "sqs_tasks", "--version"], capture_output=True, text=True, timeout=60)
+
+    assert ran.returncode == 0
+    assert "version" in ran.stdout
+
+
+def failing(app, monkeypatch, error):
+    def raise_it(**_):
+        raise error
+
+    monkeypatch.setattr(app.env.client(), "get_queue_attributes", raise_it, raising=False)
+
+
+def test_what_the_library_refuses_is_one_line(run, app, monkeypatch):
+    failing(app, monkeypatch, QueueNotFoundError("there is no queue 'x'"))
+
+    result = run("queues", "list", app.name)
+
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no queue 'x'\n")
+
+
+def test_what_aws_refuses_is_one_line(run, app, monkeypatch):
+    error = ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "GetQueueAttributes")
+    failing(app, monkeypatch, error)
+
+    result = run("queues", "list", app.name)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: AccessDenied: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_missing_credentials_are_one_line(run, app, monkeypatch):
+    failing(app, monkeypatch, NoCredentialsError())
+
+    result = run("queues", "list", app.name)
+
+    assert (result.exit_code, result.stderr) == (1, "Error: NoCredentialsError: Unable to locate credentials\n")
+
+
+def test_other_errors_are_shown_as_they_are(run, app, monkeypatch):
+    failing(app, monkeypatch, ZeroDivisionError("a bug"))
+
+    result = run("queues", "list", app.name)
+
+    assert isinstance(result.exception, ZeroDivisionError)

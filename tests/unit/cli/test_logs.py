@@ -1,0 +1,82 @@
+"""The worker's logs: plain lines, or JSON with the fields of the records."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from sqs_tasks.cli.logs import JSONFormatter, configure_logging
+
+
+@pytest.fixture
+def root():
+    """The root logger, put back afterwards."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:], logger.level = handlers, level
+
+
+def formatted(message, *args, exc_info=None, extra=None):
+    logger = logging.Logger("shop")  # noqa: LOG001 - one that nobody else has
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JSONFormatter())
+    logger.addHandler(handler)
+    logger.warning(message, *args, exc_info=exc_info, extra=extra)
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    return json.loads(text)
+
+
+def test_record_is_one_object_with_its_extra_fields():
+    told = formatted("job %s failed", "send", extra={"job_name": "send", "attempt": 2})
+
+    assert told.pop("timestamp").endswith("+00:00")
+    assert told == {
+        "level": "WARNING",
+        "logger": "shop",
+        "message": "job send failed",
+        "job_name": "send",
+        "attempt": 2,
+    }
+
+
+def test_traceback_is_a_field():
+    try:
+        raise ValueError("two\nlines")
+    except ValueError as error:
+        told = formatted("failed", exc_info=error)
+
+    assert told["exception"].startswith("Traceback")
+    assert told["exception"].endswith("ValueError: two\nlines")
+
+
+def test_extra_cannot_replace_the_record_s_own_fields():
+    assert formatted("x", extra={"level": "none", "logger": "none"})["level"] == "WARNING"
+
+
+def test_values_that_json_lacks_are_told_as_text():
+    assert formatted("x", extra={"path": object})["path"] == "<class 'object'>"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_logs_go_to_standard_error(root, capsys, log_format):
+    configure_logging("INFO", log_format)
+
+    logging.getLogger("shop").info("hello")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "hello" in err
+
+
+def test_debug_does_not_print_requests(root):
+    """The DEBUG of botocore has bodies and signatures; whoever wants them configures logging in the application."""
+    configure_logging("DEBUG", "text")
+
+    assert logging.getLogger("botocore.endpoint").getEffectiveLevel() == logging.INFO
+    assert logging.getLogger("sqs_tasks").getEffectiveLevel() == logging.DEBUG

@@ -1,0 +1,29 @@
+"""``sqs-tasks manifest``."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_manifest_says_where_the_app_is(run, app):
+    result = run("manifest", app.name)
+
+    told = json.loads(result.stdout)
+    assert told["app"] == app.name
+    assert told == app.env.manifest(app=app.name)
+
+
+def test_manifest_goes_to_a_file(run, app, directory):
+    result = run("manifest", app.name, "--output", "out.json")
+
+    assert (result.stdout, result.stderr) == ("", "wrote out.json\n")
+    assert (directory / "out.json").read_text() == run("manifest", app.name).stdout
+
+
+def test_manifest_asks_aws_nothing(run, app, monkeypatch):
+    def no_client():
+        raise AssertionError("a client was made")
+
+    monkeypatch.setattr(app.env, "client", no_client)
+
+    assert run("manifest", app.name).exit_code == 0

@@ -1,0 +1,151 @@
+"""``sqs-tasks worker``, in this process: what it works, and when it ends by itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sqs_tasks.batch_result import BatchProcessingResult
+from sqs_tasks.cli.worker_limits import WorkerLimits
+from sqs_tasks.message import ReceivedMessage
+
+
+def result_of(count):
+    message = ReceivedMessage(message_id="m", receipt_handle="h", body="")
+    return BatchProcessingResult("q", succeeded=[message] * count)
+
+
+def test_works_all_queues_that_have_tasks(run, app):
+    app.module.send_email.delay(to="x")
+    app.module.print_news.delay(edition=7)
+
+    result = run("worker", app.name, "--idle-seconds", "0", "--concurrency", "1")
+
+    assert result.exit_code == 0, result.output
+    assert sorted(app.module.done, key=str) == [("x", 1, None), 7]
+
+
+def test_works_the_queues_that_a_pattern_names(run, app):
+    app.module.send_email.delay(to="x")
+    app.module.print_news.delay(edition=7)
+
+    run("worker", app.name, "ne*", "--idle-seconds", "0")
+
+    assert app.module.done == [7]
+
+
+def test_ends_after_max_tasks(run, app):
+    for edition in range(30):
+        app.module.print_news.delay(edition=edition)
+
+    result = run("worker", app.name, "news", "--max-tasks", "3", "--concurrency", "1")
+
+    assert result.exit_code == 0
+    assert 3 <= len(app.module.done) <= 10
+
+
+def test_options_come_from_the_environment_too(run, app, monkeypatch):
+    monkeypatch.setenv("SQS_TASKS_APP", app.name)
+    monkeypatch.setenv("SQS_TASKS_IDLE_SECONDS", "0")
+    monkeypatch.setenv("SQS_TASKS_LOG_FORMAT", "json")
+
+    result = run("worker", "news")
+
+    assert result.exit_code == 0
+    started = json.loads(result.stderr.splitlines()[0])
+    assert started["action"] == "worker_started"
+    assert started["queues"] == ["news"]
+
+
+def test_logs_name_jobs_and_never_their_arguments(run, app):
+    app.module.send_email.delay(to="hunter2")
+
+    result = run("worker", app.name, "--idle-seconds", "0", "--log-level", "info", "--log-format", "json")
+
+    (done,) = [line for line in map(json.loads, result.stderr.splitlines()) if line.get("action") == "job_succeeded"]
+    assert (done["job_name"], done["queue_name"], done["attempt"]) == ("send_email", "emails", 1)
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nothing"], "no registered queue matches 'nothing'"),
+        (["bare"], "queue 'bare' of cli_app:env has no tasks"),
+        (["--concurrency", "0"], "--concurrency"),
+        (["--wait-seconds", "21"], "--wait-seconds"),
+        (["--log-format", "xml"], "--log-format"),
+    ],
+)
+def test_wrong_words_are_wrong_usage(run, app, words, told):
+    result = run("worker", app.name, *words)
+
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_app_without_tasks_is_broken(run, directory):
+    (directory / "empty_app.py").write_text(
+        "from sqs_tasks import MemorySession, SQSEnv\nenv = SQSEnv(MemorySession())"
+    )
+
+    result = run("worker", "empty_app:env")
+
+    assert result.exit_code == 1
+    assert "empty_app:env has no task on any queue" in result.stderr
+
+
+def test_queue_that_does_not_exist_is_not_waited_for(run, directory):
+    (directory / "early_app.py").write_text(
+        "from sqs_tasks import MemorySession, SQSEnv\n"
+        "env = SQSEnv(MemorySession())\n"
+        "@env.queue('q').processor('t')\n"
+        "def t(): pass\n"
+    )
+
+    result = run("worker", "early_app:env")
+
+    assert result.exit_code == 1
+    assert "there is no queue 'q'" in result.stderr
+
+
+def test_region_that_is_missing_is_one_line(run, directory):
+    (directory / "aws_app.py").write_text(
+        "from sqs_tasks import SQSEnv\nenv = SQSEnv()\n@env.queue('q').processor('t')\ndef t(): pass\n"
+    )
+
+    result = run("worker", "aws_app:env")
+
+    assert result.exit_code == 1
+    assert "NoRegionError" in result.stderr
+
+
+def test_limits_count_the_jobs_of_all_queues():
+    limits = WorkerLimits(max_tasks=3)
+
+    limits.update_state(result_of(2))
+    assert not limits.need_shutdown()
+    limits.update_state(result_of(1))
+
+    assert limits.need_shutdown()
+
+
+def test_reached_limit_stays_reached():
+    """One queue has stopped by then; another that goes on alone would be half a worker."""
+    limits = WorkerLimits(idle_seconds=0)
+    limits.update_state(result_of(0))
+    assert limits.need_shutdown()
+
+    limits.update_state(result_of(1))
+
+    assert limits.need_shutdown()
+
+
+def test_without_limits_it_never_ends():
+    limits = WorkerLimits()
+
+    limits.update_state(result_of(0))
+
+    assert not limits.need_shutdown()
+    assert limits.longest_wait_seconds() == 20
