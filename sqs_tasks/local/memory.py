@@ -153,12 +153,14 @@ class MemoryClient:
 
     def _call(self, action: str, /, **params: Any) -> dict[str, Any]:
         shape = shapes.INPUTS[action]
-        if not shapes.fits(shape, params):
-            params = _checked(shape, params)
+        # The model keeps what it is given, so what the caller may change later is copied.
+        params = cast("dict[str, Any]", _plain(shape, params)) if shape.fits(params) else _checked(shape, params)
         try:
             answer = self._session.call(action, params)
         except SQSFault as fault:
             raise _client_error(fault, action) from None
+        if "Messages" in answer:
+            answer = cast("dict[str, Any]", _plain(shapes.OUTPUTS[action], answer))
         answer["ResponseMetadata"] = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
         return answer
 

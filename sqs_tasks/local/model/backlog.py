@@ -13,17 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 from sqs_tasks.local.model.fairness import Fairness
-from sqs_tasks.local.model.message import Message
+from sqs_tasks.local.model.message import Message, State
 
 #: ``[order, message]``; the message is taken out when the entry no longer counts, and the rest is skipped later.
 Entry = list[Any]
 
-#: Skipped entries are swept out of a lane when they outnumber the others and this many.
+#: Skipped messages are swept out of a lane when they outnumber the others and this many.
 _SWEEP_AT_LEAST = 256
+
+#: Receives after which a message goes to the back of the queue (S25).
+_RECEIVES_TO_THE_BACK = 3
 
 
 class Lane:
-    """The waiting messages of one tenant: a line of newcomers, and a heap of those that came back."""
+    """The waiting messages of one tenant: a line of newcomers, and a heap of those that came later than their number.
+
+    Newcomers stand in the line as they are, without an entry: nearly all messages wait once, and 200,000 lists are
+    memory. They can leave it early only by dying of age.
+    """
 
     __slots__ = ("_dead", "_new", "_returned", "group_id", "listed_at", "size")
 
@@ -31,53 +38,56 @@ class Lane:
         self.group_id = group_id
         self.listed_at: int | None = None
         self.size = 0
-        self._new: deque[Entry] = deque()
+        self._new: deque[Message] = deque()
         self._returned: list[Entry] = []
         self._dead = 0
 
-    def push(self, entry: Entry) -> None:
+    def append(self, message: Message) -> None:
+        """Add a message with the highest number yet."""
         self.size += 1
-        new = self._new
-        if not new or new[-1][0] < entry[0]:
-            new.append(entry)
-        else:
-            heapq.heappush(self._returned, entry)
+        self._new.append(message)
 
-    def first(self) -> Entry | None:
-        """The oldest entry, left in place."""
+    def insert(self, message: Message, order: int) -> None:
+        """Add a message at its place."""
+        self.size += 1
+        message.entry = [order, message]
+        heapq.heappush(self._returned, message.entry)
+
+    def first(self) -> int | None:
+        """The place of the oldest message, or None when there is none."""
         new, returned = self._new, self._returned
-        while new and new[0][1] is None:
+        while new and new[0].state is not State.READY:
             new.popleft()
             self._dead -= 1
         while returned and returned[0][1] is None:
             heapq.heappop(returned)
             self._dead -= 1
-        if not returned:
-            return new[0] if new else None
-        if not new or returned[0][0] < new[0][0]:
-            return returned[0]
-        return new[0]
+        if returned and (not new or returned[0][0] < new[0].number):
+            order: int = returned[0][0]
+            return order
+        return new[0].number if new else None
 
     def pop(self) -> Message | None:
-        entry = self.first()
-        if entry is None:
+        """Take the oldest message."""
+        order = self.first()
+        if order is None:
             return None
-        if self._new and self._new[0] is entry:
-            self._new.popleft()
-        else:
-            heapq.heappop(self._returned)
         self.size -= 1
-        message: Message = entry[1]
-        message.entry = None
-        return message
+        if self._returned and self._returned[0][0] == order:
+            message: Message = heapq.heappop(self._returned)[1]
+            message.entry = None
+            return message
+        return self._new.popleft()
 
-    def drop(self, entry: Entry) -> None:
-        """Make an entry not count; it is skipped when its turn comes."""
-        entry[1] = None
+    def drop(self, message: Message) -> None:
+        """Make a message not count, which is not ready any more; it is skipped when its turn comes."""
+        if message.entry is not None:
+            message.entry[1] = None
+            message.entry = None
         self.size -= 1
         self._dead += 1
         if self._dead > _SWEEP_AT_LEAST and self._dead > self.size:
-            self._new = deque(kept for kept in self._new if kept[1] is not None)
+            self._new = deque(kept for kept in self._new if kept.state is State.READY)
             self._returned = [kept for kept in self._returned if kept[1] is not None]
             heapq.heapify(self._returned)
             self._dead = 0
@@ -102,30 +112,29 @@ class Backlog:
     def push(self, message: Message) -> None:
         """Add a message that has arrived, or that is visible again.
 
-        It takes its place by age. One that was received three times goes to the back, as on AWS (S25), so that a
-        message nobody can process does not stand in front of the others for ever.
+        It takes its place by age. One that was received three times goes to the back, as on AWS, so that a message
+        nobody can process does not stand in front of the others for ever.
         """
-        order = message.number if message.receives_here < 3 else self._next_number()  # noqa: PLR2004  S25's number
-        entry: Entry = [order, message]
-        message.entry = entry
-        if message.group_id is None:
-            self._nobody.push(entry)
-            return
-        lane = self._lanes.get(message.group_id)
-        if lane is None:
-            lane = self._lanes[message.group_id] = Lane(message.group_id)
-        lane.push(entry)
-        self.fairness.waits(message.group_id)
-        if lane not in self._noisy:
-            self._list(lane)
+        group_id = message.group_id
+        if group_id is None:
+            lane = self._nobody
+        else:
+            lane = self._lanes.get(group_id) or self._lanes.setdefault(group_id, Lane(group_id))
+        if message.receives_here == 0 and not message.was_hidden:
+            lane.append(message)
+        elif message.receives_here < _RECEIVES_TO_THE_BACK:
+            lane.insert(message, message.number)
+        else:
+            lane.insert(message, self._next_number())
+        if group_id is not None:
+            self.fairness.waits(group_id)
+            if lane not in self._noisy:
+                self._list(lane)
 
     def remove(self, message: Message) -> None:
-        """Take out a message that was deleted or hidden while it waited."""
-        if message.entry is None:
-            return
+        """Take out a message that was deleted or hidden while it waited, after its state was changed."""
         lane = self._nobody if message.group_id is None else self._lanes[message.group_id]
-        lane.drop(message.entry)
-        message.entry = None
+        lane.drop(message)
         self._left(lane)
 
     def take(self, limit: int, now: float, accept: Callable[[Message], bool]) -> list[Message]:
@@ -179,7 +188,7 @@ class Backlog:
                 lane.listed_at = None
                 self._noisy.append(lane)
                 continue
-            if unnamed is not None and unnamed[0] < order:
+            if unnamed is not None and unnamed < order:
                 break
             return lane
         return self._nobody if unnamed is not None else None
@@ -191,9 +200,9 @@ class Backlog:
     def _list(self, lane: Lane) -> None:
         """Put a lane into the order of quiet lanes, under its oldest message."""
         first = lane.first()
-        if first is not None and lane.listed_at != first[0]:
-            lane.listed_at = first[0]
-            heapq.heappush(self._quiet, (first[0], next(self._listings), lane))
+        if first is not None and lane.listed_at != first:
+            lane.listed_at = first
+            heapq.heappush(self._quiet, (first, next(self._listings), lane))
 
     def _left(self, lane: Lane) -> None:
         """A message left a lane: list the lane under its next one, or drop it when that was the last."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqs_tasks.local.model import faults, md5
+from sqs_tasks.local.model import faults, message_attributes
 from sqs_tasks.local.model.message import Message
 
 #: System attributes that can be asked for.
@@ -21,6 +21,9 @@ SYSTEM_ATTRIBUTES = (
     "AWSTraceHeader",
     "DeadLetterQueueSourceArn",
 )
+
+#: Who sent every message: AWS shows a user's or a role's id.
+SENDER_ID = "AIDALOCALSQSSENDER000"
 
 _ALL_SYSTEM = frozenset(SYSTEM_ATTRIBUTES)
 _KNOWN = _ALL_SYSTEM | {"All", "SqsManagedSseEnabled"}
@@ -65,7 +68,10 @@ class Wanted:
 
 
 def render(message: Message, handle: str, wanted: Wanted, *, fifo: bool) -> dict[str, Any]:
-    """The message as boto3 shows it; without the keys for what was not asked for."""
+    """The message as boto3 shows it; without the keys for what was not asked for.
+
+    Message attributes are the stored ones, not copies: whoever lets others change the answer copies them first.
+    """
     shown: dict[str, Any] = {
         "MessageId": message.message_id,
         "ReceiptHandle": handle,
@@ -84,7 +90,7 @@ def render(message: Message, handle: str, wanted: Wanted, *, fifo: bool) -> dict
 def _system_attributes(message: Message, wanted: frozenset[str], *, fifo: bool) -> dict[str, str]:
     shown: dict[str, str] = {}
     if "SenderId" in wanted:
-        shown["SenderId"] = message.sender_id
+        shown["SenderId"] = SENDER_ID
     if "ApproximateFirstReceiveTimestamp" in wanted and message.first_received_at is not None:
         shown["ApproximateFirstReceiveTimestamp"] = milliseconds(message.first_received_at)
     if "ApproximateReceiveCount" in wanted:
@@ -110,16 +116,16 @@ def _add_message_attributes(shown: dict[str, Any], message: Message, wanted: Wan
     attributes = message.attributes or {}
     if wanted.names is None:
         shown["MD5OfMessageAttributes"] = message.attributes_md5
-        shown["MessageAttributes"] = {name: dict(value) for name, value in attributes.items()}
+        shown["MessageAttributes"] = attributes
         return
     chosen = {
-        name: dict(value)
+        name: value
         for name, value in attributes.items()
         if name in wanted.names or (wanted.prefixes and name.startswith(wanted.prefixes))
     }
     if chosen:
         same = len(chosen) == len(attributes)
-        shown["MD5OfMessageAttributes"] = message.attributes_md5 if same else md5.of_attributes(chosen)
+        shown["MD5OfMessageAttributes"] = message.attributes_md5 if same else message_attributes.digest(chosen)
         shown["MessageAttributes"] = chosen
 
 

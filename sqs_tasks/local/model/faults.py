@@ -8,6 +8,10 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-j
 from __future__ import annotations
 
 
+#: The characters that a message may hold (S38), as SQS writes them.
+ALLOWED_CHARACTERS = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
+
+
 class SQSFault(Exception):  # noqa: N818  AWS's word in "SenderFault", and no error of this library's users
     """An answer of SQS that is an error.
 
@@ -83,8 +87,8 @@ def invalid_attribute_value(name: str, reason: str = "") -> SQSFault:
 
 
 def invalid_message_contents() -> SQSFault:
-    allowed = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
-    return SQSFault("InvalidMessageContents", f"Invalid characters found. Valid unicode characters are {allowed}")
+    text = f"Invalid characters found. Valid unicode characters are {ALLOWED_CHARACTERS}"
+    return SQSFault("InvalidMessageContents", text)
 
 
 def receipt_handle_is_invalid(handle: str) -> SQSFault:

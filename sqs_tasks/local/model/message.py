@@ -27,13 +27,13 @@ class Message:
     Attributes:
         number: The place in the queue's order of arrival; new for every queue the message enters. It is the sequence
             number on a FIFO queue, and what a receipt handle points at.
-        size: Bytes that count against the limits: the UTF-8 body and all parts of the attributes (S38).
         sent_at: When the message was sent, in seconds; a move to a standard dead-letter queue leaves it, a move to a
             FIFO one renews it (S44). Retention counts from here.
         receive_count: Receives across all queues since it was sent, as ApproximateReceiveCount tells it.
         receives_here: Receives from this queue, which the redrive policy counts.
         handle_number: How many receipt handles were issued in this queue; the last is the current one.
         visible_at: When the delay or the visibility timeout ends, while one runs.
+        was_hidden: True once it was delayed or in flight in this queue, so that its number is not the newest any more.
         entry: The message's place in the backlog, owned by the backlog.
     """
 
@@ -54,23 +54,19 @@ class Message:
         "receive_count",
         "received_at",
         "receives_here",
-        "sender_id",
         "sent_at",
-        "size",
         "state",
         "trace_header",
         "visible_at",
+        "was_hidden",
     )
 
     def __init__(
         self,
-        *,
         message_id: str,
         body: str,
         body_md5: str,
-        size: int,
         sent_at: float,
-        sender_id: str,
         attributes: Mapping[str, Mapping[str, Any]] | None = None,
         attributes_md5: str | None = None,
         group_id: str | None = None,
@@ -80,9 +76,7 @@ class Message:
         self.message_id = message_id
         self.body = body
         self.body_md5 = body_md5
-        self.size = size
         self.sent_at = sent_at
-        self.sender_id = sender_id
         self.attributes = attributes
         self.attributes_md5 = attributes_md5
         self.group_id = group_id
@@ -95,6 +89,7 @@ class Message:
         self.received_at = 0.0
         self.first_received_at: float | None = None
         self.visible_at = 0.0
+        self.was_hidden = False
         self.dead_letter_source_arn: str | None = None
         self.state = State.GONE
         self.alarm: Alarm | None = None

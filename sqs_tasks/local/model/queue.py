@@ -112,13 +112,17 @@ class Queue:
         """Store a message that was sent or moved here."""
         message.number = number = self._next_number()
         message.receives_here = 0
+        message.was_hidden = False
         self._messages[number] = message
         heapq.heappush(self._retention, (message.sent_at, number))
         if delay_seconds > 0:
             self.delayed += 1
             self._wait(message, State.DELAYED, now + delay_seconds)
         else:
-            self._make_ready(message)
+            message.state = State.READY
+            self._backlog.push(message)
+            if self.polls:
+                self._woken(self)
         if message.group_id is not None and isinstance(self._backlog, Backlog):
             self._backlog.fairness.sent(message.group_id, now)
 
@@ -235,8 +239,8 @@ class Queue:
             # error MessageNotInflight of the documentation), and hides the message again.
             if not seconds:
                 return
-            self._backlog.remove(message)
             self._put_in_flight(message)
+            self._backlog.remove(message)
         self._cancel_alarm(message)
         if seconds:
             self._wait(message, State.IN_FLIGHT, now + seconds)
@@ -257,7 +261,8 @@ class Queue:
             self.delayed -= 1
         if was is State.READY or self.fifo:
             self._backlog.remove(message)
-            self._wake()
+            if self.fifo:
+                self._wake()
 
     def expire(self, now: float) -> None:
         """Drop messages older than the retention period."""
@@ -302,13 +307,11 @@ class Queue:
     # -- inside
 
     def _accept(self, message: Message, now: float) -> bool:
-        if (
-            self.redrive is not None
-            and message.receives_here >= self.redrive.max_receive_count
-            and self._dead_letter(self, message, now)
-        ):
-            return False
-        return self._put_in_flight(message)
+        self._put_in_flight(message)
+        if self.redrive is not None and message.receives_here >= self.redrive.max_receive_count:
+            message.received_at = now
+            return not self._dead_letter(self, message, now)
+        return True
 
     def _put_in_flight(self, message: Message) -> bool:
         message.state = State.IN_FLIGHT
@@ -333,6 +336,7 @@ class Queue:
         """Keep a message invisible until that moment."""
         message.state = state
         message.visible_at = moment
+        message.was_hidden = True
         message.alarm = self._agenda.at(moment, self._time_is_up, message)
         if state is State.DELAYED:
             self._backlog.hold(message)

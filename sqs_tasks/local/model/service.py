@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import os
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import md5
 from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.local.clock import Clock, SystemClock
-from sqs_tasks.local.model import deduplication, faults, md5, move_task, permissions, queue_attributes, validation
+from sqs_tasks.local.model import (
+    deduplication,
+    faults,
+    message_attributes,
+    move_task,
+    permissions,
+    queue_attributes,
+    validation,
+)
 from sqs_tasks.local.model.agenda import Agenda
 from sqs_tasks.local.model.delivery import Wanted, sequence_number
 from sqs_tasks.local.model.faults import SQSFault
@@ -34,6 +43,10 @@ MAX_LISTED = 1_000
 
 Params = Mapping[str, Any]
 Answer = dict[str, Any]
+
+#: A message that was checked, its delay, the bytes that count against the limits (UTF-8, attributes included, S38), and
+#: what its sender will be told.
+_Prepared = tuple[Message, int, int, Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,10 @@ class Service:
         self._queues: dict[str, Queue] = {}
         self._deleted: dict[str, float] = {}
         self._numbers = itertools.count(1)
+        # Message ids: a random part for this service and a count. As unique as random ones, and quicker to make.
+        digits = uuid.uuid4().hex
+        self._id_prefix = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-"
+        self._ids = itertools.count(1)
         self._woken: dict[Queue, None] = {}
         self._moves: dict[str, deque[MoveTask]] = {}
         self._actions: dict[str, Callable[[Params, Caller, float], Answer | Poll]] = {
@@ -77,6 +94,9 @@ class Service:
 
     def call(self, action: str, params: Params, caller: Caller) -> Answer | Poll:
         """Perform an action; a ReceiveMessage that has to wait gives a Poll instead of an answer.
+
+        The parameters must have passed :mod:`~sqs_tasks.local.model.shapes`, and belong to the model from here on; what
+        an answer holds may be shared with it.
 
         Raises:
             SQSFault: What SQS answers in place of a result.
@@ -238,22 +258,39 @@ class Service:
         if queue.fifo:
             _check_group(params, faults.missing_parameter("MessageGroupId"))
             _check_deduplication(queue, params)
-        return self._send(queue, params, now)
+        return self._store(queue, self._prepare(queue, params, now), now)
 
     def send_message_batch(self, params: Params, caller: Caller, now: float) -> Answer:
         queue = self._queue(params)
         entries = params["Entries"]
         validation.entry_ids(entries, "SendMessageBatchRequestEntry")
-        size = sum(_size(entry) for entry in entries)
-        if size > limits.MAX_MESSAGE_BYTES:
-            raise faults.batch_too_long(limits.MAX_MESSAGE_BYTES, size)
         if queue.fifo:
             # AWS refuses the whole batch for these two, and with this code for the first.
             missing_group = faults.invalid_parameter("The request must contain the parameter MessageGroupId.")
             for entry in entries:
                 _check_group(entry, missing_group)
                 _check_deduplication(queue, entry)
-        return _each(entries, lambda entry: self._send(queue, entry, now))
+        size = 0
+        prepared: list[_Prepared | SQSFault] = []
+        for entry in entries:
+            try:
+                ready = self._prepare(queue, entry, now)
+                size += ready[2]
+                prepared.append(ready)
+            except SQSFault as fault:
+                size += _size(entry)
+                prepared.append(fault)
+        if size > limits.MAX_MESSAGE_BYTES:
+            raise faults.batch_too_long(limits.MAX_MESSAGE_BYTES, size)
+        successful, failed = [], []
+        for entry, made in zip(entries, prepared, strict=True):
+            if isinstance(made, SQSFault):
+                failed.append(_failed(entry, made))
+            else:
+                answer = self._store(queue, made, now)
+                answer["Id"] = entry["Id"]
+                successful.append(answer)
+        return _batch_answer(successful, failed)
 
     def receive_message(self, params: Params, caller: Caller, now: float) -> Answer | Poll:
         queue = self._queue(params)
@@ -292,12 +329,7 @@ class Service:
         queue = self._queue(params)
         entries = params["Entries"]
         validation.entry_ids(entries, "DeleteMessageBatchRequestEntry")
-
-        def delete(entry: Params) -> Answer:
-            queue.delete(entry["ReceiptHandle"], now)
-            return {}
-
-        return _each(entries, delete)
+        return _each(entries, lambda entry: queue.delete(entry["ReceiptHandle"], now))
 
     def change_message_visibility(self, params: Params, caller: Caller, now: float) -> Answer:
         _change_visibility(self._queue(params), params, now)
@@ -307,12 +339,8 @@ class Service:
         queue = self._queue(params)
         entries = params["Entries"]
         validation.entry_ids(entries, "ChangeMessageVisibilityBatchRequestEntry")
-
-        def change(entry: Params) -> Answer:
-            _change_visibility(queue, entry, now)
-            return {}
-
-        return _each(entries, change)
+        # The model of the API lets an entry leave the timeout out; then it is the queue's.
+        return _each(entries, lambda entry: _change_visibility(queue, entry, now))
 
     # -- dead letters
 
@@ -420,20 +448,22 @@ class Service:
             reason = f"Queue {policy.dead_letter_target_arn} does not allow {arn} to use it as a dead-letter queue (RedriveAllowPolicy)."
             raise faults.invalid_value("RedrivePolicy", text, reason)
 
-    def _send(self, queue: Queue, params: Params, now: float) -> Answer:
+    def _prepare(self, queue: Queue, params: Params, now: float) -> _Prepared:
+        """Check a message and make it, without storing it."""
         body = params["MessageBody"]
         if not body:
             raise faults.missing_parameter("MessageBody")
-        if validation.has_forbidden_characters(body):
+        if not (body.isascii() and body.isprintable()) and validation.has_forbidden_characters(body):
             raise faults.invalid_message_contents()
         encoded = body.encode()
         size = len(encoded)
-        answer: Answer = {"MD5OfMessageBody": md5.of_text(encoded)}
-        attributes = params.get("MessageAttributes")
-        attributes_md5 = None
-        if attributes:
-            size += validation.message_attributes(attributes)
-            answer["MD5OfMessageAttributes"] = attributes_md5 = md5.of_attributes(attributes)
+        body_md5 = md5(encoded, usedforsecurity=False).hexdigest()
+        answer: Answer = {"MD5OfMessageBody": body_md5}
+        attributes = attributes_md5 = None
+        if params.get("MessageAttributes"):
+            attributes, bytes_of_attributes, attributes_md5 = message_attributes.examine(params["MessageAttributes"])
+            size += bytes_of_attributes
+            answer["MD5OfMessageAttributes"] = attributes_md5
         if size > queue.max_bytes:
             raise faults.invalid_parameter(
                 f"One or more parameters are invalid. Reason: Message must be shorter than {queue.max_bytes} bytes."
@@ -442,41 +472,38 @@ class Service:
         system = params.get("MessageSystemAttributes")
         if system:
             trace_header = _trace_header(system)
-            answer["MD5OfMessageSystemAttributes"] = md5.of_attributes(system)
-        delay = _delay(queue, params)
+            answer["MD5OfMessageSystemAttributes"] = message_attributes.digest(system)
+        delay = _delay(queue, params["DelaySeconds"]) if "DelaySeconds" in params else queue.delay_seconds
         group_id = params.get("MessageGroupId")
         if group_id is not None:
             validation.token("MessageGroupId", group_id)
-        deduplication_id = scope = None
+        deduplication_id = params.get("MessageDeduplicationId")
         if queue.fifo:
-            deduplication_id = params.get("MessageDeduplicationId") or deduplication.id_of_content(encoded)
+            deduplication_id = deduplication_id or deduplication.id_of_content(encoded)
             validation.token("MessageDeduplicationId", deduplication_id)
-            scope = group_id if queue.deduplicates_by_group else None
-            original = queue.deduplication.find(scope, deduplication_id, now)
-            if original is not None:
-                answer["MessageId"], answer["SequenceNumber"] = original
-                return answer
-        elif params.get("MessageDeduplicationId") is not None:
-            raise _not_for_this_type("MessageDeduplicationId", params["MessageDeduplicationId"])
+        elif deduplication_id is not None:
+            raise _not_for_this_type("MessageDeduplicationId", deduplication_id)
+        message_id = f"{self._id_prefix}{next(self._ids):012x}"
         message = Message(
-            message_id=_new_message_id(),
-            body=body,
-            body_md5=answer["MD5OfMessageBody"],
-            size=size,
-            sent_at=now,
-            sender_id=ACCOUNT_ID,
-            attributes={name: dict(value) for name, value in attributes.items()} if attributes else None,
-            attributes_md5=attributes_md5,
-            group_id=group_id,
-            deduplication_id=deduplication_id,
-            trace_header=trace_header,
+            message_id, body, body_md5, now, attributes, attributes_md5, group_id, deduplication_id, trace_header
         )
-        queue.admit(message, delay, now)
-        answer["MessageId"] = message.message_id
-        if deduplication_id is not None:
-            answer["SequenceNumber"] = sequence_number(message.number)
-            original = (message.message_id, answer["SequenceNumber"])
+        return message, delay, size, answer
+
+    def _store(self, queue: Queue, prepared: _Prepared, now: float) -> Answer:
+        """Store a message, unless it repeats one that is remembered, and return SQS's answer."""
+        message, delay, _, answer = prepared
+        if not queue.fifo:
+            queue.admit(message, delay, now)
+            answer["MessageId"] = message.message_id
+            return answer
+        scope = message.group_id if queue.deduplicates_by_group else None
+        deduplication_id = str(message.deduplication_id)
+        original = queue.deduplication.find(scope, deduplication_id, now)
+        if original is None:
+            queue.admit(message, delay, now)
+            original = (message.message_id, sequence_number(message.number))
             queue.deduplication.remember(scope, deduplication_id, original, now)
+        answer["MessageId"], answer["SequenceNumber"] = original
         return answer
 
     def _dead_letter(self, source: Queue, message: Message, now: float) -> bool:
@@ -528,17 +555,25 @@ def _page(key: str, names: Sequence[str], params: Params, caller: Caller) -> Ans
     return answer
 
 
-def _each(entries: Sequence[Params], act: Callable[[Params], Answer]) -> Answer:
+def _each(entries: Sequence[Params], act: Callable[[Params], None]) -> Answer:
     """Act on every entry of a batch; one that fails does not touch the others."""
     successful: list[Answer] = []
     failed: list[Answer] = []
     for entry in entries:
         try:
-            successful.append({"Id": entry["Id"], **act(entry)})
+            act(entry)
         except SQSFault as fault:
-            failed.append(
-                {"Id": entry["Id"], "SenderFault": fault.sender, "Code": fault.query_code, "Message": fault.message}
-            )
+            failed.append(_failed(entry, fault))
+        else:
+            successful.append({"Id": entry["Id"]})
+    return _batch_answer(successful, failed)
+
+
+def _failed(entry: Params, fault: SQSFault) -> Answer:
+    return {"Id": entry["Id"], "SenderFault": fault.sender, "Code": fault.query_code, "Message": fault.message}
+
+
+def _batch_answer(successful: list[Answer], failed: list[Answer]) -> Answer:
     answer: Answer = {}
     if successful:
         answer["Successful"] = successful
@@ -548,23 +583,22 @@ def _each(entries: Sequence[Params], act: Callable[[Params], Answer]) -> Answer:
 
 
 def _change_visibility(queue: Queue, params: Params, now: float) -> None:
-    seconds = params["VisibilityTimeout"]
+    seconds = params.get("VisibilityTimeout", queue.visibility_seconds)
     validation.number_between("VisibilityTimeout", seconds, 0, limits.MAX_VISIBILITY_SECONDS)
     queue.change_visibility(params["ReceiptHandle"], seconds, now)
 
 
 def _size(entry: Params) -> int:
-    size = len(entry["MessageBody"].encode(errors="surrogatepass"))
-    for name, attribute in (entry.get("MessageAttributes") or {}).items():
-        value = attribute.get("BinaryValue") or (attribute.get("StringValue") or "").encode(errors="surrogatepass")
-        size += len(name.encode()) + len((attribute.get("DataType") or "").encode()) + len(value)
-    return size
+    body = entry["MessageBody"].encode(errors="surrogatepass")
+    return len(body) + message_attributes.size_of(entry.get("MessageAttributes") or {})
 
 
-def _delay(queue: Queue, params: Params) -> int:
-    delay = params.get("DelaySeconds")
+def _delay(queue: Queue, delay: int | None) -> int:
+    """The delay that a send asks for."""
     if delay is None:
         return queue.delay_seconds
+    if delay.__class__ is not int:
+        raise TypeError("DelaySeconds is no integer")
     if queue.fifo:
         # Zero is accepted and means nothing: the delay of a FIFO queue is set on the queue.
         if delay:
@@ -573,7 +607,7 @@ def _delay(queue: Queue, params: Params) -> int:
     if not 0 <= delay <= limits.MAX_DELAY_SECONDS:
         reason = f"DelaySeconds must be >= 0 and <= {limits.MAX_DELAY_SECONDS}."
         raise faults.invalid_value("DelaySeconds", delay, reason)
-    return int(delay)
+    return delay
 
 
 def _check_group(params: Params, fault: SQSFault) -> None:
@@ -610,11 +644,6 @@ def _no_resource(parameter: str) -> SQSFault:
 
 def _normal(attribute: str, value: str) -> str:
     return RedrivePolicy.parse(value).text() if attribute == "RedrivePolicy" and value else value
-
-
-def _new_message_id() -> str:
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 #: The method of each action.

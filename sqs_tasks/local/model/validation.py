@@ -1,4 +1,4 @@
-"""What SQS refuses before it stores anything: names, ids, characters and message attributes."""
+"""What SQS refuses before it stores anything: names, ids, characters and numbers out of range."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 #: Group, deduplication and receive-request attempt ids: alphanumeric characters and punctuation.
 _TOKEN = re.compile(r"[!-~]{1,128}")
-
-_ATTRIBUTE_NAME = re.compile(r"[\w.-]{1,256}")
-_RESERVED_NAME = re.compile(r"(?i:aws|amazon)\.")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def queue_name(name: str, *, fifo: bool) -> None:
@@ -79,65 +75,3 @@ def number_between(parameter: str, value: int, least: int, greatest: int) -> Non
     """Refuse a number outside the range."""
     if not least <= value <= greatest:
         raise faults.invalid_value(parameter, value, f"Must be between {least} and {greatest}, if provided.")
-
-
-def message_attributes(attributes: Mapping[str, Mapping[str, Any]]) -> int:
-    """The bytes of the attributes: names, types and values (S38).
-
-    Raises:
-        SQSFault: More than ten, or one with a bad name, type or value.
-    """
-    if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
-        raise faults.invalid_parameter(
-            f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum [{limits.MAX_MESSAGE_ATTRIBUTES}]."
-        )
-    size = 0
-    for name, attribute in attributes.items():
-        _attribute_name(name)
-        data_type = attribute.get("DataType")
-        if not data_type:
-            raise faults.invalid_parameter(
-                f"The message attribute '{name}' must contain a non-empty message attribute type."
-            )
-        if attribute.get("StringListValues") or attribute.get("BinaryListValues"):
-            raise faults.unsupported_operation("Message attribute list values are not supported.")
-        size += len(name.encode()) + len(data_type.encode()) + _attribute_value(name, data_type, attribute)
-    return size
-
-
-def _attribute_name(name: str) -> None:
-    if (
-        not _ATTRIBUTE_NAME.fullmatch(name)
-        or _RESERVED_NAME.match(name)
-        or name.startswith(".")
-        or name.endswith(".")
-        or ".." in name
-    ):
-        raise faults.invalid_parameter(
-            f"The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), "
-            "hyphen (-), and period (.) characters; it must not start or end with a period, repeat one, start with "
-            "AWS. or Amazon., or exceed 256 characters."
-        )
-
-
-def _attribute_value(name: str, data_type: str, attribute: Mapping[str, Any]) -> int:
-    base = data_type.partition(".")[0]
-    if base not in ("String", "Number", "Binary") or len(data_type) > 256:  # noqa: PLR2004  characters of a type
-        raise faults.invalid_parameter(
-            f"The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String."  # noqa: E501
-        )
-    text, binary = attribute.get("StringValue"), attribute.get("BinaryValue")
-    value = binary if base == "Binary" else text
-    if not value or (text is not None and binary is not None):
-        raise faults.invalid_parameter(
-            f"Message (user) attribute '{name}' must contain a non-empty value of type '{base if base != 'Number' else 'String'}'."  # noqa: E501
-        )
-    if base == "Binary":
-        return len(value)
-    if has_forbidden_characters(value):
-        raise faults.invalid_parameter(
-            f"Invalid binary character was found in the message attribute '{name}' value, the set of allowed characters is #x9 | #xA | #xD | [#x20 to #xD7FF] | [#xE000 to #xFFFD] | [#x10000 to #x10FFFF]"
-        )  # noqa: E501
-    if base == "Number" and not _NUMBER.fullmatch(value):
-        raise faults.invalid_parameter(f"Can't cast the value of message (user) attribute '{name}' to a number.")
-    return len(value.encode())

@@ -1,0 +1,293 @@
+"""How fast the embedded SQS is, beside MiniStack and moto.
+
+    python benchmarks/local_sqs.py                  # all three, a table
+    python benchmarks/local_sqs.py --only ours --backlog 200000
+
+Each server runs in a process of its own and is driven by the same client: one kept-alive socket and hand-made requests,
+so that the server is what is measured (boto3 alone costs half a millisecond a call). MiniStack and moto live in
+environments of their own, ``.venv-ministack`` and ``.venv-moto``, made on the first run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+MOTO = "moto[server]==5.2.5"
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_HANDLE = re.compile(rb'"ReceiptHandle": *"([^"]+)"')
+_CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server to measure."""
+
+    name: str
+    command: Callable[[int], list[str]]
+    environment: Callable[[int], dict[str, str]] = lambda _: {}
+    install: Callable[[], None] = lambda: None
+
+
+class Client:
+    """The least that can be called an SQS client: several kept-alive sockets and hand-made requests.
+
+    It writes a request on every socket before it reads the first answer, so that the server always has something to do
+    and its own speed is what shows.
+    """
+
+    def __init__(self, port: int, connections: int = 4) -> None:
+        self._sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
+        for connection in self._sockets:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._head = (
+            f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.0\r\n"
+            "Authorization: AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/sqs/aws4_request, "
+            "SignedHeaders=host, Signature=0\r\nX-Amz-Target: AmazonSQS."
+        )
+
+    @property
+    def connections(self) -> int:
+        """How many requests are on their way at once."""
+        return len(self._sockets)
+
+    def request(self, action: str, body: str) -> bytes:
+        """A request, ready to be written."""
+        return f"{self._head}{action}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    def exchange(self, requests: list[bytes]) -> list[bytes]:
+        """Write one request on each socket, and read the answers."""
+        for connection, request in zip(self._sockets, requests, strict=False):
+            connection.sendall(request)
+        return [self._read(connection) for connection, _ in zip(self._sockets, requests, strict=False)]
+
+    def call(self, action: str, **params: Any) -> dict[str, Any]:
+        """Perform one action."""
+        body = json.dumps(params, separators=(",", ":"))
+        answer: dict[str, Any] = json.loads(self.exchange([self.request(action, body)])[0] or b"{}")
+        return answer
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for connection in self._sockets:
+            connection.close()
+
+    def _read(self, connection: socket.socket) -> bytes:
+        received = connection.recv(65536)
+        while (end := received.find(b"\r\n\r\n")) < 0:
+            received += self._more(connection)
+        found = _CONTENT_LENGTH.search(received, 0, end)
+        missing = int(found.group(1)) - (len(received) - end - 4) if found else 0
+        while missing > 0:
+            received += (chunk := self._more(connection))
+            missing -= len(chunk)
+        if not received.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(received.decode())
+        return received[end + 4 :]
+
+    @staticmethod
+    def _more(connection: socket.socket) -> bytes:
+        data = connection.recv(65536)
+        if not data:
+            raise RuntimeError("the server closed the connection")
+        return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One workload on one server."""
+
+    calls: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def calls_per_second(self) -> float:
+        """Throughput of one client."""
+        return self.calls / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of the server's CPU a call."""
+        return self.cpu_seconds / self.calls * 1000
+
+
+def send_batches(client: Client, url: str, count: int) -> int:
+    """Send that many batches of ten; each message has a body of 100 bytes and two attributes."""
+    entries = [
+        {
+            "Id": str(number),
+            "MessageBody": "x" * 100,
+            "MessageAttributes": {
+                "JobName": {"DataType": "String", "StringValue": "send_email"},
+                "ContentType": {"DataType": "String", "StringValue": "json"},
+            },
+        }
+        for number in range(10)
+    ]
+    body = json.dumps({"QueueUrl": url, "Entries": entries}, separators=(",", ":"))
+    requests = [client.request("SendMessageBatch", body)] * client.connections
+    turns = count // client.connections
+    for _ in range(turns):
+        for answer in client.exchange(requests):
+            assert answer.count(b'"MessageId"') == 10
+    return turns * client.connections
+
+
+def receive_and_delete(client: Client, url: str, count: int) -> int:
+    """Receive and delete ten, that many times; a pair counts as one call."""
+    wanted = {"MaxNumberOfMessages": 10, "AttributeNames": ["All"], "MessageAttributeNames": ["All"]}
+    body = json.dumps({"QueueUrl": url, **wanted}, separators=(",", ":"))
+    receives = [client.request("ReceiveMessage", body)] * client.connections
+    turns = count // client.connections
+    for _ in range(turns):
+        deletes = []
+        for answer in client.exchange(receives):
+            handles = _HANDLE.findall(answer)
+            assert len(handles) == 10
+            entries = ",".join(
+                f'{{"Id":"{at}","ReceiptHandle":"{handle.decode()}"}}' for at, handle in enumerate(handles)
+            )
+            deletes.append(client.request("DeleteMessageBatch", f'{{"QueueUrl":"{url}","Entries":[{entries}]}}'))
+        for answer in client.exchange(deletes):
+            assert b'"Failed":[{' not in answer.replace(b" ", b"")
+    return turns * client.connections
+
+
+def measure(pid: int, workload: Callable[[Client, str, int], int], client: Client, url: str, count: int) -> Measured:
+    """Run a workload and look at the clock and the server's CPU before and after."""
+    cpu, start = cpu_seconds(pid), time.perf_counter()
+    calls = workload(client, url, count)
+    return Measured(calls=calls, seconds=time.perf_counter() - start, cpu_seconds=cpu_seconds(pid) - cpu)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES / 1e6
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[tuple[int, int]]:
+    """A running server: its process id and port."""
+    server.install()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as directory, open(os.devnull, "wb") as nowhere:
+        process = subprocess.Popen(
+            server.command(port),
+            env={**os.environ, "TMPDIR": directory, **server.environment(port)},
+            stdout=nowhere,
+            stderr=nowhere,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    client = Client(port)
+                    client.call("ListQueues")
+                    client.close()
+                    break
+                except (OSError, RuntimeError):
+                    if time.monotonic() > deadline or process.poll() is not None:
+                        raise
+                    time.sleep(0.1)
+            yield process.pid, port
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def environment_of(name: str, *requirements: str) -> Path:
+    """A virtual environment beside the repository's own, made when it is missing."""
+    directory = ROOT / name
+    if not (directory / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
+        subprocess.run([str(directory / "bin" / "pip"), "install", "-q", *requirements], check=True)
+    return directory / "bin"
+
+
+OURS = Server(
+    name="ours",
+    command=lambda port: [sys.executable, "-c", f"from sqs_tasks.local.server import serve; serve(port={port})"],
+)
+MINISTACK = Server(
+    name="MiniStack",
+    command=lambda _: [str(ROOT / ".venv-ministack" / "bin" / "ministack")],
+    environment=lambda port: {
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+    },
+    install=lambda: environment_of(".venv-ministack", "-r", str(ROOT / "requirements-ministack.lock")) and None,
+)
+MOTO_SERVER = Server(
+    name="moto",
+    command=lambda port: [str(ROOT / ".venv-moto" / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+    install=lambda: environment_of(".venv-moto", MOTO) and None,
+)
+
+
+def run(server: Server, backlog: int, rounds: int) -> dict[str, Any]:
+    """All workloads on one server, on top of a backlog."""
+    with running(server) as (pid, port):
+        client = Client(port)
+        url = client.call("CreateQueue", QueueName="bench")["QueueUrl"]
+        send_batches(client, url, backlog // 10)
+        sent = measure(pid, send_batches, client, url, rounds)
+        taken = measure(pid, receive_and_delete, client, url, rounds)
+        result = {"sent": sent, "taken": taken, "rss_mb": rss_mb(pid)}
+        client.close()
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure local SQS servers.")
+    parser.add_argument("--only", choices=["ours", "ministack", "moto"], action="append")
+    parser.add_argument("--rounds", type=int, default=500, help="calls of each workload")
+    parser.add_argument("--backlog", type=int, action="append", help="messages in the queue before measuring")
+    options = parser.parse_args()
+    chosen = options.only or ["ours", "ministack", "moto"]
+    #: moto's receive walks the whole queue: a call takes most of a second at a backlog of 2,000.
+    plan = [
+        (OURS, options.backlog or [0, 2_000, 200_000], options.rounds * 4),
+        (MINISTACK, options.backlog or [0, 2_000], options.rounds),
+        (MOTO_SERVER, options.backlog or [0], max(20, options.rounds // 10)),
+    ]
+    print(f"{'server':<10}{'backlog':>9}{'send x10':>12}{'cpu':>9}{'recv+del x10':>14}{'cpu':>9}{'RSS':>9}")
+    for server, backlogs, rounds in plan:
+        if server.name.lower() not in chosen:
+            continue
+        for backlog in backlogs:
+            result = run(server, backlog, rounds)
+            sent, taken = result["sent"], result["taken"]
+            print(
+                f"{server.name:<10}{backlog:>9}{sent.calls_per_second:>10.0f}/s{sent.cpu_ms:>7.3f}ms"
+                f"{taken.calls_per_second:>12.0f}/s{taken.cpu_ms:>7.3f}ms{result['rss_mb']:>7.0f}MB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
