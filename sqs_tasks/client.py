@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqs_tasks.errors import QueueNotFoundError
@@ -79,6 +80,15 @@ class ClientProvider:
         """Forget the client, so that the next call makes a new one with new connections (after a SnapStart restore)."""
         with self._lock:
             self._client = None
+
+    @contextmanager
+    def replaced_by(self, client: SQSClient) -> Iterator[None]:
+        """Give this client instead, for the length of a block: what tests put in the place of AWS."""
+        before, self._given = self._given, client
+        try:
+            yield
+        finally:
+            self._given = before
 
     def _make(self) -> SQSClient:
         kwargs: dict[str, Any] = {}

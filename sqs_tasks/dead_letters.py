@@ -95,6 +95,7 @@ def _copy(message: ReceivedMessage, attributes: dict[str, MessageAttribute], *, 
         group_id=message.group_id or ("default" if fifo else None),
         # As SQS's own redrive does (S31): one copy per message however often the copy is tried.
         deduplication_id=message.message_id if fifo else None,
+        trace_header=message.trace_header,
         job_name=message.job_name,
     )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sqs_tasks import limits
+from sqs_tasks.batching_policies import BatchMessages
 from sqs_tasks.dead_letters import FAILURE_ATTRIBUTES
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage
@@ -23,17 +26,21 @@ class DeadLetterQueue(RawQueue):
         foo_dead = env.queue("foo_dead", DeadLetterQueue.maker(foo))
         foo_dead.process_queue(shutdown_policy=IdleShutdown(10))
 
-    Body, attributes and message group are kept; what the dead letter said of its failure is taken off; a FIFO queue
-    gets a new deduplication id, or SQS would drop the message within five minutes of its first send (fault W17). A
-    message leaves the dead-letter queue once SQS has accepted it upstream.
+    Body, attributes, message group and X-Ray's header are kept; what the dead letter said of its failure is taken
+    off; a FIFO queue gets a new deduplication id, or SQS would drop the message within five minutes of its first send
+    (fault W17). A message leaves the dead-letter queue once SQS has accepted it upstream. Standard queues are sent to
+    in tens; FIFO queues one message after the other, since one that is refused must not be overtaken.
     """
 
     def __init__(
         self, env: Environment, settings: QueueSettings, *, upstream_queue: GenericQueue, **options: Any
     ) -> None:
+        in_tens = not upstream_queue.settings.fifo
+        if in_tens:
+            options["batching_policy"] = BatchMessages(limits.MAX_BATCH_ENTRIES)
         super().__init__(env, settings, **options)
         self.upstream_queue = upstream_queue
-        self.connect_raw_processor(self._push_back)
+        self.connect_raw_processor(self._push_back_all if in_tens else self._push_back)
 
     @classmethod
     def maker(cls, upstream_queue: GenericQueue, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -59,16 +66,25 @@ class DeadLetterQueue(RawQueue):
         return str(client.start_message_move_task(**request)["TaskHandle"])
 
     def _push_back(self, message: ReceivedMessage) -> None:
+        for error in self.upstream_queue.forward([self._letter(message)]):
+            if error is not None:
+                raise error
+
+    def _push_back_all(self, messages: Sequence[ReceivedMessage]) -> list[BaseException | None]:
+        return self.upstream_queue.forward([self._letter(message) for message in messages])
+
+    def _letter(self, message: ReceivedMessage) -> OutgoingMessage:
         fifo = self.upstream_queue.settings.fifo
-        letter = OutgoingMessage(
+        return OutgoingMessage(
             body=message.body,
             attributes={k: v for k, v in message.message_attributes.items() if k not in FAILURE_ATTRIBUTES},
             delay_seconds=None if fifo else PUSH_BACK_DELAY_SECONDS,
             group_id=message.group_id or ("default" if fifo else None),
             deduplication_id=new_job_id() if fifo else None,
+            trace_header=message.trace_header,
+            queue_name=self.upstream_queue.name,
             job_name=message.job_name,
         )
-        self.env.client().send_message(QueueUrl=self.upstream_queue.queue_url, **letter.as_request())
 
 
 def _arn(client: Any, queue_url: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
@@ -352,6 +353,17 @@ class SQSEnv:
         if self._given_urls is None:
             self._given_urls = urls_from_environment(os.environ)
         return self._given_urls.get(queue_name) or self.urls.get(self.get_sqs_queue_name(queue_name))
+
+    @contextmanager
+    def connected_to(self, client: SQSClient) -> Iterator[None]:
+        """Talk to this client for the length of a block, with queue URLs of its own: what tests put in place of AWS."""
+        urls, given = self.urls, self._given_urls
+        self.urls, self._given_urls = QueueUrls(self.client), {}
+        try:
+            with self.client.replaced_by(client):
+                yield
+        finally:
+            self.urls, self._given_urls = urls, given
 
     def _job_queue(self, queue_name: str) -> JobQueue:
         queue = self.queue(queue_name)

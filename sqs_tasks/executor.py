@@ -302,7 +302,7 @@ class Executor:
         if isinstance(error, Reject):
             logger.error("job %s rejected: %s", job.job_name, error, extra={"action": "job_rejected", **extra})
             return Rejected(reason=reason, delay_seconds=delay, error=error)
-        if isinstance(error, SignatureMismatchError):
+        if isinstance(error, (SignatureMismatchError, UndecodableMessageError)):
             logger.error("job %s rejected: %s", job.job_name, error, extra={"action": "job_rejected", **extra})
             return Rejected(reason=reason, delay_seconds=delay, error=error)
         exhausted = settings.max_attempts is not None and job.attempt >= settings.max_attempts

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.batch_result import BatchProcessingResult
-from sqs_tasks.batching import Sender
+from sqs_tasks.batching import Sender, chunks, unsent_error
 from sqs_tasks.batching_policies import BatchingPolicy
 from sqs_tasks.client import ClientProvider
 from sqs_tasks.codecs import CodecRegistry
@@ -179,6 +179,17 @@ class GenericQueue:
         self.env.post_send.emit(message, receipt)
         return receipt
 
+    def forward(self, messages: Sequence[OutgoingMessage]) -> list[BaseException | None]:
+        """Send messages that are made already, in tens, without hooks; for each None, or why SQS did not accept it."""
+        results: list[BaseException | None] = []
+        for chunk in chunks(messages):
+            ids, errors = self._sender.send_chunk(chunk)
+            results.extend(
+                None if message_id is not None else unsent_error(self.name, [message], errors)
+                for message, message_id in zip(chunk, ids, strict=True)
+            )
+        return results
+
     def _group_id(self, given: object) -> str | None:
         if given is None:
             return self.settings.default_group_id if self.settings.fifo else None
@@ -249,9 +260,11 @@ class GenericQueue:
         interrupter: Interrupter | None = None,
         failures: tuple[type[BaseException], ...] | None = None,
         middleware: Sequence[Middleware] = (),
+        now: Callable[[], float] | None = None,
     ) -> Executor:
         """What runs this queue's messages, with what the runtime brings along; its middleware goes outside all."""
-        more: dict[str, Any] = {} if failures is None else {"failures": failures}
+        given: dict[str, Any] = {"failures": failures, "now": now}
+        more = {name: value for name, value in given.items() if value is not None}
         return Executor(
             queue_name=self.name,
             tasks=self._lookup(),

@@ -11,6 +11,7 @@ from sqs_tasks import limits
 from sqs_tasks.client import ClientProvider, QueueUrls, is_queue_missing
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
+from sqs_tasks.protocols import SQSClient
 from sqs_tasks.settings import check_queue_name
 
 #: Seconds a dead-letter queue keeps messages: the longest there is. On standard queues the clock runs from the
@@ -59,7 +60,7 @@ class RedrivePolicy:
     def as_attribute(self) -> str:
         """The value of the RedrivePolicy attribute; asks SQS for the dead-letter queue's ARN."""
         url = self.env.get_queue_url(self.dead_letter_queue_name)
-        arn = queue_arn(self.env, url)
+        arn = queue_arn(self.env.client(), url)
         return json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": self.max_receive_count})
 
 
@@ -129,8 +130,14 @@ def delete_queue(env: ProvisioningEnvironment, queue_name: str) -> None:
 
 
 def create_registered(env: ProvisioningEnvironment, queue: GenericQueue) -> list[str]:
-    """Create a registered queue with its dead-letter queue first; return the names in SQS of both."""
-    settings, created = queue.settings, []
+    """Create a registered queue with its dead-letter queue first; return the names in SQS of both.
+
+    A queue that is registered by its URL exists already, and is left as it is.
+    """
+    settings = queue.settings
+    created: list[str] = []
+    if settings.queue_url is not None:
+        return created
     redrive = None
     dead = settings.dead_letter_queue
     if dead is not None and "://" not in dead:
@@ -156,9 +163,9 @@ def visibility_timeout_seconds(queue: GenericQueue) -> int:
     return min(max(MIN_VISIBILITY_SECONDS, round(6 * slowest)), limits.MAX_VISIBILITY_SECONDS)
 
 
-def queue_arn(env: ProvisioningEnvironment, queue_url: str) -> str:
+def queue_arn(client: SQSClient, queue_url: str) -> str:
     """The ARN of a queue."""
-    answer = env.client().get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    answer = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
     return str(answer["Attributes"]["QueueArn"])
 
 

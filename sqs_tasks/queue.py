@@ -161,7 +161,7 @@ class JobQueue(GenericQueue):
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> Receipt:
         """Send a job whose arguments are bound already; what every way of sending comes down to."""
-        return self._dispatch(self._message(job_name, job_kwargs, options, settings))
+        return self._dispatch(self.message(job_name, job_kwargs, options, settings))
 
     def enqueue_many(
         self,
@@ -172,16 +172,17 @@ class JobQueue(GenericQueue):
         max_in_flight: int,
     ) -> int:
         """Send any number of jobs whose arguments are bound already; see :meth:`add_jobs`."""
-        messages = (self._message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
+        messages = (self.message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
         if max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight={max_in_flight!r} must be 1 or more")
         if self.env.deliver is not None:
             return sum(1 for message in messages if self._dispatch(message) is not None)
         return stream(self._sender, messages, max_in_flight, before=self.env.pre_send.emit)
 
-    def _message(
+    def message(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> OutgoingMessage:
+        """The message that carries a job whose arguments are bound already; nothing is sent."""
         delay = options.delay_seconds
         group_id = options.group_id
         if settings is not None:
@@ -260,6 +261,14 @@ class JobQueue(GenericQueue):
 
     def _lookup(self) -> TaskLookup:
         return self.registry
+
+    def job(self, message: ReceivedMessage) -> Job:
+        """The job that a message of this queue carries.
+
+        Raises:
+            UndecodableMessageError: It carries none that this queue reads.
+        """
+        return self._decode(message)
 
     def _decode(self, message: ReceivedMessage) -> Job:
         return self._reader.read(message)

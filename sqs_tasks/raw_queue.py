@@ -107,6 +107,7 @@ class RawQueue(GenericQueue):
             delay_seconds=self._delay_seconds(delay_seconds),
             deduplication_id=self._deduplication_id(deduplication_id, new_job_id),
             group_id=self._group_id(group_id),
+            queue_name=self.name,
         )
         if message.size_bytes > self.settings.max_message_bytes:
             raise MessageTooLargeError(

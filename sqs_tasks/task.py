@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
 
-from sqs_tasks.message import MessageAttribute
+from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import TaskSettings
@@ -60,6 +60,11 @@ class Enqueuer(Protocol):
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> Receipt:
         """Send a job whose arguments are bound already."""
+
+    def message(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> OutgoingMessage:
+        """The message that would carry a job; nothing is sent."""
 
     def enqueue_many(
         self,
@@ -230,6 +235,15 @@ class BakedAsyncTask:
         return self.task.send_bound(self.job_kwargs, self._options)
 
     __call__ = delay
+
+    @property
+    def queue(self) -> Enqueuer:
+        """The queue it goes to."""
+        return self._options.queue or self.task.queue
+
+    def message(self) -> OutgoingMessage:
+        """The message that ``delay()`` would send now."""
+        return self.queue.message(self.task.name, self.job_kwargs, self._options, self.task.settings)
 
     def __repr__(self) -> str:
         return f"<BakedAsyncTask {self.task.queue.name}.{self.task.name}>"
