@@ -175,10 +175,11 @@ def _check_exists(queue: GenericQueue) -> None:
 def _is_away(error: Exception) -> bool:
     """Whether nobody answered, or somebody who could not."""
     from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as EndpointAwayError
 
     if isinstance(error, ClientError):
         return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= _SERVER_ERROR
-    return isinstance(error, HTTPClientError)
+    return isinstance(error, (EndpointAwayError, HTTPClientError))
 
 
 _SERVER_ERROR = 500

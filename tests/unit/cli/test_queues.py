@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from sqs_tasks.cli.table import Table
+
 FRESH = """
 from sqs_tasks import MemorySession, SQSEnv
 
@@ -87,3 +89,15 @@ def test_list_shows_queues_that_are_not_there_and_fails(run, fresh):
     assert result.exit_code == 1
     assert "f-letters          -          -        -     -" in result.stdout
     assert "f-orders.fifo, f-letters, f-parcels: not there; 'sqs-tasks queues create'" in result.stderr
+
+
+def test_list_on_a_terminal_is_drawn(app, capsys, monkeypatch):
+    monkeypatch.setattr("sqs_tasks.cli.table.sys.stdout.isatty", lambda: True)
+    table = Table(("queue", "ready"))
+    table.add("emails", 1_234)
+
+    table.print()
+
+    drawn = capsys.readouterr().out
+    assert "─" in drawn
+    assert "1,234" in drawn
