@@ -75,12 +75,12 @@ def _account(queue: JobQueue, sent: Sequence[Sent], runs: Sequence[Run]) -> Acco
     dead, problems = _dead_letters(queue)
     left = waiting(queue)
     missing = {one.job_id for one in sent} - succeeded - set(dead)
-    problems += _check(sent, runs_of, succeeded, dead)
     lost = max(len(missing) - left, 0)
-    if len(sent) != len(succeeded) + len(dead) + left or left or lost:
+    if len(sent) != len(succeeded) + len(dead) or left or lost:
         problems.append(
             f"{len(sent)} sent are not {len(succeeded)} succeeded + {len(dead)} dead-lettered, with none left or lost"
         )
+    problems += _check(sent, runs_of, succeeded, dead)
     return Account(
         queue=queue.name,
         sent=len(sent),
