@@ -25,7 +25,9 @@ from typing import Any, Final, cast
 
 import jsii
 from aws_cdk import AssetHashType, BundlingOptions, ILocalBundling
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_ecr_assets import Platform
 
 from sqs_tasks_cdk.errors import BundlingError
 
@@ -42,6 +44,21 @@ EXCLUDE: Final = ("__pycache__", "*.pyc", ".*", "*.egg-info", "node_modules", "c
 
 #: Installed packages that the Lambda runtime brings along; together with botocore some 25 MB.
 RUNTIME_PACKAGES: Final = ("boto3", "botocore", "s3transfer")
+
+#: What a container worker needs besides the application's lock file: the command line and SQS.
+_WORKER_REQUIREMENTS: Final = "boto3>=1.34\nclick>=8.1\nrich>=13\n"
+
+#: The image of a container worker. One process that gets its signals itself, and is not root.
+_DOCKERFILE: Final = """\
+FROM public.ecr.aws/docker/library/python:3.13-slim
+WORKDIR /app
+COPY requirements-*.txt ./
+RUN for file in requirements-*.txt; do pip install --no-cache-dir --disable-pip-version-check -r "$file"; done
+COPY code/ ./
+ENV PYTHONUNBUFFERED=1
+USER 1000
+CMD ["python", "-m", "sqs_tasks", "worker"]
+"""
 
 #: How pip and uv say that a requirement cannot be had as a wheel for the target.
 _NO_WHEEL: Final = ("No matching distribution found", "no usable wheels", "no wheels with a matching")
@@ -103,6 +120,19 @@ class PythonBundle:
                     _LocalBundler(staging=staging, target=target, include_boto3=self.include_boto3),
                 ),
             ),
+        )
+
+    def to_image(self, *, cpu_architecture: ecs.CpuArchitecture) -> ecs.ContainerImage:
+        """An image of the same parts for a container worker, built by Docker when it is deployed and not before.
+
+        Raises:
+            BundlingError: A package or the lock file is not there.
+        """
+        staging = _Staging.of(self, extra_requirements=_WORKER_REQUIREMENTS)
+        (staging.directory / "Dockerfile").write_text(_DOCKERFILE, encoding="utf-8")
+        is_arm = cpu_architecture == ecs.CpuArchitecture.ARM64
+        return ecs.ContainerImage.from_asset(
+            str(staging.directory), platform=Platform.LINUX_ARM64 if is_arm else Platform.LINUX_AMD64
         )
 
     def build(self, directory: Path | str, *, runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> bool:
@@ -176,7 +206,7 @@ class _Staging:
         self.project = project
 
     @classmethod
-    def of(cls, bundle: PythonBundle) -> _Staging:
+    def of(cls, bundle: PythonBundle, *, extra_requirements: str | None = None) -> _Staging:
         source = Path(bundle.source).resolve()
         directory = Path(tempfile.mkdtemp(dir=_STAGING.name))
         code = directory / "code"
@@ -197,7 +227,9 @@ class _Staging:
             shutil.copy2(file, code / path)
 
         # The application's lock comes first: what it pins is not replaced by what the handler asks for.
-        texts = [lock_text, (handler / "requirements.txt").read_text(encoding="utf-8")]
+        if extra_requirements is None:
+            extra_requirements = (handler / "requirements.txt").read_text(encoding="utf-8")
+        texts = [lock_text, extra_requirements]
         for number, text in enumerate(text for text in texts if _requirement_lines(text)):
             (directory / f"requirements-{number}.txt").write_text(text, encoding="utf-8")
         return cls(directory, project=source)

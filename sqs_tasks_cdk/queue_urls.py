@@ -44,7 +44,7 @@ class Worker(Protocol):
     """What works a queue, and may be granted the use of others: a ``LambdaWorker`` or ``FargateWorker``."""
 
     @property
-    def role(self) -> iam.Role:
+    def role(self) -> iam.IRole:
         """Its rights."""
 
     @property

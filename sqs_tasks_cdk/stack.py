@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import Environment, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from sqs_tasks_cdk.fargate_worker import FargateWorkerSettings
 from sqs_tasks_cdk.lambda_worker import LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import Manifest
 from sqs_tasks_cdk.task_queue import TaskQueueSettings
@@ -31,6 +34,10 @@ class SqsTasks(Construct):
         queue_settings: Settings by the logical name of a queue.
         lambda_defaults: Settings for every function.
         lambda_settings: Settings for a function by the logical name of its queue.
+        fargate_defaults: Settings for every service.
+        fargate_settings: Settings for a service by the logical name of its queue.
+        cluster: Where services run; made when needed and left out.
+        vpc: The network of a new cluster; made when needed and both are left out.
 
     Attributes:
         manifest: The registry.
@@ -49,6 +56,10 @@ class SqsTasks(Construct):
         queue_settings: Mapping[str, TaskQueueSettings] | None = None,
         lambda_defaults: LambdaWorkerSettings | None = None,
         lambda_settings: Mapping[str, LambdaWorkerSettings] | None = None,
+        fargate_defaults: FargateWorkerSettings | None = None,
+        fargate_settings: Mapping[str, FargateWorkerSettings] | None = None,
+        cluster: ecs.ICluster | None = None,
+        vpc: ec2.IVpc | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.manifest = Manifest.read(manifest)
@@ -62,6 +73,10 @@ class SqsTasks(Construct):
             app=app,
             lambda_defaults=lambda_defaults,
             lambda_settings=lambda_settings,
+            fargate_defaults=fargate_defaults,
+            fargate_settings=fargate_settings,
+            cluster=cluster,
+            vpc=vpc,
         )
 
 
@@ -77,6 +92,10 @@ class TaskStack(Stack):
         queue_settings: Settings by the logical name of a queue.
         lambda_defaults: Settings for every function.
         lambda_settings: Settings for a function by the logical name of its queue.
+        fargate_defaults: Settings for every service.
+        fargate_settings: Settings for a service by the logical name of its queue.
+        cluster: Where services run; made when needed and left out.
+        vpc: The network of a new cluster; made when needed and both are left out.
         env: The account and region; those of the deploy's credentials when left out.
         stack_name: The name in CloudFormation; the id when left out.
         description: Of the stack.
@@ -97,6 +116,10 @@ class TaskStack(Stack):
         queue_settings: Mapping[str, TaskQueueSettings] | None = None,
         lambda_defaults: LambdaWorkerSettings | None = None,
         lambda_settings: Mapping[str, LambdaWorkerSettings] | None = None,
+        fargate_defaults: FargateWorkerSettings | None = None,
+        fargate_settings: Mapping[str, FargateWorkerSettings] | None = None,
+        cluster: ecs.ICluster | None = None,
+        vpc: ec2.IVpc | None = None,
         env: Environment | None = None,
         stack_name: str | None = None,
         description: str | None = None,
@@ -119,4 +142,8 @@ class TaskStack(Stack):
             queue_settings=queue_settings,
             lambda_defaults=lambda_defaults,
             lambda_settings=lambda_settings,
+            fargate_defaults=fargate_defaults,
+            fargate_settings=fargate_settings,
+            cluster=cluster,
+            vpc=vpc,
         )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from aws_cdk import Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from sqs_tasks_cdk import call_graph
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
 from sqs_tasks_cdk.lambda_worker import LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -19,6 +23,9 @@ from sqs_tasks_cdk.task_queues import TaskQueues, check_names
 
 class TaskWorkers(Construct):
     """A worker for every queue of a registry that has tasks: what a stateless stack holds.
+
+    A queue that ``runs_on`` Lambda gets a function of its own, one that runs on Fargate a service of its own. All
+    services share a cluster.
 
     In another stack than the queues it knows them by name only, so that no export ties the stacks together (R9).
 
@@ -29,6 +36,10 @@ class TaskWorkers(Construct):
         app: Where workers find the registry, as ``module:attribute``; what the manifest says when left out.
         lambda_defaults: Settings for every function.
         lambda_settings: Settings for a function by the logical name of its queue; they win over ``lambda_defaults``.
+        fargate_defaults: Settings for every service.
+        fargate_settings: Settings for a service by the logical name of its queue; they win over ``fargate_defaults``.
+        cluster: Where services run; it needs Container Insights. One is made in ``vpc`` when left out.
+        vpc: The network of a new cluster; one of public subnets without NAT is made when both are left out.
 
     Attributes:
         workers: The workers by the logical name of their queue.
@@ -47,11 +58,19 @@ class TaskWorkers(Construct):
         app: str | None = None,
         lambda_defaults: LambdaWorkerSettings | None = None,
         lambda_settings: Mapping[str, LambdaWorkerSettings] | None = None,
+        fargate_defaults: FargateWorkerSettings | None = None,
+        fargate_settings: Mapping[str, FargateWorkerSettings] | None = None,
+        cluster: ecs.ICluster | None = None,
+        vpc: ec2.IVpc | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.workers: dict[str, LambdaWorker] = {}
+        self.workers: dict[str, LambdaWorker | FargateWorker] = {}
         self._manifest = queues.manifest
-        check_names(lambda_settings, self._manifest, what="function settings")
+        self._check_settings("lambda", lambda_settings)
+        self._check_settings("fargate", fargate_settings)
+        if cluster is not None and vpc is not None:
+            raise StackError("cluster= brings its network along; leave vpc= out")
+        self._given_cluster, self._vpc = cluster, vpc
         self._app = app if app is not None else self._manifest.app
         self._queues = queues
         self._references: dict[str, TaskQueue] = {}
@@ -64,32 +83,65 @@ class TaskWorkers(Construct):
         for registered in self._manifest.queues:
             if not registered.tasks:
                 continue
+            if registered.runs_on == "fargate":
+                self.workers[registered.name] = self._service(
+                    registered, {**(fargate_defaults or {}), **(fargate_settings or {}).get(registered.name, {})}
+                )
+                continue
             settings: dict[str, Any] = {
                 **(lambda_defaults or {}),
                 **(lambda_settings or {}).get(registered.name, {}),
             }
             if registered.name in loops:
                 settings.setdefault("recursive_loop", lambda_.RecursiveLoop.ALLOW)
-            self.workers[registered.name] = self._worker(registered, settings)
+            self.workers[registered.name] = self._function(registered, settings)
         for registered in self._manifest.queues:
             if registered.name in self.workers:
                 self._grant(registered)
 
-    def __getitem__(self, name: str) -> LambdaWorker:
+    def __getitem__(self, name: str) -> LambdaWorker | FargateWorker:
         """The worker of the queue of that logical name."""
         self._manifest.queue(name)
         if name not in self.workers:
             raise StackError(f"queue {name!r} has no tasks, and so no worker")
         return self.workers[name]
 
-    def _worker(self, registered: ManifestQueue, settings: dict[str, Any]) -> LambdaWorker:
+    @cached_property
+    def cluster(self) -> ecs.ICluster:
+        """Where services run; made when the first of them asks."""
+        return self._given_cluster if self._given_cluster is not None else make_cluster(self, vpc=self._vpc)
+
+    def _function(self, registered: ManifestQueue, settings: dict[str, Any]) -> LambdaWorker:
+        app = self._app_of(settings)
+        return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
+
+    def _service(self, registered: ManifestQueue, settings: dict[str, Any]) -> FargateWorker:
+        app = self._app_of(settings)
+        if "cluster" not in settings and "vpc" not in settings:
+            settings["cluster"] = self.cluster
+            if self._given_cluster is None and self._vpc is None:
+                settings.setdefault("assign_public_ip", True)
+        return FargateWorker(self, registered.name, task_queues=[self._queue(registered.name)], app=app, **settings)
+
+    def _app_of(self, settings: dict[str, Any]) -> str:
         app = settings.pop("app", self._app)
         if app is None:
             raise StackError(
                 "the manifest does not say where its environment is; write it with 'sqs-tasks manifest module:env', or "
                 "give app='module:env'"
             )
-        return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
+        return str(app)
+
+    def _check_settings(self, runs_on: str, settings: Mapping[str, Any] | None) -> None:
+        """Refuse settings that nothing would use."""
+        check_names(settings, self._manifest, what=f"{runs_on}_settings")
+        for name in settings or {}:
+            actual = self._manifest.queue(name).runs_on
+            if actual != runs_on:
+                raise StackError(
+                    f"{runs_on}_settings for queue {name!r}, which runs on {actual}; give {actual}_settings, or "
+                    f"register the queue with runs_on={runs_on!r}"
+                )
 
     def _grant(self, registered: ManifestQueue) -> None:
         for name in call_graph.targets(self._manifest, registered):

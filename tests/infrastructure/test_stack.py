@@ -112,7 +112,7 @@ def test_settings_in_code_win(app: App) -> None:
     ("settings", "says"),
     [
         ({"queue_settings": {"email": {}}}, "queue settings for 'email': manifest: no queue is named 'email', did you"),
-        ({"lambda_settings": {"image": {}}}, "function settings for 'image'"),
+        ({"lambda_settings": {"image": {}}}, "lambda_settings for 'image'"),
     ],
 )
 def test_settings_for_unknown_queues_are_refused(stack: Stack, settings: dict[str, Any], says: str) -> None:

@@ -1,0 +1,39 @@
+"""The CDK app of the deploy test: the registry's stack, and a producer that is granted one of its queues.
+
+Context: ``manifest`` and ``code`` are paths, ``notes`` is the file that tasks write to, ``timeout`` is the workers'.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import App, CfnOutput, Duration
+from aws_cdk import aws_lambda as lambda_
+
+from sqs_tasks_cdk.stack import TaskStack
+
+app = App()
+code = lambda_.Code.from_asset(app.node.get_context("code"))
+notes = {"E2E_NOTES": app.node.get_context("notes")}
+stack = TaskStack(
+    app,
+    "E2E",
+    manifest=app.node.get_context("manifest"),
+    lambda_defaults={
+        "code": code,
+        "runtime": lambda_.Runtime.PROVIDED_AL2023,
+        "environment": notes,
+        "timeout": Duration.seconds(int(app.node.get_context("timeout"))),
+        "batch_size": 10,
+    },
+)
+producer = lambda_.Function(
+    stack,
+    "Producer",
+    code=code,
+    runtime=lambda_.Runtime.PROVIDED_AL2023,
+    architecture=lambda_.Architecture.ARM_64,
+    handler="deployed_tasks.produce",
+    environment=notes,
+)
+stack.tasks.queues["emails"].grant_send(producer)
+CfnOutput(stack, "ProducerName", value=producer.function_name)
+app.synth()
