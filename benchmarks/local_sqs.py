@@ -194,12 +194,12 @@ def running(server: Server) -> Iterator[tuple[int, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as directory, open(os.devnull, "wb") as nowhere:
+    with tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
             server.command(port),
             env={**os.environ, "TMPDIR": directory, **server.environment(port)},
-            stdout=nowhere,
-            stderr=nowhere,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             deadline = time.monotonic() + 60

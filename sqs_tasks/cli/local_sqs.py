@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sqs_tasks.local.server import DEFAULT_PORT, is_loopback, serve
+from sqs_tasks.local.application import is_loopback
+from sqs_tasks.local.server import DEFAULT_PORT, serve
 
 
 @click.command("local-sqs")

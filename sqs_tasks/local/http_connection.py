@@ -29,7 +29,7 @@ _REASONS = {
     404: "Not Found",
     413: "Payload Too Large",
     500: "Internal Server Error",
-}  # noqa: E501
+}
 
 
 @dataclass(slots=True)

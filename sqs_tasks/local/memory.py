@@ -24,10 +24,11 @@ from typing import Any, cast
 
 from sqs_tasks.local.clock import Clock, ManualClock, SystemClock
 from sqs_tasks.local.model import shapes
+from sqs_tasks.local.model.account import DEFAULT_REGION, Caller
 from sqs_tasks.local.model.faults import SQSFault
 from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT
-from sqs_tasks.local.model.service import ACTIONS, DEFAULT_REGION, Caller, Service
+from sqs_tasks.local.model.service import ACTIONS, Service
 
 #: What queue URLs of a MemorySession begin with. No such host exists, so a URL that strays to a real client fails.
 BASE_URL = "http://sqs.memory.invalid"
@@ -211,7 +212,7 @@ def _plain(shape: shapes.Shape, value: Any) -> Any:
 
 @cache
 def _exceptions() -> Any:
-    """botocore's own classes for SQS's errors; made once, on the first error, so that tests without one stay light."""
+    """Botocore's own classes for SQS's errors; made once, on the first error, so that tests without one stay light."""
     from botocore.errorfactory import ClientExceptionsFactory
     from botocore.session import get_session
 

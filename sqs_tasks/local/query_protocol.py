@@ -29,7 +29,7 @@ _ENVELOPE = (
     "SignatureMethod",
     "AWSAccessKeyId",
     "SecurityToken",
-)  # noqa: E501
+)
 
 #: Characters that XML would change or cannot hold as they are: a carriage return becomes a line feed in every parser.
 _ENTITIES = {"\r": "&#xD;", '"': "&quot;"}
@@ -174,9 +174,10 @@ def _write(shape: shapes.Shape, value: Any, name: str) -> str:
     if isinstance(shape, shapes.ListOf):
         return "".join(_write(shape.item, item, shape.tag) for item in value)
     if isinstance(shape, shapes.MapOf):
+        key, tag = shape.key, shape.tag
         return "".join(
-            f"<{shape.tag}><{shape.key}>{_text(key)}</{shape.key}>{_write(shape.value, item, shape.value_tag)}</{shape.tag}>"
-            for key, item in value.items()
+            f"<{tag}><{key}>{_text(name)}</{key}>{_write(shape.value, item, shape.value_tag)}</{tag}>"
+            for name, item in value.items()
         )
     if isinstance(shape, shapes.Structure):
         return f"<{name}>{_write_members(shape, value)}</{name}>"

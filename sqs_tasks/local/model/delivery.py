@@ -52,7 +52,7 @@ class Wanted:
         """
         wanted = frozenset(system)
         if not wanted <= _KNOWN:
-            raise faults.invalid_attribute_name(sorted(wanted - _KNOWN)[0])
+            raise faults.invalid_attribute_name(min(wanted - _KNOWN))
         if "All" in wanted:
             wanted = _ALL_SYSTEM
         if not names:

@@ -32,6 +32,7 @@ class Group:
         self._held: list[tuple[int, Message]] = []
 
     def push(self, entry: Entry) -> None:
+        """Add a message that can be received, as far as it alone is concerned."""
         heapq.heappush(self._visible, entry)
 
     def hold(self, message: Message) -> None:
@@ -47,6 +48,7 @@ class Group:
         return None
 
     def pop(self) -> Message | None:
+        """Take the next message."""
         entry = self.first()
         if entry is None:
             return None

@@ -113,9 +113,8 @@ def _examine_type(name: str, data_type: str | None) -> tuple[bytes, str, int]:
         or ".." in name
     ):
         raise faults.invalid_parameter(
-            f"The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), "
-            "hyphen (-), and period (.) characters; it must not start or end with a period, repeat one, start with "
-            "AWS. or Amazon., or exceed 256 characters."
+            f"The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, "
+            "underscore (_), hyphen (-), and period (.) characters."
         )
     if not data_type:
         text = f"The message attribute '{name}' must contain a non-empty message attribute type."

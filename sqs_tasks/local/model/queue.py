@@ -17,7 +17,6 @@ from sqs_tasks.local.model.agenda import Agenda
 from sqs_tasks.local.model.backlog import Backlog
 from sqs_tasks.local.model.deduplication import Deduplication
 from sqs_tasks.local.model.delivery import render
-from sqs_tasks.local.model.fairness import Fairness
 from sqs_tasks.local.model.fifo_backlog import FifoBacklog
 from sqs_tasks.local.model.message import Message, State
 from sqs_tasks.local.model.poll import Poll

@@ -29,25 +29,19 @@ class RedrivePolicy:
     def parse(cls, text: str) -> RedrivePolicy:
         """Read the attribute; maxReceiveCount may be a number or its text."""
         document = _object("RedrivePolicy", text)
-        unknown = document.keys() - {"deadLetterTargetArn", "maxReceiveCount"}
-        if unknown:
-            raise faults.invalid_value(
-                "RedrivePolicy",
-                text,
-                f"Only following attributes are supported: [deadLetterTargetArn, maxReceiveCount] (not {sorted(unknown)[0]}).",
-            )  # noqa: E501
-        for required in ("deadLetterTargetArn", "maxReceiveCount"):
-            if required not in document:
-                raise faults.invalid_value(
-                    "RedrivePolicy", text, f"Redrive policy does not contain mandatory attribute: {required}."
-                )  # noqa: E501
+        for name in document:
+            if name not in ("deadLetterTargetArn", "maxReceiveCount"):
+                raise _bad_policy(text, f"{name} is not a valid attribute.")
+        for name in ("deadLetterTargetArn", "maxReceiveCount"):
+            if name not in document:
+                raise _bad_policy(text, f"Redrive policy does not contain mandatory attribute: {name}.")
         arn = document["deadLetterTargetArn"]
         if not isinstance(arn, str) or not _is_queue_arn(arn):
-            raise faults.invalid_value("RedrivePolicy", text, "Invalid value for deadLetterTargetArn.")
+            raise _bad_policy(text, "Invalid value for deadLetterTargetArn.")
         count = str(document["maxReceiveCount"])
         if not count.isdecimal() or not 1 <= int(count) <= MAX_RECEIVE_COUNT:
-            reason = f"Invalid value for maxReceiveCount: {count}, valid values are from 1 to {MAX_RECEIVE_COUNT} both inclusive."
-            raise faults.invalid_value("RedrivePolicy", text, reason)
+            both = f"valid values are from 1 to {MAX_RECEIVE_COUNT} both inclusive."
+            raise _bad_policy(text, f"Invalid value for maxReceiveCount: {count}, {both}")
         return cls(dead_letter_target_arn=arn, max_receive_count=int(count))
 
     def text(self) -> str:
@@ -83,6 +77,10 @@ class RedriveAllowPolicy:
     def allows(self, source_arn: str) -> bool:
         """Whether that queue may move its messages here."""
         return self.permission == "allowAll" or (self.permission == "byQueue" and source_arn in self.source_arns)
+
+
+def _bad_policy(text: str, reason: str) -> faults.SQSFault:
+    return faults.invalid_value("RedrivePolicy", text, reason)
 
 
 def _bad_allow(text: str, reason: str) -> faults.SQSFault:

@@ -18,6 +18,7 @@ class Scalar:
     python: type
 
     def fits(self, value: Any) -> bool:
+        """Whether a value has exactly that type."""
         return value.__class__ is self.python
 
 
@@ -29,6 +30,7 @@ class ListOf:
     tag: str
 
     def fits(self, value: Any) -> bool:
+        """Whether every element has the shape."""
         if value.__class__ is not list:
             return False
         fits = self.item.fits
@@ -48,6 +50,7 @@ class MapOf:
     value_tag: str = "Value"
 
     def fits(self, value: Any) -> bool:
+        """Whether every value has the shape."""
         if value.__class__ is not dict:
             return False
         fits = self.value.fits
@@ -69,7 +72,7 @@ class Structure:
         self._others = {name: shape for name, shape in members.items() if not isinstance(shape, Scalar)}
 
     def fits(self, value: Any) -> bool:
-        """Whether a value has the shape exactly; quick, for every request passes here, and silent about what is wrong."""
+        """Whether a value has the shape exactly; quick, for every call passes here, and silent about what is wrong."""
         if value.__class__ is not dict:
             return False
         for name in self.required:

@@ -23,14 +23,15 @@ _TOKEN = re.compile(r"[!-~]{1,128}")
 
 def queue_name(name: str, *, fifo: bool) -> None:
     """Refuse a name that AWS refuses (R7)."""
-    if not (_FIFO_NAME if fifo else _QUEUE_NAME).fullmatch(name):
-        if fifo and not name.endswith(".fifo"):
-            raise faults.invalid_parameter(
-                "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length."
-            )  # noqa: E501
+    if fifo and not _FIFO_NAME.fullmatch(name):
+        raise faults.invalid_parameter(
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+            "must end with .fifo suffix and be 1 to 80 in length."
+        )
+    if not fifo and not _QUEUE_NAME.fullmatch(name):
         raise faults.invalid_parameter(
             "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
-        )  # noqa: E501
+        )
 
 
 def entry_ids(entries: Sequence[Mapping[str, Any]], shape: str) -> None:
