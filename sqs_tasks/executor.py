@@ -298,12 +298,12 @@ class Executor:
         settings = task.settings
         extra = {"duration_seconds": seconds, "error_type": type(error).__name__, **job.log_fields}
         delay = self._delay_seconds(job, task, error)
-        reason = f"{type(error).__name__}: {error}"
+        reason = described(error)
         if isinstance(error, Reject):
-            logger.error("job %s rejected: %s", job.job_name, error, extra={"action": "job_rejected", **extra})
+            logger.error("job %s rejected: %s", job.job_name, reason, extra={"action": "job_rejected", **extra})
             return Rejected(reason=reason, delay_seconds=delay, error=error)
         if isinstance(error, (SignatureMismatchError, UndecodableMessageError)):
-            logger.error("job %s rejected: %s", job.job_name, error, extra={"action": "job_rejected", **extra})
+            logger.error("job %s rejected: %s", job.job_name, reason, extra={"action": "job_rejected", **extra})
             return Rejected(reason=reason, delay_seconds=delay, error=error)
         exhausted = settings.max_attempts is not None and job.attempt >= settings.max_attempts
         permanent = bool(settings.no_retry_on) and isinstance(error, settings.no_retry_on)
@@ -396,3 +396,11 @@ def _item_errors(result: Any, count: int, name: str) -> Sequence[BaseException |
             "return one for each, None or an exception, in their order"
         )
     return [one if isinstance(one, BaseException) else None for one in result]
+
+
+def described(error: BaseException) -> str:
+    """The type and text of an exception; a task's exception may fail even at giving its text."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the text is user code
+        return type(error).__name__
