@@ -21,12 +21,6 @@ from . import journal
 from .journal import Run
 from .produce import Sent
 
-_COUNTERS = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -64,7 +58,7 @@ def close(env: SQSEnv, outbox: Path, journal_path: Path) -> list[Account]:
 
 def waiting(queue: JobQueue) -> int:
     """Messages that are ready, in flight or delayed."""
-    return _depth(queue.env.client(), queue.queue_url)
+    return queue.statistics().total
 
 
 def _account(queue: JobQueue, sent: Sequence[Sent], runs: Sequence[Run]) -> Account:
@@ -117,7 +111,7 @@ def _dead_letters(queue: JobQueue) -> tuple[list[str], list[str]]:
     if name is None:
         return [], []
     client, url = queue.env.client(), queue.env.get_queue_url(name)
-    count = _depth(client, url)
+    count = queue.statistics().dead_letters
     ids = [message["MessageAttributes"]["JobId"]["StringValue"] for message in _receive_all(client, url)]
     problems = [] if count == len(ids) == len(set(ids)) else [f"{name} has {count} messages of {len(set(ids))} jobs"]
     return ids, problems
@@ -129,8 +123,3 @@ def _receive_all(client: SQSClient, queue_url: str) -> Iterator[dict[str, Any]]:
         QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["JobId"]
     ).get("Messages"):
         yield from answer
-
-
-def _depth(client: SQSClient, queue_url: str) -> int:
-    attributes = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_COUNTERS))["Attributes"]
-    return sum(int(attributes[name]) for name in _COUNTERS)

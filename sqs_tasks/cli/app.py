@@ -22,8 +22,8 @@ def split_app(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         click.UsageError: There is no APP in either place, or it is not ``module:attribute``.
     """
     first, rest = (words[0], tuple(words[1:])) if words else ("", ())
-    # No queue's name has a colon, so there is no doubt about what the first word is.
-    if ":" in first:
+    # No queue's name has a colon, and a URL has two slashes after it: there is no doubt what the first word is.
+    if ":" in first and "://" not in first:
         return first, rest
     known = os.environ.get(APP_VARIABLE)
     if known is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import click
 
@@ -63,35 +63,19 @@ def list_queues(*, app: str | None, as_json: bool) -> None:
 
 def _depths(env: SQSEnv, queue: GenericQueue) -> Depths:
     dead = queue.settings.dead_letter_queue
-    ready, in_flight, delayed = _counts(env, queue.queue_url) if _is_there(env, queue.name) else (None, None, None)
-    return Depths(
+    about = Depths(
         name=queue.name,
         queue_name=queue.get_sqs_queue_name(),
-        ready=ready,
-        in_flight=in_flight,
-        delayed=delayed,
-        dead=None if dead is None or not _is_there(env, dead) else sum(_counts(env, env.get_queue_url(dead))),
         dead_letter_queue=dead if dead is None or "://" in dead else env.get_sqs_queue_name(dead),
     )
-
-
-def _is_there(env: SQSEnv, queue_name: str) -> bool:
     try:
-        env.get_queue_url(queue_name)
+        counted = queue.statistics()
     except QueueNotFoundError:
-        return False
-    return True
-
-
-#: The attributes that count messages: ready, in flight, delayed.
-_COUNTERS = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
-
-
-def _counts(env: SQSEnv, queue_url: str) -> tuple[int, int, int]:
-    answer = env.client().get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_COUNTERS))
-    ready, in_flight, delayed = (int(answer["Attributes"].get(name, 0)) for name in _COUNTERS)
-    return ready, in_flight, delayed
+        return about
+    return replace(
+        about,
+        ready=counted.available,
+        in_flight=counted.in_flight,
+        delayed=counted.delayed,
+        dead=counted.dead_letters,
+    )

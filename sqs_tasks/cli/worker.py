@@ -15,6 +15,7 @@ from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
+from sqs_tasks.queue_stats import reporting
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     envvar="SQS_TASKS_CONCURRENCY",
     show_default=True,
     show_envvar=True,
-    help="Jobs at once in each queue, in threads; 1 runs them one by one.",
+    help="Jobs at once in this process, shared by its queues; 1 with one queue runs them in the main thread.",
 )
 @click.option(
     "--wait-seconds",
@@ -125,7 +126,8 @@ def worker(
 
     app, names = split_app(words)
     configure_logging(log_level.upper(), log_format)
-    queues = _queues(load(app), names, app)
+    env = load(app)
+    queues = _queues(env, names, app)
     logger.info(
         "worker of %s for %s, concurrency %d",
         app,
@@ -133,9 +135,9 @@ def worker(
         concurrency,
         extra={"action": "worker_started", "app": app, "queues": [queue.name for queue in queues]},
     )
-    Consumer(queues, concurrency=concurrency, wait_seconds=wait_seconds, grace_seconds=grace_seconds).run(
-        WorkerLimits(max_tasks=max_tasks, max_runtime=max_runtime, idle_seconds=idle_seconds)
-    )
+    consumer = Consumer(queues, concurrency=concurrency, wait_seconds=wait_seconds, grace_seconds=grace_seconds)
+    with reporting(queues, env.report_queue_stats):
+        consumer.run(WorkerLimits(max_tasks=max_tasks, max_runtime=max_runtime, idle_seconds=idle_seconds))
 
 
 def _queues(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:

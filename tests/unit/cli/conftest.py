@@ -70,8 +70,10 @@ def app(directory):
 
 
 @pytest.fixture
-def run(directory):
+def run(directory, monkeypatch):
     """Run ``sqs-tasks`` with these words; gives click's result, with ``stdout`` and ``stderr`` apart."""
+    # With idle_seconds=0 a worker ends after one poll; nothing arrives while it waits.
+    monkeypatch.setattr("sqs_tasks.shutdown_policies.SHORTEST_LONG_POLL_SECONDS", 0)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 

@@ -84,3 +84,12 @@ def test_app_whose_own_import_fails_shows_which(run, directory):
     assert result.exit_code == 1
     assert "import a_package_nobody_has" in result.stderr
     assert "ModuleNotFoundError" in result.stderr
+
+
+def test_queue_s_url_is_no_app(run, app, monkeypatch):
+    monkeypatch.setenv("SQS_TASKS_APP", app.name)
+
+    result = run("worker", "https://sqs.eu-central-1.amazonaws.com/123456789012/emails")
+
+    assert result.exit_code == 2
+    assert "no registered queue matches 'https://" in result.stderr

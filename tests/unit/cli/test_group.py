@@ -7,7 +7,7 @@ import sys
 
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from sqs_tasks.errors import QueueNotFoundError
+from sqs_tasks.errors import ConfigurationError
 
 
 def python(code):
@@ -76,11 +76,11 @@ def failing(app, monkeypatch, error):
 
 
 def test_what_the_library_refuses_is_one_line(run, app, monkeypatch):
-    failing(app, monkeypatch, QueueNotFoundError("there is no queue 'x'"))
+    failing(app, monkeypatch, ConfigurationError("what is wrong, and what to do"))
 
     result = run("queues", "list", app.name)
 
-    assert (result.exit_code, result.stderr) == (1, "Error: there is no queue 'x'\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: what is wrong, and what to do\n")
 
 
 def test_what_aws_refuses_is_one_line(run, app, monkeypatch):
