@@ -214,18 +214,27 @@ class _Batch:
 
 
 def chunks(messages: Iterable[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
-    """Messages in requests that SQS takes: ten entries and 1 MiB at most, attributes counted (T9)."""
+    """Messages in requests that SQS takes: ten entries and 1 MiB at most, attributes counted (T9).
+
+    When reading them fails, what was read before is given all the same, and then the error is raised.
+    """
     chunk: list[OutgoingMessage] = []
     size = 0
-    for message in messages:
-        own = message.size_bytes
-        if chunk and (len(chunk) == limits.MAX_BATCH_ENTRIES or size + own > limits.MAX_MESSAGE_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(message)
-        size += own
+    failure: Exception | None = None
+    try:
+        for message in messages:
+            own = message.size_bytes
+            if chunk and (len(chunk) == limits.MAX_BATCH_ENTRIES or size + own > limits.MAX_MESSAGE_BYTES):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(message)
+            size += own
+    except Exception as error:  # noqa: BLE001 - the caller's iterable; it is raised below
+        failure = error
     if chunk:
         yield chunk
+    if failure is not None:
+        raise failure
 
 
 def unsent_error(queue_name: str, unsent: Sequence[OutgoingMessage], errors: Sequence[Any]) -> BatchSendError:
@@ -311,11 +320,17 @@ def _in_order(
 
     with ThreadPoolExecutor(max_in_flight, thread_name_prefix="sqs-tasks-send") as pool:
         waiting: deque[Future[U]] = deque()
-        for item in items:
-            if len(waiting) == max_in_flight:
-                yield waiting.popleft().result()
-            if stop():
-                break
-            waiting.append(pool.submit(call, item))
+        failure: Exception | None = None
+        try:
+            for item in items:
+                if len(waiting) == max_in_flight:
+                    yield waiting.popleft().result()
+                if stop():
+                    break
+                waiting.append(pool.submit(call, item))
+        except Exception as error:  # noqa: BLE001 - reading failed; what is under way has results to give first
+            failure = error
         while waiting:
             yield waiting.popleft().result()
+        if failure is not None:
+            raise failure

@@ -190,6 +190,11 @@ class AsyncTask(Generic[P, R_co]):
         return queue.enqueue_many(jobs, send_options, self.settings, max_in_flight=max_in_flight)
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        if self._registered.batch_size:
+            # The function takes a list of jobs; what one of them holds is not in its signature.
+            if args:
+                raise TypeError(f"{self.name}: a batch processor's jobs take their arguments by keyword")
+            return dict(kwargs)
         return self._registered.processor.signature.bind(args, kwargs)
 
     def send_bound(self, job_kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:
