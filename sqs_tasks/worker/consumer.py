@@ -87,6 +87,7 @@ class Consumer:
             metrics=metrics,
             wait_seconds=wait_seconds,
             several=several,
+            prefetch=prefetch,
         )
         self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
         for pool in self._pools:

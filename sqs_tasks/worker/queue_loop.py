@@ -120,6 +120,7 @@ class Shared:
         metrics: What is counted; None counts nothing.
         wait_seconds: How long one long poll waits.
         several: Whether other queues compete for the slots.
+        prefetch: How many of the slots are for messages that cannot start yet.
     """
 
     stop: Stop
@@ -130,6 +131,7 @@ class Shared:
     metrics: Metrics | None
     wait_seconds: int
     several: bool
+    prefetch: int
 
 
 class QueueLoop:
@@ -228,7 +230,8 @@ class QueueLoop:
             most = 1
         granted = most
         if self._needs_thread:
-            granted = shared.slots.acquire(self._index, granted, SLOT_WAIT_SECONDS)
+            least = max(min(most, shared.prefetch), 1) if not shared.several else 1
+            granted = shared.slots.acquire(self._index, granted, SLOT_WAIT_SECONDS, least=least)
         if granted and self._async_names and shared.async_slots is not None:
             also = shared.async_slots.acquire(self._index, granted, SLOT_WAIT_SECONDS)
             if self._needs_thread and also < granted:

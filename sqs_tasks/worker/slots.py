@@ -30,23 +30,25 @@ class Slots:
         self._strict = strict
         self._free = self.total
         self._held = [0] * len(weights)
-        self._hot = [False] * len(weights)
+        # Under a strict order each queue is taken to have messages until a receive has shown that it has none.
+        self._hot = [strict] * len(weights)
         self._waiting: set[int] = set()
         self._changed = threading.Condition()
 
-    def acquire(self, queue: int, most: int, timeout_seconds: float) -> int:
-        """Slots for a queue: 1 to ``most``, or 0 after waiting this long for one.
+    def acquire(self, queue: int, most: int, timeout_seconds: float, *, least: int = 1) -> int:
+        """Slots for a queue: ``least`` to ``most``, or 0 after waiting this long for them.
 
         Args:
             queue: The queue's index.
             most: The most it can use.
-            timeout_seconds: How long to wait for the first.
+            timeout_seconds: How long to wait.
+            least: Fewer are not worth a receive: what was prefetched keeps the workers busy meanwhile.
         """
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
             self._waiting.add(queue)
             try:
-                while not (granted := self._grant(queue, most)):
+                while (granted := self._grant(queue, most)) < least:
                     left = deadline - time.monotonic()
                     if left <= 0:
                         return 0

@@ -1,0 +1,90 @@
+"""Producers and workers as processes of their own, over HTTP, with real signals."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+#: Variables that would lead anywhere but to the endpoint of the test.
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+def environment(endpoint_url: str, **more: str) -> dict[str, str]:
+    """The variables of a process that works against an endpoint."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SQS_TASKS_", "ECS_"))}
+    return {**ours, **CREDENTIALS, "AWS_ENDPOINT_URL_SQS": endpoint_url, "PYTHONUNBUFFERED": "1", **more}
+
+
+def client(endpoint_url: str):
+    """A boto3 client for the test itself."""
+    return boto3.client(
+        "sqs",
+        endpoint_url=endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"max_attempts": 1}),
+    )
+
+
+class Processes:
+    """Starts processes in one directory, and sees to it that none outlives the test."""
+
+    def __init__(self, directory: Path, endpoint_url: str) -> None:
+        self.directory = directory
+        self.endpoint_url = endpoint_url
+        self.started: list[subprocess.Popen[str]] = []
+
+    def write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text)
+
+    def python(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start ``python arguments``; standard output and error go to files named by its number."""
+        number = len(self.started)
+        with (self.directory / f"{number}.log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.directory,
+                env=environment(self.endpoint_url, **(variables or {})),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        self.started.append(process)
+        return process
+
+    def log(self, process: subprocess.Popen[str]) -> str:
+        return (self.directory / f"{self.started.index(process)}.log").read_text()
+
+    def lines(self, name: str) -> list[str]:
+        """What processes have appended to a file so far, whole lines only."""
+        path = self.directory / name
+        text = path.read_text() if path.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
+
+
+@contextmanager
+def processes(directory: Path, endpoint_url: str) -> Iterator[Processes]:
+    made = Processes(directory, endpoint_url)
+    try:
+        yield made
+    finally:
+        for process in made.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()

@@ -1,0 +1,185 @@
+"""The heartbeat: leases extended in time, in tens, and their loss told to the task."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.settlement import Unsettled
+from sqs_tasks.worker.heartbeat import Heartbeat
+
+
+class Beats:
+    """Stands for Settlement: notes the extensions, and refuses handles it is told to."""
+
+    def __init__(self):
+        self.hidden = []
+        self.codes = {}
+        self.entered = threading.Event()
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.noted = threading.Condition()
+
+    def hide(self, hidden, *, retries):
+        self.entered.set()
+        self.may_go.wait(10)
+        with self.noted:
+            self.hidden.append([(message.message_id, seconds) for message, seconds in hidden])
+            self.noted.notify_all()
+        return [Unsettled(m, self.codes[m.message_id]) for m, _ in hidden if m.message_id in self.codes]
+
+    def wait_for(self, count):
+        with self.noted:
+            assert self.noted.wait_for(lambda: len(self.hidden) >= count, 10)
+
+
+def message(number=0, age=0.0):
+    return ReceivedMessage(
+        message_id=f"m{number}", receipt_handle=f"h{number}", body="", received_at=time.monotonic() - age
+    )
+
+
+@pytest.fixture
+def beats():
+    return Beats()
+
+
+@pytest.fixture
+def heartbeat(beats):
+    # Ticks of 25 ms: what is received 0.1 s ago is due.
+    heartbeat = Heartbeat(beats, 0.2)
+    yield heartbeat
+    beats.may_go.set()
+    heartbeat.stop()
+
+
+def test_a_message_is_extended_again_and_again(heartbeat, beats):
+    """As long as its task runs."""
+    heartbeat.add([message()])
+
+    beats.wait_for(3)
+
+
+def test_messages_received_together_are_extended_together(heartbeat, beats):
+    """One call for them all; Settlement cuts it into tens."""
+    heartbeat.add([message(n) for n in range(10)])
+
+    beats.wait_for(1)
+
+    assert len(beats.hidden[0]) == 10
+
+
+def test_a_removed_message_is_left_alone(heartbeat, beats):
+    """It stops before settling, or it would undo the backoff."""
+    kept, removed = message(0), message(1)
+    heartbeat.add([kept, removed])
+
+    heartbeat.remove([removed])
+
+    beats.wait_for(2)
+    assert {message_id for beat in beats.hidden for message_id, _ in beat} == {"m0"}
+
+
+def test_removing_waits_for_the_beat_that_has_the_message(heartbeat, beats):
+    """A beat that arrives after the settlement would hide the message for a lease instead of its backoff."""
+    beats.may_go.clear()
+    heartbeat.add([one := message()])
+    assert beats.entered.wait(10)
+    removed = threading.Event()
+
+    thread = threading.Thread(target=lambda: (heartbeat.remove([one]), removed.set()))
+    thread.start()
+
+    assert not removed.wait(0.05)
+    beats.may_go.set()
+    assert removed.wait(10)
+    thread.join()
+
+
+@pytest.mark.parametrize("code", ["ReceiptHandleIsInvalid", "MessageNotInflight"])
+def test_a_refused_handle_tells_the_task(heartbeat, beats, code):
+    """Another worker may have the message now; the task is told, and the beat ends."""
+    beats.codes["m0"] = code
+    heartbeat.add([one := message()])
+    lease = heartbeat.lease(one)
+
+    assert lease.wait_lost(10)
+
+    assert lease.lost
+    assert code in lease.reason
+    assert heartbeat.lease(one) is None
+
+
+def test_a_throttled_beat_comes_again(heartbeat, beats):
+    """A failure that may pass does not end it (taskiq-aio-sqs stops for good at the first error)."""
+    beats.codes["m0"] = "ThrottlingException"
+    heartbeat.add([one := message()])
+    beats.wait_for(1)
+    beats.codes.clear()
+
+    beats.wait_for(3)
+
+    assert heartbeat.lease(one) is not None
+
+
+def test_a_lease_that_no_beat_reached_is_lost(heartbeat, beats):
+    """When the network is away for longer than the lease, the task learns it; the beat goes on, it may yet work."""
+    beats.codes["m0"] = "EndpointConnectionError"
+    heartbeat.add([one := message()])
+    lease = heartbeat.lease(one)
+
+    assert lease.wait_lost(10)
+
+    assert "EndpointConnectionError" in lease.reason
+    assert heartbeat.lease(one) is lease
+
+
+def test_twelve_hours_are_the_end(heartbeat, beats):
+    """SQS allows no longer (boto/boto3#2898); the task is told, and nothing is asked of SQS."""
+    heartbeat.add([one := message(age=43_200)])
+
+    lease = heartbeat.lease(one)
+
+    assert lease is None or lease.wait_lost(10)
+    assert beats.hidden in ([], [[]])
+
+
+def test_near_the_twelve_hours_less_is_asked_for(beats):
+    """Never more than SQS still allows, which it would refuse altogether."""
+    heartbeat = Heartbeat(beats, 600)
+    heartbeat.add([one := message(age=43_000)])
+
+    heartbeat._beat([heartbeat.lease(one)])
+
+    heartbeat.stop()
+    ((_, seconds),) = beats.hidden[0]
+    assert 100 <= seconds <= 200
+
+
+def test_a_callback_that_raises_does_not_end_the_beat(heartbeat, beats, caplog):
+    """A task's mistake is not the other tasks' problem."""
+    beats.codes["m0"] = "ReceiptHandleIsInvalid"
+    heartbeat.add([one := message(0), message(1)])
+    lease = heartbeat.lease(one)
+    lease.on_lost(lambda _: 1 / 0)
+
+    assert lease.wait_lost(10)
+
+    beats.wait_for(len(beats.hidden) + 2)
+    assert any(r.action == "lease_callback_failed" for r in caplog.records)
+
+
+def test_on_lost_after_the_loss_is_called_at_once(heartbeat, beats):
+    """There is no moment in which the news gets lost."""
+    beats.codes["m0"] = "ReceiptHandleIsInvalid"
+    heartbeat.add([one := message()])
+    lease = heartbeat.lease(one)
+    assert lease.wait_lost(10)
+    told = []
+
+    lease.on_lost(told.append)
+
+    assert told == [lease]

@@ -1,0 +1,189 @@
+"""The settlement buffer: tens by count or by a moment, and patience in an outage."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.settlement import DELETE, LEAVE, Hide, Unsettled
+from sqs_tasks.worker import settling
+from sqs_tasks.worker.heartbeat import Heartbeat
+from sqs_tasks.worker.settling import SettlementBuffer
+
+
+class Recorder:
+    """Stands for Settlement: notes each call, and fails as long as it is told to."""
+
+    def __init__(self):
+        self.calls = []
+        self.code = None
+        self.called = threading.Condition()
+
+    def delete(self, messages):
+        return self._note("delete", list(messages), list(messages))
+
+    def hide(self, hidden, *, retries=3):
+        return self._note("hide", [message for message, _ in hidden], [(m.message_id, s) for m, s in hidden])
+
+    def _note(self, action, messages, told):
+        with self.called:
+            self.calls.append((action, told))
+            self.called.notify_all()
+            return [] if self.code is None else [Unsettled(message, self.code) for message in messages]
+
+    def wait_for(self, count):
+        with self.called:
+            assert self.called.wait_for(lambda: len(self.calls) >= count, 10), self.calls
+
+
+def message(number=0):
+    return ReceivedMessage(message_id=f"m{number}", receipt_handle=f"h{number}", body="")
+
+
+@pytest.fixture
+def settlement():
+    return Recorder()
+
+
+@pytest.fixture
+def make(settlement):
+    made = []
+
+    def make(**options):
+        heartbeat = Heartbeat(settlement, 60)
+        options = {"patience_seconds": 60, "linger_seconds": 3600, **options}
+        buffer = SettlementBuffer(settlement, heartbeat, **options)
+        made.append((buffer, heartbeat))
+        return buffer
+
+    yield make
+    for buffer, heartbeat in made:
+        buffer.close()
+        heartbeat.stop()
+
+
+def test_ten_of_a_kind_leave_at_once(make, settlement):
+    """Nobody waits once a call is full."""
+    buffer = make()
+
+    for number in range(10):
+        buffer.add(message(number), DELETE)
+
+    settlement.wait_for(1)
+    assert len(settlement.calls[0][1]) == 10
+
+
+def test_fewer_leave_after_a_moment(make, settlement):
+    """A verdict waits for company no longer than the linger."""
+    buffer = make(linger_seconds=0.01)
+
+    buffer.add(message(), Hide(5))
+
+    settlement.wait_for(1)
+    assert settlement.calls == [("hide", [("m0", 5)])]
+
+
+def test_urgent_ones_leave_at_once(make, settlement):
+    """A FIFO group is locked until its message is settled."""
+    buffer = make()
+
+    buffer.add(message(), DELETE, urgent=True)
+
+    settlement.wait_for(1)
+
+
+def test_what_is_left_to_the_queue_costs_nothing(make, settlement):
+    """Leave is no call."""
+    buffer = make()
+
+    buffer.add(message(), LEAVE)
+    buffer.flush()
+
+    assert settlement.calls == []
+
+
+def test_close_settles_what_is_left(make, settlement):
+    """The end is no reason to forget."""
+    buffer = make()
+    buffer.add(message(0), DELETE)
+    buffer.add(message(1), Hide(3))
+
+    assert buffer.close()
+
+    assert sorted(action for action, _ in settlement.calls) == ["delete", "hide"]
+
+
+def test_an_outage_is_waited_out(make, settlement, monkeypatch):
+    """A job that is done must not run again because SQS was away when it ended."""
+    monkeypatch.setattr(settling, "MIN_PAUSE", 0.01)
+    monkeypatch.setattr(settling, "MAX_PAUSE", 0.01)
+    settlement.code = "EndpointConnectionError"
+    lost = []
+    buffer = make(on_unsettled=lost.append)
+    buffer.add(message(), DELETE, urgent=True)
+    settlement.wait_for(3)
+
+    settlement.code = None
+    buffer.flush()
+
+    assert buffer.close()
+    assert lost == []
+
+
+def test_patience_ends(make, settlement, monkeypatch):
+    """What nobody takes for a whole lease is given up, and said so."""
+    monkeypatch.setattr(settling, "MIN_PAUSE", 0.01)
+    settlement.code = "InternalError"
+    lost = []
+    buffer = make(patience_seconds=0, on_unsettled=lost.append)
+
+    buffer.add(message(), DELETE, urgent=True)
+
+    assert buffer.close()
+    assert [one.code for one in lost] == ["InternalError"]
+
+
+def test_final_failures_are_not_tried_again(make, settlement):
+    """A handle that is too old stays so."""
+    settlement.code = "ReceiptHandleIsInvalid"
+    lost = []
+    buffer = make(on_unsettled=lost.append)
+
+    buffer.add(message(), DELETE)
+
+    assert buffer.close()
+    assert len(settlement.calls) == 1
+    assert len(lost) == 1
+
+
+def test_closing_gives_up_in_time_when_nobody_answers(make, settlement):
+    """The end of the process does not wait for an endpoint that is away."""
+    settlement.code = "EndpointConnectionError"
+    buffer = make()
+    buffer.add(message(), DELETE, urgent=True)
+    settlement.wait_for(1)
+
+    started = time.monotonic()
+
+    assert not buffer.close(0.05)
+    assert time.monotonic() - started < 5
+    settlement.code = None
+
+
+def test_a_backoff_counts_from_its_verdict(make, settlement, monkeypatch):
+    """Seconds spent waiting for SQS are part of the backoff, not on top of it."""
+    now = [1000.0]
+    monkeypatch.setattr(settling.time, "monotonic", lambda: now[0])
+    buffer = make()
+    monkeypatch.setattr(buffer, "_thread", threading.current_thread())
+    buffer.add(message(), Hide(30))
+    hides, buffer._hides = buffer._hides, []
+    now[0] += 10
+
+    buffer._settle([], hides)
+
+    buffer._oldest = buffer._thread = None
+    assert settlement.calls == [("hide", [("m0", 20)])]
