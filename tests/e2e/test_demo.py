@@ -39,9 +39,9 @@ def test_demo_accounts_for_every_job():
     ran = demo("--jobs", "100")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert rows(ran.stdout)["receipts"][1:-2] == ["2", "workers", "50", "46", "8", "4", "0", "0"]
-    assert rows(ran.stdout)["pictures"][1:-2] == ["2", "Lambdas", "30", "27", "5", "3", "0", "0"]
-    assert rows(ran.stdout)["payments"][1:-2] == ["2", "Lambdas", "20", "17", "3", "3", "0", "0"]
+    assert rows(ran.stdout)["receipts"][1:-2] == ["2", "×", "worker", "50", "46", "8", "4", "0", "0"]
+    assert rows(ran.stdout)["pictures"][1:-2] == ["2", "×", "Lambda", "30", "27", "5", "3", "0", "0"]
+    assert rows(ran.stdout)["payments"][1:-2] == ["2", "×", "Lambda", "20", "17", "3", "3", "0", "0"]
     assert rows(ran.stdout)["all"][1:] == ["100", "90", "16", "10", "0", "0"]
     assert "every job is accounted for" in ran.stdout
 
@@ -59,7 +59,7 @@ def test_demo_that_runs_out_of_time_says_what_is_left_and_fails():
     ran = demo("--jobs", "20", "--workers", "0", "--timeout", "8")
 
     assert ran.returncode == 1
-    assert rows(ran.stdout)["receipts"][3:9] == ["10", "0", "0", "0", "10", "0"]
+    assert rows(ran.stdout)["receipts"][4:10] == ["10", "0", "0", "0", "10", "0"]
     assert "receipts: 10 sent are not 0 succeeded + 0 dead-lettered" in ran.stdout
     assert "every job is accounted for" not in ran.stdout
 
