@@ -211,7 +211,7 @@ def show(books: Sequence[Account]) -> None:
         justify: JustifyMethod = "left" if name in ("queue", "worked by") else "right"
         table.add_column(name.replace("_", "-"), justify=justify, no_wrap=True)
     for one in books:
-        by = f"{one.processes} × {'worker' if one.queue == receipts.name else 'Lambda'}"
+        by = f"{one.processes} x {'worker' if one.queue == receipts.name else 'Lambda'}"
         table.add_row(one.queue, by, *(f"{getattr(one, name):,}" for name in COUNTS), f"{one.seconds:.1f} s")
     table.add_section()
     table.add_row("all", "", *(f"{sum(getattr(one, name) for one in books):,}" for name in COUNTS), "")

@@ -39,9 +39,9 @@ def test_demo_accounts_for_every_job():
     ran = demo("--jobs", "100")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert rows(ran.stdout)["receipts"][1:-2] == ["2", "×", "worker", "50", "46", "8", "4", "0", "0"]
-    assert rows(ran.stdout)["pictures"][1:-2] == ["2", "×", "Lambda", "30", "27", "5", "3", "0", "0"]
-    assert rows(ran.stdout)["payments"][1:-2] == ["2", "×", "Lambda", "20", "17", "3", "3", "0", "0"]
+    assert rows(ran.stdout)["receipts"][1:-2] == ["2", "x", "worker", "50", "46", "8", "4", "0", "0"]
+    assert rows(ran.stdout)["pictures"][1:-2] == ["2", "x", "Lambda", "30", "27", "5", "3", "0", "0"]
+    assert rows(ran.stdout)["payments"][1:-2] == ["2", "x", "Lambda", "20", "17", "3", "3", "0", "0"]
     assert rows(ran.stdout)["all"][1:] == ["100", "90", "16", "10", "0", "0"]
     assert "every job is accounted for" in ran.stdout
 
