@@ -18,7 +18,7 @@ _LEAST_SECONDS = 0.000_001
 
 
 class main_thread_timeout:  # noqa: N801 - a context manager, named as one
-    """Raise TaskTimeoutError in the ``with`` block when it takes longer (S52).
+    """Raise TaskTimeoutError, or another exception, in the ``with`` block when it takes longer (S52).
 
     It does nothing outside the main thread, where Python delivers no signals, or without ``SIGALRM``. Blocks may be
     nested, also around code that uses the alarm for itself: what was set outside is there again afterwards.
@@ -28,13 +28,20 @@ class main_thread_timeout:  # noqa: N801 - a context manager, named as one
     Args:
         timeout_seconds: The limit, above 0; None sets none.
         text: What the exception says; ``{:g}`` stands for the seconds.
+        error: Its class: one that is no Exception passes through code that handles all of those.
     """
 
-    __slots__ = ("_before", "_ends_outside", "_open", "_seconds", "_text")
+    __slots__ = ("_before", "_ends_outside", "_error", "_open", "_seconds", "_text")
 
-    def __init__(self, timeout_seconds: float | None, text: str = TIMEOUT_TEXT) -> None:
+    def __init__(
+        self,
+        timeout_seconds: float | None,
+        text: str = TIMEOUT_TEXT,
+        error: type[BaseException] = TaskTimeoutError,
+    ) -> None:
         self._seconds = timeout_seconds
         self._text = text
+        self._error = error
         self._open = False
         self._before: Any = None
         self._ends_outside: float | None = None
@@ -73,7 +80,7 @@ class main_thread_timeout:  # noqa: N801 - a context manager, named as one
 
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
         if self._open:
-            raise TaskTimeoutError(self._text.format(self._seconds))
+            raise self._error(self._text.format(self._seconds))
 
 
 def _can_interrupt() -> bool:

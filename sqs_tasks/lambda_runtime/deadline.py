@@ -22,6 +22,10 @@ ANSWER_SECONDS = 0.25
 _LEAST_SECONDS = 0.001
 
 
+class OutOfTime(BaseException):
+    """Settling is given up: the answer has to be on its way."""
+
+
 class Deadline:
     """When Lambda ends the invocation, after which nothing it did counts.
 
@@ -44,7 +48,7 @@ class Deadline:
             return math.inf
         try:
             return float(self._remaining_millis()) / 1000
-        except Exception:  # noqa: BLE001 - somebody's own context; without a clock there is no deadline
+        except BaseException:  # noqa: BLE001 - somebody's own context; without a clock there is no deadline
             self._remaining_millis = None
             return math.inf
 
@@ -71,7 +75,10 @@ class Deadline:
         return min(timeout_seconds, left)
 
     def settling(self) -> AbstractContextManager[None]:
-        """A limit for settling: an answer that comes too late is none, and then everything is run again (S50)."""
+        """A limit for settling: an answer that comes too late is none, and then everything is run again (S50).
+
+        It raises OutOfTime.
+        """
         left = self.seconds_left()
         limit = None if left == math.inf else max(left - ANSWER_SECONDS, _LEAST_SECONDS)
-        return main_thread_timeout(limit, "settling was given up after {:g} s, at the end of the invocation")
+        return main_thread_timeout(limit, "given up after {:g} s, at the end of the invocation", OutOfTime)

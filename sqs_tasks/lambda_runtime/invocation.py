@@ -17,7 +17,7 @@ from typing import Any
 from sqs_tasks.executor import Executor
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
-from sqs_tasks.lambda_runtime.deadline import Deadline
+from sqs_tasks.lambda_runtime.deadline import Deadline, OutOfTime
 from sqs_tasks.lambda_runtime.durations import ObservedDurations
 from sqs_tasks.lanes import Lane, plan, run_lane
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
@@ -25,13 +25,16 @@ from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Succeeded
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settlement import LEAVE, Delete, Hide, Settlement, Verdict
+from sqs_tasks.settlement import LEAVE, RETRIES, Delete, Hide, Settlement, Unsettled, Verdict
 
 logger = logging.getLogger(__name__)
 
 #: In Lambda nothing that a task raises ends anything but its own job: SystemExit and KeyboardInterrupt too, and what
 #: libraries derive from BaseException for themselves (S53).
 LAMBDA_FAILURES: tuple[type[BaseException], ...] = (BaseException,)
+
+#: Calls about visibilities that may fail as a whole before no more are made in an invocation.
+MAX_LOST_CALLS = 3
 
 #: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.
 UNKNOWN_TASK = "(unknown)"
@@ -170,6 +173,8 @@ class QueueRun:
         #: Messages to be hidden, with the moment at which each shall be back, by the monotonic clock.
         self._hides: list[tuple[ReceivedMessage, float]] = []
         self._lock = threading.Lock()
+        #: Calls about visibilities that failed as a whole.
+        self._lost_calls = 0
         #: Seconds of runs that are not reported yet, by message id.
         self.seconds: dict[str, float] = {}
         #: Task names by message id, where a message's attributes do not say them.
@@ -310,8 +315,16 @@ class QueueRun:
         """What becomes of a message; copying a dead letter is given up where it would cost the answer."""
         if not isinstance(outcome, Rejected):
             return self.settlement.conclude(message, outcome, request_id=request_id)
-        with self.deadline.settling():
-            return self.settlement.conclude(message, outcome, request_id=request_id)
+        try:
+            with self.deadline.settling():
+                return self.settlement.conclude(message, outcome, request_id=request_id)
+        except OutOfTime:
+            logger.exception(
+                "the dead-letter queue took too long over message %s; it stays in its queue",
+                message.message_id,
+                extra={"action": "dead_letter_failed", "queue_name": self.queue.name, "message_id": message.message_id},
+            )
+            return LEAVE
 
     def _settle(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
         if isinstance(verdict, Delete):
@@ -349,9 +362,25 @@ class QueueRun:
 
     def _change_visibility(self, hides: Sequence[tuple[ReceivedMessage, float]]) -> None:
         """Hide messages for what is left of their delays: it was counted from the failure, not from this call."""
+        if self._lost_calls >= MAX_LOST_CALLS:
+            return
         now = time.monotonic()
-        pairs = [(message, max(math.ceil(back_at - now), 0)) for message, back_at in hides]
-        self._guarded(lambda: self.settlement.hide(pairs))
+        # Rounded up; less a millisecond, because a sum and a difference of floats may come out a trifle above.
+        pairs = [(message, max(math.ceil(back_at - now - 0.001), 0)) for message, back_at in hides]
+        unsettled: list[Unsettled] | None = None
+        try:
+            with self.deadline.settling():
+                # Where SQS did not answer before, each further try costs time that the other jobs need.
+                unsettled = self.settlement.hide(pairs, retries=0 if self._lost_calls else RETRIES)
+        except BaseException:  # nothing about settling may cost the answer
+            logger.exception("cannot settle", extra={"action": "settle_failed", "queue_name": self.queue.name})
+        if unsettled is None or (len(unsettled) == len(pairs) and not all(one.is_final for one in unsettled)):
+            self._lost_calls += 1
+            if self._lost_calls == MAX_LOST_CALLS:
+                logger.error(
+                    "SQS accepts no visibilities; failed messages of this invocation return when theirs end",
+                    extra={"action": "hide_given_up", "queue_name": self.queue.name},
+                )
 
     def _guarded(self, call: Callable[[], object]) -> None:
         """Make a settlement call; without it messages come back later or are deleted later, but none is lost (S21)."""

@@ -61,8 +61,11 @@ def read_messages(records: Sequence[Mapping[str, Any]], *, batching_window_secon
     for record in records:
         try:
             message = from_lambda(record, received_at=monotonic - _age(record, now, batching_window_seconds))
+            count, group_id, _ = message.receive_count, message.group_id, message.sent_at
+            if group_id is not None and not isinstance(group_id, str):
+                raise TypeError(f"MessageGroupId is {type(group_id).__name__}")  # noqa: TRY301 - as those above
             known = messages.get(message.message_id)
-            if known is None or known.receive_count <= message.receive_count:
+            if known is None or known.receive_count <= count:
                 messages[message.message_id] = message
         except Exception:  # a record of a shape nobody has seen: it stays in its queue, and the others go on
             logger.exception(

@@ -1,0 +1,334 @@
+"""The end of an invocation: what is still started, what is stopped, and what is settled in time (S50-S52, T5)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import threading
+import time
+
+import pytest
+
+from sqs_tasks import ConstantBackoff, Reject, SQSEnv
+from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.lambda_runtime.deadline import Deadline
+from sqs_tasks.lambda_runtime.durations import REMEMBERED_RUNS, ObservedDurations
+from sqs_tasks.outcome import NotStarted
+from tests.support.lambda_events import FakeContext, event, failures, record
+from tests.unit.test_aws_lambda_fifo import Accepting
+
+
+class Function:
+    """A handler whose tasks spend the context's time."""
+
+    def __init__(self, seconds=30.0, **handler):
+        self.context = FakeContext(seconds)
+        self.client = Accepting()
+        self.env = SQSEnv(sqs_client=self.client, backoff_policy=ConstantBackoff(40))
+        self.queue = self.env.queue("work")
+        self.ran = []
+        self.reports = []
+        self.handler = SQSEventHandler(self.env, **handler)
+        self.handler.on_settled(self.reports.append)
+
+    def task(self, name="work", *, takes=0.0, **options):
+        @self.queue.processor(name, **options)
+        def work(x=0):
+            self.ran.append(x)
+            self.context.spend(takes)
+
+    def __call__(self, *jobs):
+        return failures(
+            self.handler(event(*(record(f"{i}", job, {"x": i}) for i, job in enumerate(jobs))), self.context)
+        )
+
+    @property
+    def not_started(self):
+        return [report.message.message_id for report in self.reports if isinstance(report.outcome, NotStarted)]
+
+
+def test_t5_what_no_longer_fits_is_returned_at_once_and_what_finished_is_not():
+    """A task of 10 s, a margin of 2: started at 30, 20 and 12 s left, and not at less."""
+    function = Function(30)
+    function.task(takes=9, timeout=10)
+
+    assert function(*["work"] * 4) == ["2", "3"] or function.ran == [0, 1, 2]
+    assert function.ran == [0, 1, 2]
+    assert function.not_started == ["3"]
+    assert function.client.visibilities == {"3": 0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"), [(14.1, 2), (13.9, 1)], ids=["just enough for a second", "a breath too little"]
+)
+def test_t5_margin_is_seconds_and_not_milliseconds(seconds, starts):
+    """brefphp/laravel-bridge takes 1.0 from a number of milliseconds."""
+    function = Function(seconds, margin_seconds=4)
+    function.task(takes=5, timeout=5)
+    function("work", "work", "work")
+
+    assert len(function.ran) == starts
+
+
+def test_t5_small_task_still_fits_where_a_large_one_does_not():
+    function = Function(30)
+    function.task("large", takes=20, timeout=25)
+    function.task("small", takes=1, timeout=2)
+
+    assert function("large", "large", "small") == ["1"]
+    assert function.ran == [0, 2]
+
+
+def test_first_job_of_an_invocation_is_started_whatever_is_left(caplog):
+    """A fresh invocation will not have more: it would go round for ever."""
+    function = Function(10)
+    function.task(timeout=30)
+
+    assert function("work", "work") == ["1"]
+    assert function.ran == [0]
+    assert "10.0 s of the function's time are left and task work may take 30.0 s" in caplog.text
+
+
+def test_task_without_a_timeout_is_judged_by_the_runs_before_it():
+    """The observed 99th percentile (issue: a task may have none)."""
+    function = Function(30)
+    function.task("slow")
+    durations = function.handler._options.durations
+    durations.add("work", "slow", 27.0)
+    function.task("quick", takes=2)
+
+    assert function("quick", "slow", "quick") == ["1"]
+
+
+def test_observed_durations_forget():
+    durations = ObservedDurations()
+    assert durations.p99_seconds("q", "t") == 0
+    durations.add("q", "t", 100.0)
+    for _ in range(REMEMBERED_RUNS - 1):
+        durations.add("q", "t", 1.0)
+    assert durations.p99_seconds("q", "t") == 100.0
+    durations.add("q", "t", 2.0)
+    assert durations.p99_seconds("q", "t") == 2.0
+    assert durations.p99_seconds("other", "t") == 0
+
+
+def test_durations_of_tasks_without_a_timeout_are_observed():
+    function = Function()
+    function.task("free")
+    function.task("limited", timeout=3)
+    function("free", "limited")
+
+    assert function.handler._options.durations.p99_seconds("work", "free") > 0
+    assert function.handler._options.durations.p99_seconds("work", "limited") == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "margin"),
+    [(30, None, 2), (900, None, 2), (3, None, 0.3), (30, 5, 5), (3, 5, 1.5), (30, 0, 0)],
+)
+def test_margin_fits_the_time_there_is(seconds, asked, margin):
+    assert Deadline(FakeContext(seconds), asked).margin_seconds == pytest.approx(margin)
+
+
+def test_context_without_a_clock_has_no_end():
+    deadline = Deadline(None)
+
+    assert deadline.seconds_left() == math.inf
+    assert deadline.covers(10_000)
+    assert deadline.limit_seconds(None) is None
+    assert deadline.limit_seconds(7) == 7
+
+
+def busy(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_plain_task_is_stopped_at_its_timeout_s52():
+    function = Function()
+    function.queue.processor("work", timeout=0.05)(lambda x: busy(10))
+
+    assert function("work") == ["0"]
+    assert "TaskTimeoutError: the task ran longer than its timeout of 0.05 s" in function.reports[0].outcome.reason
+    assert function.client.visibilities == {"0": 40}
+
+
+def test_plain_task_that_sleeps_is_stopped_at_its_timeout():
+    function = Function()
+    function.queue.processor("work", timeout=0.05)(lambda x: threading.Event().wait(10))
+
+    assert function("work") == ["0"]
+
+
+def test_async_task_is_stopped_at_its_timeout_s52():
+    function = Function()
+
+    @function.queue.processor("work", timeout=0.05)
+    async def work(x):
+        await asyncio.sleep(10)
+
+    assert function("work") == ["0"]
+    assert "TaskTimeoutError" in function.reports[0].outcome.reason
+
+
+def test_own_timeout_of_an_async_task_is_its_own():
+    function = Function()
+
+    @function.queue.processor("work", timeout=5)
+    async def work(x):
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(10)
+
+    assert function("work") == ["0"]
+    assert function.reports[0].outcome.reason.startswith("TimeoutError")
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_task_without_a_timeout_is_stopped_before_the_invocation_ends_s50(kind):
+    """Else Lambda ends it, nothing is answered, and what had finished runs again."""
+    function = Function(0.3)
+    function.task("quick")
+    if kind == "plain":
+        function.queue.processor("endless")(lambda x: busy(10))
+    else:
+
+        async def endless(x):
+            await asyncio.sleep(10)
+
+        function.queue.processor("endless")(endless)
+
+    assert function("quick", "endless") == ["1"]
+    assert "TaskTimeoutError" in function.reports[1].outcome.reason
+
+
+def test_coroutine_that_blocks_the_loop_is_left_behind(monkeypatch):
+    """It cannot be stopped; the batch goes on with a new loop."""
+    monkeypatch.setattr("sqs_tasks.event_loop.CANCEL_GRACE_SECONDS", 0.05)
+    function = Function()
+    release = threading.Event()
+
+    @function.queue.processor("blocks", timeout=0.05)
+    async def blocks(x):
+        release.wait(10)
+
+    @function.queue.processor("fine")
+    async def fine(x):
+        await asyncio.sleep(0)
+
+    try:
+        assert function("blocks", "fine") == ["0"]
+        assert "did not stop" in function.reports[0].outcome.reason
+    finally:
+        release.set()
+
+
+def test_dead_letter_that_takes_too_long_is_given_up_in_time():
+    """An answer that comes too late is none: the message stays instead."""
+    function = Function(0.4, margin_seconds=0.1)
+    function.queue.processor("work")(lambda x: (_ for _ in ()).throw(Reject("no")))
+    function.client.send_message = lambda **_: busy(10)
+    started = time.monotonic()
+
+    assert function("work") == ["0"]
+    assert time.monotonic() - started < 1
+
+
+def test_visibility_call_that_takes_too_long_is_given_up_in_time():
+    function = Function(0.4, margin_seconds=0.1)
+    function.queue.processor("work")(lambda x: 1 / 0)
+    function.client.change_message_visibility_batch = lambda **_: busy(10)
+    started = time.monotonic()
+
+    assert function("work") == ["0"]
+    assert time.monotonic() - started < 1
+
+
+def test_alarm_of_the_function_itself_is_there_afterwards():
+    function = Function()
+    function.task()
+    before = signal.getsignal(signal.SIGALRM)
+    function("work")
+
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+# With concurrency
+
+
+def test_jobs_of_a_batch_run_side_by_side_by_option():
+    function = Function(concurrency=3)
+    together = threading.Barrier(3)
+    function.queue.processor("meet")(lambda x: together.wait(10))
+
+    assert function("meet", "meet", "meet") == []
+
+
+def test_concurrency_has_a_bound():
+    function = Function(concurrency=2)
+    lock, running, most = threading.Lock(), [0], [0]
+
+    @function.queue.processor("work")
+    def work(x):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        threading.Event().wait(0.01)
+        with lock:
+            running[0] -= 1
+
+    assert function(*["work"] * 8) == []
+    assert most[0] == 2
+
+
+def test_async_jobs_share_the_one_loop_of_the_process_s54():
+    function = Function(concurrency=3)
+    loops = []
+    together = threading.Barrier(3)
+
+    @function.queue.processor("work")
+    async def work(x):
+        loops.append(asyncio.get_running_loop())
+        await asyncio.to_thread(together.wait, 10)
+
+    assert function("work", "work", "work") == []
+    assert function("work", "work", "work") == []
+    assert len(set(loops)) == 1
+
+
+def test_thread_that_does_not_end_in_time_keeps_its_message_s52():
+    """It cannot be killed; its message keeps the visibility of its receive, for it may still be at work."""
+    function = Function(0.5, concurrency=2, margin_seconds=0.2)
+    release = threading.Event()
+    function.queue.processor("stuck")(lambda x: release.wait(10))
+    function.task("fine")
+    try:
+        assert function("stuck", "fine") == ["0"]
+        assert function.client.visibilities == {}
+    finally:
+        release.set()
+
+
+def test_jobs_behind_threads_that_do_not_end_are_returned_at_once():
+    function = Function(0.5, concurrency=2, margin_seconds=0.2)
+    release = threading.Event()
+    function.queue.processor("stuck")(lambda x: release.wait(10))
+    function.task("fine")
+    try:
+        assert function("stuck", "stuck", "fine", "fine") == ["0", "1", "2", "3"]
+        assert function.client.visibilities == {"2": 0, "3": 0}
+        assert function.ran == []
+    finally:
+        release.set()
+
+
+def test_context_variables_reach_the_threads_of_a_batch():
+    function = Function(concurrency=2)
+    seen = []
+    function.queue.processor("work")(lambda x: seen.append(function.env.context.to_dict()))
+    with function.env.context(outer=1):
+        function("work", "work")
+
+    assert seen == [{}, {}], "a job's context is its own, not the function's"

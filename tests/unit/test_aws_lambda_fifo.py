@@ -1,0 +1,257 @@
+"""FIFO queues in Lambda: order within a group, and independence between groups (S22, S23, S27, S28, T2)."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sqs_tasks import ConstantBackoff, Reject, Retry, SQSEnv
+from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.batching_policies import BatchMessages
+from tests.support.lambda_app import LambdaApp
+from tests.support.lambda_events import FakeContext, event, failures, record
+from tests.support.scripted_client import ScriptedClient
+
+FIFO_ARN = "arn:aws:sqs:us-east-1:123456789012:work.fifo"
+
+
+class Accepting:
+    """Accepts every visibility and dead letter, and remembers them."""
+
+    def __init__(self):
+        self.visibilities = {}
+
+    def change_message_visibility_batch(self, *, QueueUrl, Entries):
+        for entry in Entries:
+            self.visibilities[entry["ReceiptHandle"].removeprefix("handle-of-")] = entry["VisibilityTimeout"]
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries], "Failed": []}
+
+    def delete_message_batch(self, *, QueueUrl, Entries):
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries], "Failed": []}
+
+    def send_message(self, **_):
+        return {"MessageId": "dead"}
+
+    def get_queue_url(self, *, QueueName):
+        return {"QueueUrl": f"https://queue/{QueueName}"}
+
+
+class Ordered:
+    """A handler of one FIFO queue, and what ran in it."""
+
+    def __init__(self, name="work.fifo", **handler):
+        self.client = Accepting()
+        self.env = SQSEnv(sqs_client=self.client, backoff_policy=ConstantBackoff(40))
+        self.queue = self.env.queue(name)
+        self.ran = []
+        self.lock = threading.Lock()
+        self.queue.processor("work")(self.work)
+        self.handler = SQSEventHandler(self.env, **handler)
+
+    def work(self, x, does="succeed"):
+        with self.lock:
+            self.ran.append(x)
+        if does == "fail":
+            raise ValueError("no")
+        if does == "retry":
+            raise Retry(delay_seconds=7)
+        if does == "reject":
+            raise Reject("never")
+
+    def __call__(self, *jobs, arn=FIFO_ARN):
+        """Run (message id, group, what it does) in this order."""
+        return failures(
+            self.handler(
+                event(
+                    *(record(one, "work", {"x": one, "does": does}, arn=arn, group=group) for one, group, does in jobs)
+                ),
+                FakeContext(),
+            )
+        )
+
+
+def test_failure_returns_the_rest_of_its_group_unstarted_s27():
+    """Powertools' case: a1, b2 (fails), a3, b4; the default there returns 2, 3 and 4, and it should be 2 and 4."""
+    function = Ordered()
+
+    listed = function(("1", "a", "succeed"), ("2", "b", "fail"), ("3", "a", "succeed"), ("4", "b", "succeed"))
+
+    assert sorted(listed) == ["2", "4"]
+    assert function.ran == ["1", "3", "2"]
+
+
+def test_returned_successors_may_come_at_once_s22():
+    """The failed one in flight keeps its group locked; with the queue's own visibility they would wait for hours."""
+    function = Ordered()
+    function(("1", "a", "fail"), ("2", "a", "succeed"), ("3", "a", "succeed"))
+
+    assert function.client.visibilities == {"1": 40, "2": 0, "3": 0}
+
+
+def test_rejected_job_with_a_dead_letter_lets_its_group_go_on():
+    function = Ordered()
+
+    assert function(("1", "a", "reject"), ("2", "a", "succeed")) == []
+    assert function.ran == ["1", "2"]
+
+
+def test_group_on_a_standard_queue_is_a_tenant_and_no_order_s2():
+    """The ARN says what kind of queue it is (S39)."""
+    function = Ordered("work")
+
+    listed = function(("1", "a", "fail"), ("2", "a", "succeed"), arn=FIFO_ARN.removesuffix(".fifo"))
+
+    assert listed == ["1"]
+    assert function.ran == ["1", "2"]
+
+
+def test_groups_of_one_invocation_are_unknown_to_the_next_s28():
+    function = Ordered()
+    function(("1", "a", "fail"))
+
+    assert function(("1", "a", "succeed"), ("2", "a", "succeed")) == []
+    assert function.ran == ["1", "1", "2"]
+
+
+jobs = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(["succeed", "succeed", "fail", "retry", "reject"])), max_size=10
+).map(lambda drawn: [(str(i), group, does) for i, (group, does) in enumerate(drawn)])
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@settings(max_examples=150, deadline=None)
+@given(batch=jobs)
+def test_t2_order_holds_in_every_group(concurrency, batch):
+    """After a failure in a group nothing of it runs and all of it is listed; the other groups run as if alone."""
+    function = Ordered(concurrency=concurrency)
+
+    listed = set(function(*batch))
+
+    for group in "abc":
+        members = [(one, does) for one, of, does in batch if of == group]
+        stop = next((i for i, (_, does) in enumerate(members) if does in ("fail", "retry")), len(members))
+        expected = [one for one, _ in members[: stop + 1]]
+        assert [one for one in function.ran if one in dict(members)] == expected
+        assert listed & set(dict(members)) == {one for one, _ in members[stop:]}
+        if stop < len(members):
+            failed = function.client.visibilities[members[stop][0]]
+            assert all(function.client.visibilities[one] <= failed for one, _ in members[stop + 1 :])
+
+
+def test_order_holds_behind_a_queue_over_several_deliveries():
+    app = LambdaApp("work.fifo", backoff_policy=ConstantBackoff(5))
+    ran, tries = [], {}
+
+    @app.queue.processor("work", group_by="group")
+    def work(group, x):
+        tries[group, x] = tries.get((group, x), 0) + 1
+        if x == 1 and tries[group, x] < 3:
+            raise ValueError("not yet")
+        ran.append((group, x))
+
+    app.deploy()
+    for x in range(4):
+        for group in "ab":
+            work.delay(group=group, x=x)
+    for _ in range(4):
+        app.drain()
+        app.advance(5)
+
+    assert app.left() == 0
+    for group in "ab":
+        assert [x for of, x in ran if of == group] == [0, 1, 2, 3]
+
+
+def test_groups_run_side_by_side_by_option_s29():
+    """Each group waits for the other to have begun, which they can only do together."""
+    function = Ordered(concurrency=2)
+    both = threading.Barrier(2)
+
+    @function.queue.processor("meet")
+    def meet():
+        both.wait(10)
+
+    answer = function.handler(
+        event(*(record(group, "meet", arn=FIFO_ARN, group=group) for group in "ab")), FakeContext()
+    )
+
+    assert failures(answer) == []
+
+
+def test_batch_processor_keeps_the_order_of_a_group():
+    app = LambdaApp("work.fifo", batching_policy=BatchMessages(2), backoff_policy=ConstantBackoff(5))
+    calls = []
+
+    @app.queue.processor("index")
+    def index(jobs):
+        calls.append([job["x"] for job in jobs])
+        return [ValueError("no") if job["x"] == 1 and len(calls) == 1 else None for job in jobs]
+
+    app.deploy()
+    for x in range(4):
+        app.queue.add_job("index", x=x)
+    app.drain()
+    app.advance(5)
+    app.drain()
+
+    assert calls == [[0, 1], [1, 2], [3]]
+    assert app.left() == 0
+
+
+@pytest.mark.parametrize(("batch_size", "innocents_lost"), [(1, 0), (10, 3)])
+def test_s23_receive_count_trap_is_answered_by_batches_of_one(batch_size, innocents_lost):
+    """Successors that come along and are returned unstarted use up receives too.
+
+    With the queue's own redrive policy as the only judge, innocents go to the dead-letter queue with the culprit. In
+    batches of one, which the stack takes for FIFO queues, they are not received while the culprit is away.
+    """
+    app = LambdaApp("work.fifo", max_receive_count=3, backoff_policy=ConstantBackoff(5))
+
+    @app.queue.processor("work")
+    def work(x):
+        if x == 0:
+            raise ValueError("always")
+
+    app.deploy(batch_size=batch_size)
+    for x in range(4):
+        work.delay(x=x)
+    for _ in range(6):
+        app.drain()
+        app.advance(5)
+    app.drain()
+
+    assert len(app.dead_letters()) == 1 + innocents_lost
+    assert app.left() == 0
+
+
+def test_s23_attempts_of_its_own_move_the_culprit_alone():
+    """A task with max_attempts is rejected by the worker before SQS counts to its limit, and its group goes on."""
+    app = LambdaApp("work.fifo", backoff_policy=ConstantBackoff(5))
+    ran = []
+
+    @app.queue.processor("work", max_attempts=3)
+    def work(x):
+        ran.append(x)
+        if x == 0:
+            raise ValueError("always")
+
+    app.deploy(batch_size=10)
+    for x in range(4):
+        work.delay(x=x)
+    for _ in range(6):
+        app.drain()
+        app.advance(5)
+
+    assert len(app.dead_letters()) == 1
+    assert ran == [0, 0, 0, 1, 2, 3]
+
+
+def test_unused_client_is_not_asked_for_a_group_that_succeeds():
+    function = Ordered()
+    function.env.client._given = client = ScriptedClient(function.client)
+    function(("1", "a", "succeed"))
+
+    assert not client.calls
