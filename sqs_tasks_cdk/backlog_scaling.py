@@ -45,6 +45,7 @@ class BacklogScaling(Construct):
     Attributes:
         target: What Application Auto Scaling changes.
         policy: The target tracking policy.
+        backlog_per_task: What the policy aims at.
         wake_alarm: Starts the first task, or None when one always runs.
         sleep_alarm: Stops the last task, or None when one always runs.
     """
@@ -77,6 +78,7 @@ class BacklogScaling(Construct):
             min_capacity=min_tasks,
             max_capacity=max_tasks,
         )
+        self.backlog_per_task = backlog_per_task
         self.policy = self._track(backlog_per_task)
         self.wake_alarm: cloudwatch.Alarm | None = None
         self.sleep_alarm: cloudwatch.Alarm | None = None
@@ -87,7 +89,24 @@ class BacklogScaling(Construct):
     def metric_backlog_per_task(self) -> cloudwatch.MathExpression:
         """Messages that are not done for each running task; all of them when none runs."""
         return cloudwatch.MathExpression(
-            expression=self._per_task_expression, using_metrics=self._metrics(), label="Backlog per task"
+            expression=self._per_task_expression,
+            using_metrics=self._metrics(),
+            period=METRIC_PERIOD,
+            label="Backlog per task",
+        )
+
+    def metric_running_tasks(self) -> cloudwatch.Metric:
+        """How many tasks run; needs Container Insights."""
+        return cloudwatch.Metric(
+            namespace="ECS/ContainerInsights",
+            metric_name="RunningTaskCount",
+            dimensions_map={
+                "ClusterName": self._service.cluster.cluster_name,
+                "ServiceName": self._service.service_name,
+            },
+            period=METRIC_PERIOD,
+            statistic="Average",
+            label="Running tasks",
         )
 
     @property
@@ -102,23 +121,11 @@ class BacklogScaling(Construct):
         return f"({self._backlog_expression}) / IF({running} > 0, {running}, 1)"
 
     def _metrics(self) -> dict[str, cloudwatch.IMetric]:
-        metrics: dict[str, cloudwatch.IMetric] = {"running": self._running()}
+        metrics: dict[str, cloudwatch.IMetric] = {"running": self.metric_running_tasks()}
         for number, queue in enumerate(self._queues):
             metrics[f"visible{number}"] = queue.metric_visible()
             metrics[f"flight{number}"] = queue.metric_in_flight()
         return metrics
-
-    def _running(self) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace="ECS/ContainerInsights",
-            metric_name="RunningTaskCount",
-            dimensions_map={
-                "ClusterName": self._service.cluster.cluster_name,
-                "ServiceName": self._service.service_name,
-            },
-            period=METRIC_PERIOD,
-            statistic="Average",
-        )
 
     def _track(self, backlog_per_task: int) -> scaling.CfnScalingPolicy:
         """Target tracking on metric math, which Application Auto Scaling takes and the CDK's own construct does not."""

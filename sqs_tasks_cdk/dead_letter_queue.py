@@ -62,9 +62,10 @@ class DeadLetterQueue(Construct):
             removal_policy=removal_policy,
         )
         self._sources: list[str] | None = []
-        Validations.of(self).acknowledge(
+        Validations.of(self.queue).acknowledge(
             Acknowledgment(
-                id="Serverless-SQSRedrivePolicy", reason="This queue is the end of the road: a DLQ has no DLQ"
+                id="Serverless::Serverless-SQSRedrivePolicy",
+                reason="This is where a redrive policy leads to; what fails here is for people to see",
             )
         )
 

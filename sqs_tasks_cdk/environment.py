@@ -25,7 +25,7 @@ _OURS: Final = {
 
 
 def worker_environment(
-    *, app: str, service_name: str | None, log_level: str, user: Mapping[str, str] | None
+    *, app: str, service_name: str, log_level: str, user: Mapping[str, str] | None
 ) -> dict[str, str]:
     """The variables of a worker; ``user`` wins, except over what has an argument of its own.
 
@@ -37,7 +37,7 @@ def worker_environment(
             raise StackError(f"environment sets {name}, which the worker sets itself; use {instead}")
     return {
         APP_VARIABLE: app,
-        "POWERTOOLS_SERVICE_NAME": service_name or app.partition(":")[0].partition(".")[0],
+        "POWERTOOLS_SERVICE_NAME": service_name,
         "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
         "POWERTOOLS_LOG_LEVEL": log_level,
         **(user or {}),

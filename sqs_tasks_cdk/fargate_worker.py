@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
-from aws_cdk import Acknowledgment, ArnFormat, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -109,6 +109,7 @@ class FargateWorker(Construct):
 
     Attributes:
         task_queues: What the service works.
+        min_tasks: The least number of tasks.
         service: The service.
         cluster: Where it runs.
         task_definition: What it runs.
@@ -158,6 +159,7 @@ class FargateWorker(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.task_queues = tuple(task_queues)
+        self.min_tasks = min_tasks
         if not self.task_queues:
             raise StackError(f"the worker {self.node.path!r} has no queue; give it one or more in task_queues=[...]")
         if image is not None and bundle is not None:
@@ -189,7 +191,9 @@ class FargateWorker(Construct):
             # The names are given, so that a worker never takes messages of a queue that it has no rights to.
             command=["python", "-m", "sqs_tasks", "worker", app, *(queue.logical_name for queue in self.task_queues)],
             environment={
-                **worker_environment(app=app, service_name=service_name, log_level=log_level, user=environment),
+                **worker_environment(
+                    app=app, service_name=service_name or app_package(app), log_level=log_level, user=environment
+                ),
                 "SQS_TASKS_CONCURRENCY": str(concurrency),
                 "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
                 "SQS_TASKS_LOG_LEVEL": log_level.lower(),
@@ -277,19 +281,23 @@ class FargateWorker(Construct):
         return make_cluster(self, vpc=vpc)
 
     def _allow_protection(self) -> None:
-        tasks = Stack.of(self).format_arn(
-            service="ecs",
-            resource="task",
-            resource_name=f"{self.cluster.cluster_name}/*",
-            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+        self.role.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=list(_PROTECTION_ACTIONS),
+                resources=["*"],
+                conditions={"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}},
+            )
         )
-        self.role.add_to_principal_policy(iam.PolicyStatement(actions=list(_PROTECTION_ACTIONS), resources=[tasks]))
 
     def _acknowledge(self) -> None:
         Validations.of(self.task_definition).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-ECS2",
-                reason="The variables are names of queues and tasks; secrets= takes what is secret",
+                reason="The variables are names and numbers; secrets= takes what is secret",
+            ),
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+                reason="A task's ARN is known when it runs, so its cluster is the condition; ECR's login has none",
             ),
         )
 

@@ -134,6 +134,7 @@ class LambdaWorker(Construct):
 
     Attributes:
         task_queue: The queue.
+        service_name: Who its logs and metrics say they come from.
         function: The function.
         alias: The alias that the queue feeds, or None.
         event_source_mapping: What feeds it.
@@ -188,7 +189,9 @@ class LambdaWorker(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.task_queue = task_queue
+        self.service_name = service_name if service_name is not None else app_package(app)
         queue = task_queue.logical_name
+        is_default_runtime = runtime is None
         runtime = runtime if runtime is not None else lambda_.Runtime.PYTHON_3_13
         architecture = architecture if architecture is not None else lambda_.Architecture.ARM_64
         window_seconds = 0 if max_batching_window is None else int(max_batching_window.to_seconds())
@@ -242,7 +245,7 @@ class LambdaWorker(Construct):
             timeout=self.timeout,
             memory_size=memory_size,
             environment={
-                **worker_environment(app=app, service_name=service_name, log_level=log_level, user=environment),
+                **worker_environment(app=app, service_name=self.service_name, log_level=log_level, user=environment),
                 # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
                 **({BATCHING_WINDOW_VARIABLE: str(window_seconds)} if window_seconds else {}),
             },
@@ -284,7 +287,7 @@ class LambdaWorker(Construct):
         )
         # Lambda tries the rights when the mapping is made: they must be there first.
         task_queue.grant_consume(self).apply_before(self.event_source_mapping)
-        self._acknowledge(tracing=tracing, vpc=vpc)
+        self._acknowledge(tracing=tracing, vpc=vpc, is_default_runtime=is_default_runtime)
 
     @property
     def queue_environment(self) -> lambda_.Function:
@@ -377,12 +380,32 @@ class LambdaWorker(Construct):
             role.add_to_policy(iam.PolicyStatement(actions=list(_VPC_ACTIONS), resources=["*"]))
         return role
 
-    def _acknowledge(self, *, tracing: lambda_.Tracing, vpc: ec2.IVpc | None) -> None:
-        if tracing == lambda_.Tracing.DISABLED and vpc is None:
-            return
-        Validations.of(self.role).acknowledge(
+    def _acknowledge(self, *, tracing: lambda_.Tracing, vpc: ec2.IVpc | None, is_default_runtime: bool) -> None:
+        """Answer cdk-nag where it asks for what a worker of a queue should not have (C10)."""
+        if tracing != lambda_.Tracing.DISABLED or vpc is not None:
+            Validations.of(self.role).acknowledge(
+                Acknowledgment(
+                    id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+                    reason="X-Ray segments and network interfaces have no resource that a policy could name",
+                )
+            )
+        Validations.of(self.function).acknowledge(
             Acknowledgment(
-                id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
-                reason="X-Ray segments and a function's network interfaces have no resource that a policy could name",
+                id="Serverless::Serverless-LambdaDLQ",
+                reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own (S46)",
             )
         )
+        Validations.of(self.event_source_mapping).acknowledge(
+            Acknowledgment(
+                id="Serverless::Serverless-LambdaEventSourceMappingDestination",
+                reason="SQS mappings have no failure destination; the queue's redrive policy is it (S46)",
+            )
+        )
+        if is_default_runtime:
+            for rule in ("AwsSolutions::AwsSolutions-L1", "Serverless::Serverless-LambdaLatestVersion"):
+                Validations.of(self.function).acknowledge(
+                    Acknowledgment(
+                        id=rule,
+                        reason="Python 3.13 is supported until 2029; runtime= takes a newer one",
+                    )
+                )

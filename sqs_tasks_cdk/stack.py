@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aws_cdk import Environment, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from sqs_tasks_cdk.alarms import Objectives
 from sqs_tasks_cdk.fargate_worker import FargateWorkerSettings
 from sqs_tasks_cdk.lambda_worker import LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.monitoring import TaskMonitoring
 from sqs_tasks_cdk.task_queue import TaskQueueSettings
 from sqs_tasks_cdk.task_queues import TaskQueues
 from sqs_tasks_cdk.task_workers import TaskWorkers
@@ -77,6 +81,37 @@ class SqsTasks(Construct):
             fargate_settings=fargate_settings,
             cluster=cluster,
             vpc=vpc,
+        )
+
+    def monitor(
+        self,
+        construct_id: str = "Monitoring",
+        *,
+        alarm_topic: sns.ITopic | None = None,
+        alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
+        alarms_declined_because: str | None = None,
+        objectives: Objectives | None = None,
+        queue_objectives: Mapping[str, Objectives] | None = None,
+        with_dashboard: bool = True,
+        dashboard_name: str | None = None,
+    ) -> TaskMonitoring:
+        """Watch all queues and workers; the arguments are those of :class:`TaskMonitoring`.
+
+        Raises:
+            StackError: Neither an action nor a reason for none, or objectives for a queue that is not there.
+        """
+        return TaskMonitoring(
+            self,
+            construct_id,
+            queues=list(self.queues),
+            workers=list(self.workers),
+            alarm_topic=alarm_topic,
+            alarm_actions=alarm_actions,
+            alarms_declined_because=alarms_declined_because,
+            objectives=objectives,
+            queue_objectives=queue_objectives,
+            with_dashboard=with_dashboard,
+            dashboard_name=dashboard_name,
         )
 
 

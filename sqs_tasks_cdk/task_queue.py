@@ -19,6 +19,20 @@ from sqs_tasks_cdk.manifest import ManifestQueue, ManifestTask
 from sqs_tasks_cdk.queue_urls import HasEnvironment, QueueUrls, Worker
 from sqs_tasks_cdk.visibility import QueueVisibility
 
+#: What a producer does, and what a consumer does.
+SEND_ACTIONS: Final = ("sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl")
+CONSUME_ACTIONS: Final = (
+    "sqs:ReceiveMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+)
+
+#: What SQS does with a KMS key in the name of a producer, and of a consumer. The CDK's own grants have wildcards here.
+SEND_KEY_ACTIONS: Final = ("kms:GenerateDataKey", "kms:Decrypt")
+CONSUME_KEY_ACTIONS: Final = ("kms:Decrypt",)
+
 #: What starts a redrive, watches it and stops it, on the dead-letter queue; SendMessage on the source comes besides.
 REDRIVE_ACTIONS: Final = (
     "sqs:StartMessageMoveTask",
@@ -309,17 +323,17 @@ class TaskQueue(Construct):
     def grant_send(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
         """Let ``grantee`` add jobs, and tell it the queue's URL if it has an environment."""
         self.tell_url(grantee)
-        return self.queue.grant_send_messages(_principal(grantee))
+        return _grant(self.queue, grantee, SEND_ACTIONS, SEND_KEY_ACTIONS)
 
     def grant_consume(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
         """Let ``grantee`` receive, hide and delete messages, and copy rejected ones to the dead-letter queue."""
         self.tell_url(grantee)
-        grant = self.queue.grant_consume_messages(_principal(grantee))
+        grant = _grant(self.queue, grantee, CONSUME_ACTIONS, CONSUME_KEY_ACTIONS)
         if self.dead_letter_queue is None:
             return grant
         # A rejected message is deleted here once it is accepted there; without the right it would never be (S43).
         self._tell_dead_letter_url(grantee)
-        return grant.combine(self.dead_letter_queue.grant_send_messages(_principal(grantee)))
+        return grant.combine(_grant(self.dead_letter_queue, grantee, SEND_ACTIONS, SEND_KEY_ACTIONS))
 
     def grant_redrive(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
         """Let ``grantee`` move messages from the dead-letter queue back to the queue.
@@ -334,12 +348,9 @@ class TaskQueue(Construct):
             )
         self.tell_url(grantee)
         self._tell_dead_letter_url(grantee)
-        principal = _principal(grantee)
-        grant = self.dead_letter_queue.grant(principal, *REDRIVE_ACTIONS).combine(
-            self.queue.grant_send_messages(principal)
+        return _grant(self.dead_letter_queue, grantee, REDRIVE_ACTIONS, CONSUME_KEY_ACTIONS).combine(
+            _grant(self.queue, grantee, SEND_ACTIONS, SEND_KEY_ACTIONS)
         )
-        key = self.dead_letter_queue.encryption_master_key
-        return grant if key is None else grant.combine(key.grant_decrypt(principal))
 
     def tell_url(self, target: Any) -> None:
         """Put the queue's URL into the environment of a function, container or worker; others are left alone."""
@@ -433,10 +444,15 @@ class TaskQueue(Construct):
         """
         if self.dead_letter_queue is None:
             raise StackError(f"queue {self.logical_name!r} has no dead-letter queue, so none of its metrics")
-        return _metric(self.dead_letter_queue, "ApproximateNumberOfMessagesVisible", "Maximum", settings)
+        return _metric(
+            self._dead_queue_name or self.dead_letter_queue.queue_name,
+            "ApproximateNumberOfMessagesVisible",
+            "Maximum",
+            settings,
+        )
 
     def _metric(self, name: str, statistic: str, settings: MetricSettings) -> cloudwatch.Metric:
-        return _metric(self.queue, name, statistic, settings)
+        return _metric(self.explicit_queue_name or self.queue.queue_name, name, statistic, settings)
 
     # Inside
 
@@ -525,13 +541,19 @@ class TaskQueue(Construct):
             raise StackError(f"queue {self.logical_name!r}: {what} {', '.join(given)}; {fix}")
 
 
-def _principal(grantee: iam.IGrantable | Worker) -> iam.IGrantable:
-    return cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
+def _grant(
+    queue: sqs.IQueue, grantee: iam.IGrantable | Worker, actions: Sequence[str], key_actions: Sequence[str]
+) -> iam.Grant:
+    principal = cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
+    grant = queue.grant(principal, *actions)
+    key = queue.encryption_master_key
+    return grant if key is None else grant.combine(key.grant(principal, *key_actions))
 
 
-def _metric(queue: sqs.IQueue, name: str, statistic: str, settings: MetricSettings) -> cloudwatch.Metric:
+def _metric(queue_name: str, name: str, statistic: str, settings: MetricSettings) -> cloudwatch.Metric:
+    # By the name itself where it is known: a dashboard or alarm in another stack then needs no export (R9).
     options: dict[str, Any] = {"period": METRIC_PERIOD, "statistic": statistic, **settings}
-    return queue.metric(name, **options)
+    return cloudwatch.Metric(namespace="AWS/SQS", metric_name=name, dimensions_map={"QueueName": queue_name}, **options)
 
 
 def _arn(scope: Construct, queue_name: str) -> str:

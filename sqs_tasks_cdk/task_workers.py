@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,10 @@ class TaskWorkers(Construct):
         if name not in self.workers:
             raise StackError(f"queue {name!r} has no tasks, and so no worker")
         return self.workers[name]
+
+    def __iter__(self) -> Iterator[LambdaWorker | FargateWorker]:
+        """The workers, in the order of registration of their queues."""
+        return iter(self.workers.values())
 
     @cached_property
     def cluster(self) -> ecs.ICluster:

@@ -178,8 +178,8 @@ def test_role_is_least_privilege(stack: Stack) -> None:
     assert "sqs:ReceiveMessage" in resources.actions_on("filmsQueue")
     assert resources.actions_on("DeadLetters") == {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
     (statement,) = [item for item in resources.statements() if "ecs:UpdateTaskProtection" in item["Action"]]
-    assert joined(statement["Resource"]).startswith("arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:task/")
-    assert joined(statement["Resource"]).endswith("/*")
+    (cluster_id,) = resources.of_type("ECS::Cluster")
+    assert statement["Condition"] == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": [cluster_id, "Arn"]}}}
 
 
 def test_worker_may_be_granted_other_queues(stack: Stack) -> None:
@@ -229,8 +229,7 @@ def test_e1_scaling_tracks_the_backlog_of_each_running_task(stack: Stack) -> Non
     assert {item["Name"] for item in running["Dimensions"]} == {"ClusterName", "ServiceName"}
     visible = metrics["visible1"]["MetricStat"]["Metric"]
     assert visible["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    (queue_id,) = [key for key in resources.of_type("SQS::Queue") if key.startswith("songsQueue")]
-    assert visible["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue_id, "QueueName"]}}]
+    assert visible["Dimensions"] == [{"Name": "QueueName", "Value": "shop-songs"}]
     assert resources.of_type("CloudWatch::Alarm") == {}
 
 

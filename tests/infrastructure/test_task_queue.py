@@ -383,10 +383,7 @@ def test_grants_include_the_key(stack: Stack) -> None:
     made.grant_consume(_role(stack, "Consumer"))
     made.grant_redrive(_role(stack, "Operator"))
 
-    actions = Resources(stack).actions_on("Key")
-
-    assert "kms:Decrypt" in actions
-    assert "kms:GenerateDataKey*" in actions
+    assert Resources(stack).actions_on("Key") == {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
 def test_urls_of_several_queues_gather_in_one_variable(stack: Stack) -> None:

@@ -1,0 +1,178 @@
+"""How a registry is doing, on one page: a row for each queue, one for its worker, one for its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from sqs_tasks_cdk.alarms import Objectives
+from sqs_tasks_cdk.fargate_worker import FargateWorker
+from sqs_tasks_cdk.job_metrics import JobCount, JobTime, job_count, job_time
+from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.task_queue import TaskQueue
+
+#: Columns of a dashboard.
+_WIDTH = 24
+
+#: Grid units that a graph is high.
+_HEIGHT = 6
+
+
+class TaskDashboard(Construct):
+    """A dashboard with a row for each queue, its worker and its tasks.
+
+    Args:
+        scope: The parent.
+        construct_id: The id in ``scope``.
+        queues: The queues.
+        workers: Their workers.
+        objectives: What is promised of a queue.
+        dashboard_name: Generated when left out.
+
+    Attributes:
+        dashboard: The dashboard.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        queues: Sequence[TaskQueue],
+        workers: Sequence[LambdaWorker | FargateWorker],
+        objectives: Callable[[str], Objectives],
+        dashboard_name: str | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dashboard = cloudwatch.Dashboard(
+            self, "Dashboard", dashboard_name=dashboard_name, default_interval=Duration.hours(6)
+        )
+        for queue in queues:
+            self._add_queue(queue, objectives(queue.logical_name))
+            for worker in workers:
+                if isinstance(worker, LambdaWorker) and worker.task_queue.logical_name == queue.logical_name:
+                    self._add_function(worker)
+                    self._add_tasks(worker)
+        for worker in workers:
+            if isinstance(worker, FargateWorker):
+                self._add_service(worker)
+
+    def _add_queue(self, queue: TaskQueue, objectives: Objectives) -> None:
+        self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {queue.logical_name}", width=_WIDTH, height=1))
+        age = cloudwatch.HorizontalAnnotation(value=objectives.age.to_seconds(), label="Objective")
+        graphs = [
+            _graph(
+                "Messages",
+                [
+                    queue.metric_visible(label="Ready"),
+                    queue.metric_in_flight(label="In flight"),
+                    queue.metric_delayed(label="Held back"),
+                ],
+                stacked=True,
+            ),
+            _graph("Age of the oldest (s)", [queue.metric_age_of_oldest(label="Age")], annotation=age),
+            _graph(
+                "Flow",
+                [
+                    queue.metric_sent(label="Sent"),
+                    queue.metric_received(label="Received"),
+                    queue.metric_deleted(label="Finished"),
+                ],
+            ),
+        ]
+        if queue.dead_letter_queue is not None:
+            graphs.append(_graph("Dead letters", [queue.metric_dead_letters(label="Dead letters")]))
+        self.dashboard.add_widgets(*graphs)
+
+    def _add_function(self, worker: LambdaWorker) -> None:
+        function = worker.function
+        limit = cloudwatch.HorizontalAnnotation(value=worker.timeout.to_milliseconds(), label="Timeout")
+        minute = Duration.minutes(1)
+        self.dashboard.add_widgets(
+            *[
+                _graph(
+                    "Invocations",
+                    [
+                        function.metric_invocations(period=minute, label="Invocations"),
+                        function.metric_errors(period=minute, label="Errors"),
+                        function.metric_throttles(period=minute, label="Throttles"),
+                    ],
+                ),
+                _graph(
+                    "Duration (ms)",
+                    [
+                        function.metric_duration(period=minute, statistic="p50", label="Half of them"),
+                        function.metric_duration(period=minute, statistic="p95", label="95 of 100"),
+                    ],
+                    annotation=limit,
+                ),
+                _graph(
+                    "At once",
+                    [function.metric("ConcurrentExecutions", period=minute, statistic="Maximum", label="At once")],
+                ),
+            ]
+        )
+
+    def _add_tasks(self, worker: LambdaWorker) -> None:
+        queue, service = worker.task_queue, worker.service_name
+        names = [task.name for task in queue.tasks]
+        if not names:
+            return
+
+        def counts(title: str, *ends: JobCount) -> cloudwatch.GraphWidget:
+            metrics = [
+                job_count(end, service=service, queue=queue.logical_name, task=task) for end in ends for task in names
+            ]
+            return _graph(title, metrics)
+
+        def times(title: str, name: JobTime) -> cloudwatch.GraphWidget:
+            metrics = [job_time(name, service=service, queue=queue.logical_name, task=task) for task in names]
+            return _graph(title, metrics)
+
+        self.dashboard.add_widgets(
+            *[
+                counts("Jobs done", "JobsSucceeded"),
+                counts("Jobs not done", "JobsRetried", "JobsDeadLettered", "JobsUnknown"),
+                times("Run time, 95 of 100 (ms)", "Duration"),
+                times("Waited before, 95 of 100 (ms)", "QueueDelay"),
+            ]
+        )
+
+    def _add_service(self, worker: FargateWorker) -> None:
+        names = ", ".join(queue.logical_name for queue in worker.task_queues)
+        self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## Service for {names}", width=_WIDTH, height=1))
+        backlog = cloudwatch.HorizontalAnnotation(value=worker.scaling.backlog_per_task, label="Target")
+        self.dashboard.add_widgets(
+            *[
+                _graph("Tasks", [worker.scaling.metric_running_tasks()]),
+                _graph("Backlog per task", [worker.scaling.metric_backlog_per_task()], annotation=backlog),
+                _graph(
+                    "Load (%)",
+                    [
+                        worker.service.metric_cpu_utilization(label="CPU"),
+                        worker.service.metric_memory_utilization(label="Memory"),
+                    ],
+                ),
+            ]
+        )
+
+
+def _graph(
+    title: str,
+    metrics: Sequence[cloudwatch.IMetric],
+    *,
+    stacked: bool = False,
+    annotation: cloudwatch.HorizontalAnnotation | None = None,
+) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(
+        title=title,
+        left=list(metrics),
+        stacked=stacked,
+        left_annotations=None if annotation is None else [annotation],
+        left_y_axis=cloudwatch.YAxisProps(min=0),
+        width=_WIDTH // 4,
+        height=_HEIGHT,
+    )
