@@ -4,7 +4,9 @@ Context says which (``cdk deploy -c app=myapp.tasks:env``):
 
 - ``manifest``: the path of a manifest file; nothing of the application is then imported.
 - ``app``: ``module:attribute`` of the environment, whose manifest ``sqs-tasks manifest`` is asked for.
-- ``stack``: the stack's name; made of the application's name when left out.
+- ``stack``: the stack's name; made of the registry's prefix or the application's name when left out.
+- ``alarm_email`` or ``alarm_topic_arn``: whom alarms tell. With one of them, or with ``alarms_declined_because``, there
+  are alarms and a dashboard.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from aws_cdk import App
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 
 from sqs_tasks_cdk.environment import app_package
 from sqs_tasks_cdk.errors import StackError
@@ -35,10 +39,32 @@ def main() -> None:
         manifest = read_manifest(
             path=app.node.try_get_context("manifest"), app=app.node.try_get_context("app") or EXAMPLE_APP
         )
-        TaskStack(app, app.node.try_get_context("stack") or stack_name(manifest), manifest=manifest)
+        stack = TaskStack(app, app.node.try_get_context("stack") or stack_name(manifest), manifest=manifest)
+        monitor(stack)
         app.synth()
     except StackError as error:
         _give_up(str(error))
+
+
+def monitor(stack: TaskStack) -> None:
+    """Add alarms and a dashboard if the context says whom alarms tell, or why nobody.
+
+    Raises:
+        StackError: It says more than one.
+    """
+    names = ("alarm_email", "alarm_topic_arn", "alarms_declined_because")
+    given = {name: value for name in names if (value := stack.node.try_get_context(name))}
+    if len(given) > 1:
+        raise StackError(f"{' and '.join(given)} are given together; one of them says whom alarms tell")
+    if "alarm_email" in given:
+        topic: sns.ITopic = sns.Topic(stack, "Alarms", enforce_ssl=True)
+        topic.add_subscription(subscriptions.EmailSubscription(given["alarm_email"]))
+        stack.tasks.monitor(alarm_topic=topic)
+    elif "alarm_topic_arn" in given:
+        topic = sns.Topic.from_topic_arn(stack, "Alarms", given["alarm_topic_arn"])
+        stack.tasks.monitor(alarm_topic=topic)
+    elif given:
+        stack.tasks.monitor(alarms_declined_because=given["alarms_declined_because"])
 
 
 def read_manifest(*, path: str | None, app: str) -> Manifest:

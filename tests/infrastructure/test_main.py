@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from aws_cdk import App
+from aws_cdk.aws_lambda import Code
 
 from sqs_tasks_cdk import __main__ as main
 from sqs_tasks_cdk.errors import ManifestError, StackError
 from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.stack import TaskStack
 from tests.support.manifests import manifest, queue
+from tests.support.templates import Resources
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,3 +142,39 @@ def test_repository_deploys_its_example(tmp_path: Path) -> None:
     (template,) = (tmp_path / "cdk.out").glob("*.template.json")
     resources = json.loads(template.read_text())["Resources"].values()
     assert any(item["Type"] == "AWS::Lambda::EventSourceMapping" for item in resources)
+
+
+@pytest.mark.parametrize(
+    ("context", "topics", "alarms"),
+    [
+        ({}, 0, 0),
+        ({"alarm_email": "ops@example.com"}, 1, 9),
+        ({"alarm_topic_arn": "arn:aws:sns:us-east-1:123456789012:ops"}, 0, 9),
+        ({"alarms_declined_because": "a sandbox"}, 0, 9),
+    ],
+)
+def test_context_says_whom_alarms_tell(tmp_path: Path, context: dict[str, str], topics: int, alarms: int) -> None:
+    """Alarms come with somebody who hears them, or with a reason."""
+    app = App(outdir=str(tmp_path / "cdk.out"), context=context)
+    stack = TaskStack(
+        app, "Shop", manifest=manifest(), lambda_defaults={"code": Code.from_inline("def handler(): ...")}
+    )
+
+    main.monitor(stack)
+
+    resources = Resources(stack)
+    assert len(resources.of_type("SNS::Topic")) == topics
+    assert len(resources.of_type("CloudWatch::Alarm")) == alarms
+    subscriptions = [item["Properties"]["Endpoint"] for item in resources.of_type("SNS::Subscription").values()]
+    assert subscriptions == [context.get("alarm_email")] * topics
+
+
+def test_two_answers_to_whom_alarms_tell_are_refused(tmp_path: Path) -> None:
+    """One of the words in the context decides, so two are a mistake."""
+    app = App(context={"alarm_email": "ops@example.com", "alarms_declined_because": "a sandbox"})
+    stack = TaskStack(
+        app, "Shop", manifest=manifest(), lambda_defaults={"code": Code.from_inline("def handler(): ...")}
+    )
+
+    with pytest.raises(StackError, match="alarm_email and alarms_declined_because are given together"):
+        main.monitor(stack)
