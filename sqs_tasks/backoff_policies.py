@@ -108,7 +108,8 @@ class ExponentialBackoff(BackoffPolicy):
     def delay_seconds(self, attempt: int) -> float:
         """Seconds for the attempt, between the two bounds; safe at any receive count."""
         try:
-            step = self.multiplier * self.base ** max(attempt - 1, 0)
+            # As floats: a whole base to the power of a large count would be computed digit by digit, for minutes.
+            step = self.multiplier * float(self.base) ** max(attempt - 1, 0)
         except OverflowError:  # a receive count of a thousand at base 2 is past any float
             step = float(MAX_VISIBILITY_SECONDS)
         mean = min(self.min_visibility_timeout + step, self.max_visibility_timeout)

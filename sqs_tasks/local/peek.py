@@ -48,7 +48,7 @@ def stored_messages(client: Any, queue_url: str) -> list[StoredMessage]:
     session = session_of(client)
     with session._changed:  # noqa: SLF001 - the same
         session._service.run_due()  # noqa: SLF001 - the same
-        queue = session._service._queues[queue_url.rpartition("/")[2]]  # noqa: SLF001 - the same
+        queue = session._service._account.queues[queue_url.rpartition("/")[2]]  # noqa: SLF001 - the same
         return [_stored(message) for message in queue._messages.values()]  # noqa: SLF001 - the same
 
 

@@ -1,0 +1,56 @@
+"""Environments over queues in memory, with a clock that stands still and a client that counts its calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.local.clock import ManualClock
+from sqs_tasks.local.memory import MemorySession
+from sqs_tasks.local.peek import StoredMessage, stored_messages
+from tests.support.scripted_client import ScriptedClient, Step
+
+
+class Desk:
+    """An environment with everything a test wants to look at or to move.
+
+    Attributes:
+        session: The queues; ``advance(seconds)`` moves their clock.
+        sqs: The client, which counts its calls and fails on demand.
+        env: The environment.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.session = MemorySession(options.pop("clock", None) or ManualClock())
+        self.memory = self.session.client("sqs")
+        self.sqs = ScriptedClient(self.memory)
+        self.env = SQSEnv(sqs_client=self.sqs, **options)
+
+    def create(self) -> None:
+        """Create the registered queues with their dead-letter queues, unrecorded."""
+        self.env.create_queues()
+        self.sqs.calls.clear()
+        self.sqs.counts.clear()
+
+    def stored(self, name: str) -> list[StoredMessage]:
+        """What a queue holds, by its name in code."""
+        return stored_messages(self.memory, self.env.get_queue_url(name))
+
+    def bodies(self, name: str) -> list[str]:
+        """The bodies of what a queue holds, in their order."""
+        return [one.message.body for one in self.stored(name)]
+
+    def states(self, name: str) -> list[str]:
+        """Where what a queue holds is: ready, delayed or in_flight."""
+        return [one.state for one in self.stored(name)]
+
+    def refusing(self, code: str, *ids: str, sender_fault: bool = False) -> Step:
+        """A step of SendMessageBatch that refuses these entries and really sends the others."""
+
+        def step(request: dict[str, Any]) -> dict[str, Any]:
+            taken = [entry for entry in request["Entries"] if entry["Id"] not in ids]
+            answer = self.memory.send_message_batch(**{**request, "Entries": taken}) if taken else {}
+            refused = [{"Id": entry["Id"], "Code": code, "SenderFault": sender_fault} for entry in request["Entries"]]
+            return {**answer, "Failed": [one for one in refused if one["Id"] in ids]}
+
+        return step
