@@ -3,6 +3,8 @@
 The rule that keeps the order: a message can be received when every earlier message of its group is gone, or is handed
 out by the same receive. Earlier messages that are in flight or delayed hold back all later ones of the group; a message
 that becomes visible again is received even while later ones of its group are still in flight, because it comes first.
+"When you receive a message with a message group ID, no more messages for the same message group ID are returned unless
+you delete the message, or it becomes visible", says AWS, and does so (LocalStack's authors observed it there).
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
 """
 

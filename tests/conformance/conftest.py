@@ -1,0 +1,111 @@
+"""One suite, every SQS.
+
+    pytest tests/conformance                                        # memory, http and ministack
+    pytest tests/conformance --sqs-endpoint http://127.0.0.1:9324   # and any server you have running
+    pytest tests/conformance -k aws                                 # AWS, with your credentials, in your account
+
+Each test names the rule it holds by ``@rule``: an S-number of the project's notes on AWS semantics, or a page of the
+AWS documentation. A test asks for ``sqs`` and runs once for each backend. Time passes by ``sqs.wait``: for real where
+the server's clock is its own, else by advancing ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import backends
+from tests.conformance.known_differences import MINISTACK
+from tests.conformance.sqs import SQS
+from tests.support.ministack import is_installed
+
+#: Backends whose clock can be moved: tests of minutes and days run on these.
+WITH_CLOCK = ("memory", "http")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sqs-endpoint", help="Hold the conformance suite against this SQS server too.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rule(*names): the rules of SQS that a conformance test holds")
+    config.addinivalue_line("markers", "wall_clock: the test looks at real time")
+    config.addinivalue_line("markers", "long_time: minutes or more pass, so only a clock that can be moved will do")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "sqs" not in metafunc.fixturenames:
+        return
+    names = ["memory", "http"]
+    if not list(metafunc.definition.iter_markers("long_time")):
+        names.append("ministack")
+        if metafunc.config.getoption("sqs_endpoint", None):
+            names.append("endpoint")
+        if "aws" in metafunc.config.option.keyword:
+            names.append("aws")
+    marks = {"aws": [pytest.mark.aws]}
+    metafunc.parametrize("sqs", [pytest.param(name, marks=marks.get(name, [])) for name in names], indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and not list(item.iter_markers("rule")):
+            raise pytest.UsageError(f"{item.nodeid} names no rule; decorate it with @rule")
+        if isinstance(item, pytest.Function) and "[ministack" in item.name:
+            test = item.name.replace("[ministack-", "[").replace("[ministack]", "")
+            reason = MINISTACK.get(test) or MINISTACK.get(item.originalname)
+            if reason:
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.fixture(scope="session")
+def ministack_backend() -> Iterator[backends.Backend]:
+    if not is_installed():
+        text = "MiniStack is not installed; see tests/support/ministack.py"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
+    with backends.independent() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def http_backend() -> Iterator[backends.Backend]:
+    with backends.http(wall_clock=False) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def http_wall_clock_backend() -> Iterator[backends.Backend]:
+    with backends.http(wall_clock=True) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def endpoint_backend(pytestconfig: pytest.Config) -> Iterator[backends.Backend]:
+    with backends.endpoint(pytestconfig.getoption("sqs_endpoint")) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def aws_backend() -> Iterator[backends.Backend]:
+    with backends.aws() as backend:
+        yield backend
+
+
+@pytest.fixture
+def sqs(request: pytest.FixtureRequest) -> Iterator[SQS]:
+    """The SQS under test."""
+    wall_clock = request.node.get_closest_marker("wall_clock") is not None
+    if request.param == "memory":
+        backend = backends.memory(wall_clock=wall_clock)
+    elif request.param == "http" and wall_clock:
+        backend = request.getfixturevalue("http_wall_clock_backend")
+    else:
+        backend = request.getfixturevalue(f"{request.param}_backend")
+    yield SQS(backend)
+    backend.clean_up()
