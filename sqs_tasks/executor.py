@@ -30,8 +30,11 @@ from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
 
-#: A name that is not registered may be registered by the deploy that is in progress: ask again soon, for long (S48).
-UNKNOWN_TASK_BACKOFF: BackoffPolicy = ExponentialBackoff(min_visibility_timeout=5, max_visibility_timeout=60)
+#: A name that is not registered may be registered by the deploy that is in progress (S48). The five deliveries that a
+#: queue allows at least are spread over about five minutes, which a rolling deploy fits into.
+UNKNOWN_TASK_BACKOFF: BackoffPolicy = ExponentialBackoff(
+    min_visibility_timeout=15, multiplier=15, max_visibility_timeout=300
+)
 
 #: What a task may raise to fail its job. SystemExit is a task's mistake, not the worker's end (S53).
 TASK_FAILURES: tuple[type[BaseException], ...] = (Exception, SystemExit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
@@ -175,6 +176,11 @@ class JobQueue(GenericQueue):
         messages = (self.message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
         if max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight={max_in_flight!r} must be 1 or more")
+        if self.settings.fifo and max_in_flight > 1:
+            raise ConfigurationError(
+                f"queue {self.name!r} is FIFO: with max_in_flight={max_in_flight} requests would overtake each other "
+                "and the order be lost; leave it at 1"
+            )
         if self.env.deliver is not None:
             return sum(1 for message in messages if self._dispatch(message) is not None)
         return stream(self._sender, messages, max_in_flight, before=self.env.pre_send.emit)
@@ -190,7 +196,7 @@ class JobQueue(GenericQueue):
             by = settings.group_by if self.settings.fifo else settings.fair_by
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
-        return self._writer.write(
+        message = self._writer.write(
             job_name,
             job_kwargs,
             self.env.context.to_dict(),
@@ -203,6 +209,11 @@ class JobQueue(GenericQueue):
             group_id=self._group_id(group_id),
             deduplication_id=self._deduplication_id(options.deduplication_id, new_job_id),
         )
+        if self.settings.fifo and message.deduplication_id is None:
+            # SQS's own content-based id is of the body alone (S31): two tasks called with equal arguments would be one
+            # message, and the second job lost without a word. Ours is of the task's name too.
+            return replace(message, deduplication_id=content_id(job_name, message.body))
+        return message
 
     def _bound(self, job_name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Arguments against the signature of the task, where it is known: senders need not have the code."""
@@ -291,3 +302,10 @@ def _annotated_types(fn: Callable[..., Any]) -> Iterable[type[Any]]:
     from sqs_tasks.annotation_types import types_in_signature
 
     return types_in_signature(fn)
+
+
+def content_id(job_name: str, body: str) -> str:
+    """The deduplication id of a job by its content: the same for the same task with the same arguments."""
+    import hashlib  # only producers for queues that deduplicate by content
+
+    return hashlib.sha256(f"{job_name}\0{body}".encode()).hexdigest()

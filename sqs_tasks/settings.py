@@ -150,7 +150,9 @@ class TaskSettings:
 
     Attributes:
         name: The task's name on the wire; unique in its queue.
-        max_attempts: Runs before the job goes to the dead-letter queue; None leaves it to ``max_receive_count``.
+        max_attempts: Deliveries after which a failing job goes to the dead-letter queue. SQS counts deliveries and not
+            runs, so one that never ran (a throttle, a crash, a stop) counts too. None leaves it to
+            ``max_receive_count``.
         timeout: Seconds one run may take. ``async def`` tasks are cancelled then; plain ones are interrupted where
             the runtime can (Lambda's main thread); the stack computes function timeouts from it everywhere.
         backoff_policy: How long a failed job waits; None takes the queue's.
