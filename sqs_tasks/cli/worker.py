@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 
 import click
@@ -15,7 +16,7 @@ from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
-from sqs_tasks.queue_stats import reporting
+from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, reporting
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ Examples:
 \b
 SIGTERM, SIGINT and SIGQUIT stop it in order: no more messages are received, running jobs get --grace-seconds to
 finish, what never started goes back to its queue at once. A second signal ends it there and then.
+
+\b
+With --processes or --supervise a process that has reached --max-tasks, --max-runtime or --max-rss is replaced by a
+fresh one; without, the worker exits and whatever runs it starts it again.
 
 \b
 Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue does not exist, 2 for wrong usage.
@@ -46,6 +51,55 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     show_default=True,
     show_envvar=True,
     help="Jobs at once in this process, shared by its queues; 1 with one queue runs them in the main thread.",
+)
+@click.option(
+    "--async-concurrency",
+    type=click.IntRange(min=1),
+    envvar="SQS_TASKS_ASYNC_CONCURRENCY",
+    show_envvar=True,
+    help="async def jobs at once in this process, on its event loop; the same as --concurrency unless given.",
+)
+@click.option(
+    "-p",
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    envvar="SQS_TASKS_PROCESSES",
+    show_default=True,
+    show_envvar=True,
+    help="Worker processes; with more than one a supervisor starts them again when they die.",
+)
+@click.option(
+    "--supervise",
+    is_flag=True,
+    envvar="SQS_TASKS_SUPERVISE",
+    show_envvar=True,
+    help="Have a supervisor for a single process too.",
+)
+@click.option(
+    "--prefetch",
+    type=click.IntRange(min=0),
+    default=0,
+    envvar="SQS_TASKS_PREFETCH",
+    show_default=True,
+    show_envvar=True,
+    help="Messages received beyond what can start, so that jobs of milliseconds come in tens; not for FIFO queues.",
+)
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="QUEUE=N",
+    envvar="SQS_TASKS_WEIGHT",
+    show_envvar=True,
+    help="How much of the concurrency a queue gets while others want it too; 1 unless given.",
+)
+@click.option(
+    "--strict-priority",
+    is_flag=True,
+    envvar="SQS_TASKS_STRICT_PRIORITY",
+    show_envvar=True,
+    help="Work a queue only while those registered before it are empty.",
 )
 @click.option(
     "--wait-seconds",
@@ -80,11 +134,35 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     help="Stop after this many seconds.",
 )
 @click.option(
+    "--max-rss",
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    envvar="SQS_TASKS_MAX_RSS",
+    show_envvar=True,
+    help="Stop when the process holds more memory than this, in MiB.",
+)
+@click.option(
     "--idle-seconds",
     type=click.FloatRange(min=0),
     envvar="SQS_TASKS_IDLE_SECONDS",
     show_envvar=True,
     help="Stop after this many seconds without a job in any queue; 0: as soon as they are empty.",
+)
+@click.option(
+    "--health-port",
+    type=click.IntRange(1, 65535),
+    envvar="SQS_TASKS_HEALTH_PORT",
+    show_envvar=True,
+    help="Answer /live, /ready and /metrics (Prometheus) there; N processes use the N ports after it as well.",
+)
+@click.option(
+    "--report-interval",
+    type=click.FloatRange(min=0),
+    default=REPORT_INTERVAL_SECONDS,
+    envvar="SQS_TASKS_REPORT_INTERVAL",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds between two calls of the report_queue_stats hook, if it has callbacks; 0 for none.",
 )
 @click.option(
     "--log-level",
@@ -109,11 +187,20 @@ def worker(
     *,
     words: Sequence[str],
     concurrency: int,
+    async_concurrency: int | None,
+    processes: int,
+    supervise: bool,
+    prefetch: int,
+    weights: Sequence[str],
+    strict_priority: bool,
     wait_seconds: int,
     grace_seconds: float,
     max_tasks: int | None,
     max_runtime: float | None,
+    max_rss: int | None,
     idle_seconds: float | None,
+    health_port: int | None,
+    report_interval: float,
     log_level: str,
     log_format: LogFormat,
 ) -> None:
@@ -123,9 +210,16 @@ def worker(
     'mail-*'; without one, all queues that have tasks are worked, each with a long poll of its own.
     """
     from sqs_tasks.worker.consumer import Consumer
+    from sqs_tasks.worker.metrics import Metrics
+    from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
+    from sqs_tasks.worker.supervisor_link import RECYCLE_EXIT_CODE
 
     app, names = split_app(words)
     configure_logging(log_level.upper(), log_format)
+    if (processes > 1 or supervise) and not is_supervised():
+        # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
+        command = [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
+        sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
     env = load(app)
     queues = _queues(env, names, app)
     logger.info(
@@ -135,9 +229,43 @@ def worker(
         concurrency,
         extra={"action": "worker_started", "app": app, "queues": [queue.name for queue in queues]},
     )
-    consumer = Consumer(queues, concurrency=concurrency, wait_seconds=wait_seconds, grace_seconds=grace_seconds)
-    with reporting(queues, env.report_queue_stats):
-        consumer.run(WorkerLimits(max_tasks=max_tasks, max_runtime=max_runtime, idle_seconds=idle_seconds))
+    metrics = Metrics()
+    try:
+        consumer = Consumer(
+            queues,
+            concurrency=concurrency,
+            async_concurrency=async_concurrency,
+            prefetch=prefetch,
+            wait_seconds=wait_seconds,
+            grace_seconds=grace_seconds,
+            weights=_weights(weights),
+            strict_priority=strict_priority,
+            metrics=None if health_port is None else metrics,
+        )
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
+    ends = WorkerLimits(
+        max_tasks=max_tasks,
+        max_runtime=max_runtime,
+        max_rss=None if max_rss is None else max_rss * 1024 * 1024,
+        idle_seconds=idle_seconds,
+    )
+    with reporting(queues, env.report_queue_stats, report_interval):
+        supervised = run_worker(consumer, ends, metrics=metrics, health_port=health_port)
+    if supervised and ends.wants_fresh_process() and not consumer.stopping.requested:
+        sys.exit(RECYCLE_EXIT_CODE)
+
+
+def _weights(given: Sequence[str]) -> dict[str, float]:
+    """Weights by queue name, from words such as ``emails=3``."""
+    weights: dict[str, float] = {}
+    for word in given:
+        name, _, number = word.partition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            raise click.BadParameter(f"{word!r} must be like emails=3", param_hint="--weight") from None
+    return weights
 
 
 def _queues(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:

@@ -13,6 +13,7 @@ from sqs_tasks.shutdown_policies import (
     OrShutdown,
     ShutdownPolicy,
 )
+from sqs_tasks.worker.recycling import MaxRSSShutdown
 
 
 class WorkerLimits:
@@ -24,17 +25,26 @@ class WorkerLimits:
     Args:
         max_tasks: Jobs, failed ones too.
         max_runtime: Seconds.
+        max_rss: Bytes of resident memory.
         idle_seconds: Seconds without a job.
     """
 
     def __init__(
-        self, *, max_tasks: int | None = None, max_runtime: float | None = None, idle_seconds: float | None = None
+        self,
+        *,
+        max_tasks: int | None = None,
+        max_runtime: float | None = None,
+        max_rss: int | None = None,
+        idle_seconds: float | None = None,
     ) -> None:
         policies: list[ShutdownPolicy] = []
         if max_tasks is not None:
             policies.append(MaxTasksShutdown(max_tasks))
         if max_runtime is not None:
             policies.append(MaxRuntimeShutdown(max_runtime))
+        if max_rss is not None:
+            policies.append(MaxRSSShutdown(max_rss))
+        self._used_up = OrShutdown(*policies)
         if idle_seconds is not None:
             policies.append(IdleShutdown(idle_seconds))
         self._any = OrShutdown(*policies)
@@ -51,6 +61,11 @@ class WorkerLimits:
         with self._lock:
             self._over = self._over or self._any.need_shutdown()
             return self._over
+
+    def wants_fresh_process(self) -> bool:
+        """Whether it ended because this process is used up, and not because there is nothing left to do."""
+        with self._lock:
+            return self._over and self._used_up.need_shutdown()
 
     def longest_wait_seconds(self) -> float:
         """How long a poll may wait without outlasting a limit."""

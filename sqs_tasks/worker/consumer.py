@@ -22,6 +22,7 @@ from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool
 from sqs_tasks.worker.queue_loop import QueueLoop, Shared, WorkedQueue
+from sqs_tasks.worker.recycling import resident_bytes
 from sqs_tasks.worker.signals import SignalWatch
 from sqs_tasks.worker.slots import Slots
 from sqs_tasks.worker.stopping import Stop
@@ -92,6 +93,8 @@ class Consumer:
         self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
         for pool in self._pools:
             self._stop.on_request(pool.release_waiting)
+        if metrics is not None:
+            self._measure(metrics)
 
     @property
     def stopping(self) -> Stop:
@@ -141,6 +144,17 @@ class Consumer:
             return self._loops[0].poll_once()
         finally:
             self._close()
+
+    def _measure(self, metrics: Metrics) -> None:
+        def by_queue(read: Callable[[QueueLoop], float]) -> Callable[[], dict[tuple[tuple[str, str], ...], float]]:
+            return lambda: {(("queue", loop.queue.name),): read(loop) for loop in self._loops}
+
+        metrics.read("sqs_tasks_jobs_in_hand", by_queue(lambda loop: len(loop.heartbeat)))
+        metrics.read("sqs_tasks_unsettled_jobs", by_queue(lambda loop: len(loop.buffer)))
+        metrics.read("sqs_tasks_oldest_age_seconds", by_queue(lambda loop: loop.oldest_age_seconds))
+        metrics.read("sqs_tasks_heartbeats_total", by_queue(lambda loop: loop.heartbeat.beats))
+        metrics.read("sqs_tasks_leases_lost_total", by_queue(lambda loop: loop.heartbeat.lost))
+        metrics.read("sqs_tasks_resident_bytes", lambda: {(): resident_bytes()})
 
     def _poll(self, shutdown_policy: ShutdownPolicy | Callable[[], ShutdownPolicy]) -> None:
         """Poll in this thread when tasks run here too; else in threads, so that this one keeps the time."""

@@ -19,6 +19,13 @@ _HELP = {
     "sqs_tasks_receive_errors_total": "Receive requests that failed, by error code.",
     "sqs_tasks_unsettled_total": "Messages that could not be deleted or hidden, by error code.",
     "sqs_tasks_job_seconds": "How long jobs ran.",
+    "sqs_tasks_jobs_in_hand": "Messages received and not settled.",
+    "sqs_tasks_unsettled_jobs": "Jobs that are over and wait to be settled.",
+    "sqs_tasks_oldest_age_seconds": "Age of the oldest message of the last receive.",
+    "sqs_tasks_heartbeats_total": "Leases prolonged.",
+    "sqs_tasks_leases_lost_total": "Leases lost while their jobs ran.",
+    "sqs_tasks_resident_bytes": "Resident memory of the worker processes.",
+    "sqs_tasks_queue_messages": "Messages of a queue, as SQS counts them.",
 }
 
 _Labels = tuple[tuple[str, str], ...]
@@ -31,7 +38,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._counters: dict[tuple[str, _Labels], float] = {}
         self._seconds: dict[_Labels, list[float]] = {}
-        self._gauges: dict[str, tuple[str, Callable[[], Mapping[_Labels, float]]]] = {}
+        self._read: dict[str, Callable[[], Mapping[_Labels, float]]] = {}
 
     def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
         """Add to a counter."""
@@ -51,15 +58,14 @@ class Metrics:
             buckets[bisect_left(DURATION_BUCKETS, seconds)] += 1
             buckets[-1] += seconds
 
-    def gauge(self, name: str, about: str, read: Callable[[], Mapping[_Labels, float]]) -> None:
-        """Have a number read whenever somebody asks.
+    def read(self, name: str, read: Callable[[], Mapping[_Labels, float]]) -> None:
+        """Have numbers read whenever somebody asks.
 
         Args:
-            name: The metric's name.
-            about: Its help text.
+            name: The metric's name; a counter when it ends in ``_total``, else a gauge.
             read: Gives the numbers by their labels; called in the thread that renders.
         """
-        self._gauges[name] = (about, read)
+        self._read[name] = read
 
     def value(self, name: str, **labels: str) -> float:
         """A counter's value, for tests and for curious people."""
@@ -79,8 +85,8 @@ class Metrics:
             lines += _header("sqs_tasks_job_seconds", "histogram", _HELP["sqs_tasks_job_seconds"])
             for labels, buckets in seconds.items():
                 lines += _histogram("sqs_tasks_job_seconds", labels, buckets)
-        for name, (about, read) in self._gauges.items():
-            lines += _header(name, "gauge", about)
+        for name, read in self._read.items():
+            lines += _header(name, "counter" if name.endswith("_total") else "gauge", _HELP.get(name, ""))
             lines += [_line(name, labels, value) for labels, value in read().items()]
         return "\n".join(lines) + "\n"
 

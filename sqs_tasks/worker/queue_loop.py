@@ -165,6 +165,8 @@ class QueueLoop:
         #: Whether a message may need a thread, and whether it may need the event loop.
         self._needs_thread = len(asyncs) < len(tasks) or not tasks
         self._async_names = frozenset(name for task in asyncs for name in (task.name, *task.settings.aliases))
+        #: The age of the oldest message of the last receive: what is known of the queue's without CloudWatch.
+        self.oldest_age_seconds = 0.0
         self._hot = False
         self._in_hand = 0
         self._result_lock = threading.Lock()
@@ -294,6 +296,7 @@ class QueueLoop:
         if metrics is not None:
             metrics.count("sqs_tasks_receives_total", queue=self.queue.name)
             metrics.count("sqs_tasks_received_total", len(received), queue=self.queue.name)
+            self.oldest_age_seconds = _oldest_age(received)
         return received
 
     def _start(self, messages: Sequence[ReceivedMessage], granted: int) -> None:
@@ -320,6 +323,8 @@ class QueueLoop:
             shared.async_pool.submit(async_works)
         if works:
             shared.pool.submit(works)
+        if self._stop.wait(0):  # requested just now: nobody else would give back what no thread has taken
+            shared.pool.release_waiting()
 
     def _balance(self, slots: Slots, granted: int, needed: int) -> None:
         if granted > needed:
@@ -458,6 +463,11 @@ class _LaneWork:
             self.loop.release_lane(self.lane)
         finally:
             self.loop.lane_ended(on_loop=self.on_loop)
+
+
+def _oldest_age(messages: Sequence[ReceivedMessage]) -> float:
+    sent = [int(text) for text in (m.attributes.get("SentTimestamp", "") for m in messages) if text.isdecimal()]
+    return max(time.time() - min(sent) / 1000, 0.0) if sent else 0.0
 
 
 def _outcome_name(outcome: Outcome) -> str:

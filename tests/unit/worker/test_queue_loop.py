@@ -752,6 +752,39 @@ def test_what_a_poll_in_flight_brings_is_given_back(env, sqs, counts, consume, n
     assert counts("jobs") == (1, 0)
 
 
+def test_it_is_given_back_at_once_even_when_all_threads_are_busy(env, sqs, counts, consume, gate):
+    """What a poll in flight brings does not wait for a thread to say that it has not started."""
+    queue = env.queue("jobs")
+
+    @queue.processor("held")
+    def held() -> None:
+        gate()
+
+    env.create_queues()
+    held.delay()
+    held.delay()
+    polling, answer = threading.Event(), threading.Event()
+
+    def slowly(request):
+        polling.set()
+        assert answer.wait(10)
+
+    sqs.script("receive_message", lambda _: None, slowly)
+    consumer, _ = consume(queue, concurrency=2, prefetch=2)
+    gate.wait_for(2)
+    assert polling.wait(10)
+
+    consumer.stop()
+    consumer.stopping.wait(10)
+    held.delay()
+    answer.set()
+
+    deadline = time.monotonic() + 5
+    while sqs.counts["change_message_visibility_batch"] == 0 and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert counts("jobs") == (1, 2)
+
+
 def test_a_job_that_outlives_the_grace_period_does_not_hold_up_the_end(env, counts, consume, gate, caplog):
     """It comes back when its lease ends; the worker says so and goes."""
     queue = env.queue("jobs")

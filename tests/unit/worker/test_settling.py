@@ -187,3 +187,19 @@ def test_a_backoff_counts_from_its_verdict(make, settlement, monkeypatch):
 
     buffer._oldest = buffer._thread = None
     assert settlement.calls == [("hide", [("m0", 20)])]
+
+
+def test_a_message_leaves_the_heartbeat_before_it_is_settled(make, settlement, monkeypatch):
+    """A beat after the settlement would undo the backoff; and until then it is kept alive, however late that is."""
+    buffer = make(linger_seconds=3600)
+    heartbeat = buffer._heartbeat
+    one = message()
+    heartbeat.add([one])
+    beating = []
+    monkeypatch.setattr(settlement, "hide", lambda hidden: beating.append(heartbeat.lease(one)) or [])
+    buffer.add(one, Hide(5))
+    assert heartbeat.lease(one) is not None
+
+    buffer.flush()
+
+    assert beating == [None]

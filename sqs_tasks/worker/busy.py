@@ -1,0 +1,61 @@
+"""Whether a worker has jobs in hand, told when it changes and not for every job."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+LOOK_SECONDS = 0.25
+
+#: Seconds without a job before a worker counts as idle: between two jobs it is not.
+IDLE_SECONDS = 5.0
+
+
+@contextmanager
+def watching_busy(
+    running: Callable[[], int],
+    on_change: Callable[[bool], None],
+    *,
+    look_seconds: float = LOOK_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
+) -> Iterator[None]:
+    """Have changes between busy and idle told, in a thread of their own, while the block runs.
+
+    Args:
+        running: How many jobs are in hand.
+        on_change: Told True at the first job, False when there has been none for a while and at the end.
+        look_seconds: Seconds between two looks.
+        idle_seconds: Seconds without a job that make it idle.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        busy, idle_looks = False, 0
+        while not over.wait(look_seconds):
+            idle_looks = 0 if running() else idle_looks + 1
+            now = busy and idle_looks * look_seconds < idle_seconds if idle_looks else True
+            if now is not busy:
+                busy = now
+                _tell(on_change, busy)
+        if busy:
+            _tell(on_change, False)
+
+    thread = threading.Thread(target=watch, name="sqs-tasks-busy", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _tell(on_change: Callable[[bool], None], busy: bool) -> None:
+    try:
+        on_change(busy)
+    except Exception:  # whoever listens is not the jobs' business
+        logger.exception("telling that the worker is busy failed", extra={"action": "busy_failed"})
