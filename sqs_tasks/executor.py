@@ -227,9 +227,18 @@ class Executor:
         started = self._begin(run)
         try:
             self._call(run)
-        except self.failures as error:
+        except BaseException as error:
+            if not self._is_failure(error):
+                raise
             return self._conclude(run, started, error)
         return self._conclude(run, started, None)
+
+    def _is_failure(self, error: BaseException) -> bool:
+        """Whether what a plain task raised is its own failure; only the process's own end is not.
+
+        A CancelledError, for example, is no Exception, and must not end the worker that a message drove into it.
+        """
+        return isinstance(error, self.failures) or not isinstance(error, (KeyboardInterrupt, GeneratorExit))
 
     def _begin(self, run: _Run) -> float:
         """Set the job's context and tell the hooks; the moment its run starts."""
@@ -357,7 +366,9 @@ class Executor:
         errors: Sequence[BaseException | None]
         try:
             errors = _item_errors(self._call_batch(task, jobs), len(jobs), task.name)
-        except self.failures as error:
+        except BaseException as error:
+            if not self._is_failure(error):
+                raise
             errors = [error] * len(jobs)
         seconds = time.perf_counter() - started
         outcomes: list[Outcome] = []

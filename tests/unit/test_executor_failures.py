@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sqs_tasks import SQSEnv
@@ -42,6 +44,11 @@ def test_an_exception_without_a_text_is_a_failure_like_any_other() -> None:
 def test_a_task_that_exits_has_failed_and_the_worker_goes_on() -> None:
     """sys.exit() in a task is the task's mistake (S53)."""
     assert isinstance(outcome_of(SystemExit(1)), Retried)
+
+
+def test_a_stray_cancellation_is_a_failure_of_the_task() -> None:
+    """It is no Exception, and one message must not end one worker after the other."""
+    assert isinstance(outcome_of(asyncio.CancelledError()), Retried)
 
 
 def test_an_interrupt_ends_the_worker_unless_the_runtime_says_otherwise() -> None:
