@@ -32,6 +32,9 @@ class QueueArn:
             )
         return cls(partition=parts[1], region=parts[3], account_id=parts[4], queue_name=parts[5])
 
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:sqs:{self.region}:{self.account_id}:{self.queue_name}"
+
     @property
     def fifo(self) -> bool:
         """Whether it is a FIFO queue."""

@@ -40,7 +40,7 @@ class JobLogs:
             for one in [one for one in handler.filters if type(one).__name__ == "SuppressFilter"]:
                 handler.removeFilter(one)
             if _is_of_lambda(handler):
-                handler.setFormatter(logger.registered_formatter)
+                handler.setFormatter(_WholeLine(logger.registered_formatter))
 
     def begin(self, context: Any) -> None:
         """Give each line of an invocation its request id and the function's name."""
@@ -71,6 +71,18 @@ class JobLogs:
     def end(self) -> None:
         """No job runs in this context any more."""
         self.logger.thread_safe_clear_keys()
+
+
+class _WholeLine(logging.Formatter):
+    """Another formatter's text with a newline: the runtime client's handlers write what they get and no more."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return self._formatter.format(record) + "\n"
 
 
 def _is_of_lambda(handler: logging.Handler) -> bool:

@@ -55,7 +55,7 @@ class InstrumentedHandler:
         if self.logs is not None:
             try:
                 self.logs.begin(context)
-            except Exception:  # telemetry never fails a batch
+            except (Exception, SystemExit):  # telemetry never fails a batch
                 _logger.exception("cannot prepare the logger", extra={"action": "telemetry_failed"})
         return self.handler(event, context)
 

@@ -1,0 +1,167 @@
+"""What a cold start imports: a job that succeeds needs no boto3 and no event loop (design: the Lambda path is light)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sqs_tasks.local.lambda_function import InvokeRequest
+from sqs_tasks.local.lambda_process import SubprocessFunction
+from tests.support.lambda_events import event, record
+
+pytest.importorskip("awslambdaric", reason="AWS's runtime client is the baseline")
+
+SCRIPT = Path(__file__).parents[1] / "support" / "lambda_cold_start.py"
+
+#: What none of the ways below may import.
+HEAVY = {
+    "aws_cdk",
+    "aws_lambda_powertools",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "click",
+    "concurrent",
+    "http",
+    "multiprocessing",
+    "pickle",
+    "socketserver",
+    "ssl",
+    "urllib3",
+    "uuid",
+    "zlib",
+}
+
+#: Modules that one good event may import over AWS's runtime client; issue 6 counts them.
+MOST_MODULES = 60
+
+GOOD = """
+from sqs_tasks import SQSEnv
+from sqs_tasks.aws_lambda import SQSEventHandler
+
+env = SQSEnv(queue_prefix="shop-")
+emails = env.queue("emails", max_receive_count=8)
+ran = []
+
+@emails.processor("send_email", max_attempts=5, timeout=30)
+def send_email(to, subject, body):
+    ran.append(to)
+
+{more}
+handler = SQSEventHandler(env)
+event = {event!r}
+"""
+
+
+ARN = "arn:aws:sqs:us-east-1:123456789012:shop-emails"
+ARGUMENTS = {"to": "a@example.com", "subject": "Hi", "body": "…"}
+
+
+def start(more="", job="send_email", arguments=None, *, ok=True):
+    """The modules that one event imports."""
+    setup = GOOD.format(more=more, event=event(record("m-1", job, arguments or ARGUMENTS, arn=ARN)))
+    done = subprocess.run([sys.executable, "-I", str(SCRIPT), setup], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["answer"] == {"batchItemFailures": []}) is ok, done.stderr
+    return set(told["imported"])
+
+
+def heavy_of(imported):
+    return {name.partition(".")[0] for name in imported} & HEAVY
+
+
+def test_good_event_imports_nothing_heavy():
+    imported = start()
+
+    assert heavy_of(imported) == set()
+    assert len(imported) <= MOST_MODULES, sorted(imported)
+
+
+def test_good_event_imports_nothing_heavy_behind_the_runtime_client(tmp_path):
+    """The same in AWS's runtime client itself, over an empty handler in it."""
+    empty = "handler, event = (lambda *_: {'batchItemFailures': []}), {'Records': []}"
+    good = GOOD.format(more="", event=event(record("m-1", "send_email", ARGUMENTS, arn=ARN)))
+
+    imported = behind_runtime_client(tmp_path, "good", good) - behind_runtime_client(tmp_path, "empty", empty)
+
+    assert heavy_of(imported) == set()
+    assert len(imported) <= MOST_MODULES, sorted(imported)
+
+
+def behind_runtime_client(directory, name, code):
+    """The modules of a function's process after one event."""
+    (directory / f"{name}.py").write_text(
+        f"import sys\n{code}\n"
+        "def run(_event, context):\n"
+        "    assert handler(event, context) == {'batchItemFailures': []}\n"
+        "    return sorted(sys.modules)\n"
+    )
+    function = SubprocessFunction(f"{name}.run", directory=directory)
+    try:
+        result = function.invoke(InvokeRequest(request_id="r-1", payload=b"{}"))
+    finally:
+        function.close()
+    assert result.error is None, result.error
+    return set(json.loads(result.payload))
+
+
+def test_job_with_a_context_and_tagged_values_imports_no_more_of_it():
+    """Dates, decimals and the like cost their own standard modules and nothing of ours."""
+    imported = start(
+        more="""
+@emails.processor("bill", pass_context=True)
+def bill(at, amount, context):
+    assert type(at).__name__ == "datetime", at
+""",
+        job="bill",
+        arguments={"at": {"$datetime": "2026-01-01T00:00:00+00:00"}, "amount": {"$decimal": "1.5"}},
+    )
+
+    assert heavy_of(imported) <= {"zlib"}
+
+
+def test_job_that_fails_imports_boto3_and_no_event_loop():
+    """The retry is its first call to SQS."""
+    imported = start(
+        more="""
+@emails.processor("fails")
+def fails(to, subject, body):
+    raise ValueError("no")
+
+class Client:
+    def change_message_visibility_batch(self, **request):
+        return {}
+    def get_queue_url(self, **request):
+        return {"QueueUrl": "https://queue"}
+
+env.client._given = Client()
+""",
+        job="fails",
+        ok=False,
+    )
+
+    assert heavy_of(imported) == set(), "beside the client itself, which boto3 would be"
+
+
+def test_async_job_imports_asyncio_and_no_boto3():
+    imported = start(
+        more="""
+@emails.processor("concurrent")
+async def concurrent(to, subject, body):
+    pass
+""",
+        job="concurrent",
+    )
+
+    assert "asyncio" in imported
+    assert not heavy_of(imported) & {"boto3", "botocore", "pickle", "multiprocessing"}
+
+
+def test_detector_sees_a_heavy_import():
+    """The test of the test: an application that imports boto3 itself."""
+    assert {"boto3", "botocore"} <= heavy_of(start(more="import boto3"))

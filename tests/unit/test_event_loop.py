@@ -1,0 +1,197 @@
+"""The one event loop of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import time
+
+import pytest
+
+from sqs_tasks import event_loop
+from sqs_tasks.errors import TaskTimeoutError
+from sqs_tasks.event_loop import LoopThread, close_loop, run_coroutine
+
+name = contextvars.ContextVar("name", default="none")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    close_loop()
+
+
+async def answer(value):
+    await asyncio.sleep(0)
+    return value
+
+
+def test_coroutines_share_one_loop():
+    """A connection pool that is bound to it survives from job to job (S54)."""
+
+    async def loop():
+        return asyncio.get_running_loop()
+
+    assert run_coroutine(loop(), timeout_seconds=None) is run_coroutine(loop(), timeout_seconds=5)
+
+
+def test_result_and_error_are_the_coroutines_own():
+    async def fail():
+        raise LookupError("no")
+
+    assert run_coroutine(answer(7), timeout_seconds=None) == 7
+    with pytest.raises(LookupError, match="no"):
+        run_coroutine(fail(), timeout_seconds=None)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, MemoryError])
+def test_loop_survives_whatever_a_coroutine_raises(error):
+    async def fail():
+        raise error
+
+    with pytest.raises(error):
+        run_coroutine(fail(), timeout_seconds=None)
+    assert run_coroutine(answer(7), timeout_seconds=None) == 7
+
+
+def test_loop_survives_an_asyncio_task_that_exits(caplog):
+    """Asyncio stops its loop for SystemExit in any task, also one that a job left running."""
+
+    async def exits():
+        raise SystemExit(1)
+
+    async def leave_behind():
+        left = asyncio.ensure_future(exits())
+        await asyncio.wait([left])
+        left.exception()
+
+    run_coroutine(leave_behind(), timeout_seconds=5)
+
+    assert run_coroutine(answer(7), timeout_seconds=5) == 7
+    assert "tried to end the process" in caplog.text
+
+
+def test_slow_coroutine_is_cancelled_at_its_timeout():
+    cancelled = threading.Event()
+
+    async def slow():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with pytest.raises(TaskTimeoutError, match=r"longer than its timeout of 0\.01 s"):
+        run_coroutine(slow(), timeout_seconds=0.01)
+    assert cancelled.wait(5)
+
+
+def test_timeout_of_the_coroutines_own_is_not_ours():
+    async def slow():
+        async with asyncio.timeout(0.001):
+            await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError) as raised:
+        run_coroutine(slow(), timeout_seconds=5)
+    assert not isinstance(raised.value, TaskTimeoutError)
+
+
+def test_coroutine_that_cancels_itself_is_a_failure():
+    async def cancel():
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+
+    with pytest.raises(TaskTimeoutError, match="cancelled"):
+        run_coroutine(cancel(), timeout_seconds=None)
+
+
+@pytest.mark.parametrize("way", ["blocks", "ignores"])
+def test_coroutine_that_cannot_be_stopped_is_left_with_its_loop(monkeypatch, way):
+    monkeypatch.setattr(event_loop, "CANCEL_GRACE_SECONDS", 0.02)
+    release = threading.Event()
+
+    async def stubborn():
+        if way == "blocks":
+            release.wait(30)
+        while not release.is_set():
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                continue
+
+    started = time.monotonic()
+    try:
+        with pytest.raises(TaskTimeoutError, match="did not stop"):
+            run_coroutine(stubborn(), timeout_seconds=0.01)
+        assert run_coroutine(answer(7), timeout_seconds=5) == 7
+        assert time.monotonic() - started < 5
+    finally:
+        release.set()
+
+
+def test_context_variables_of_the_caller_are_the_coroutines():
+    async def look():
+        seen = name.get()
+        name.set("inside")
+        return seen
+
+    token = name.set("outside")
+    try:
+        assert run_coroutine(look(), timeout_seconds=None) == "outside"
+        assert name.get() == "outside"
+    finally:
+        name.reset(token)
+
+
+def test_coroutine_cannot_wait_for_its_own_loop():
+    async def outer():
+        return run_coroutine(answer(7), timeout_seconds=None)
+
+    with pytest.raises(RuntimeError, match="await it instead"):
+        run_coroutine(outer(), timeout_seconds=5)
+
+
+def test_closing_cancels_what_still_runs():
+    cancelled = threading.Event()
+
+    async def background():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    async def leave_behind():
+        return asyncio.ensure_future(background())
+
+    thread = LoopThread()
+    left = thread.run(leave_behind(), timeout_seconds=5)
+    thread.close()
+    thread.close()
+
+    assert cancelled.is_set()
+    assert left.cancelled()
+
+
+def test_closed_loop_is_replaced():
+    run_coroutine(answer(7), timeout_seconds=None)
+    close_loop()
+    close_loop()
+
+    assert run_coroutine(answer(8), timeout_seconds=None) == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_forked_child_starts_its_own_loop():
+    """The thread of the parent's is not there (S40: several processes of one environment)."""
+    run_coroutine(answer(7), timeout_seconds=None)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(run_coroutine(answer(8), timeout_seconds=5))
+        finally:
+            os._exit(1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 8

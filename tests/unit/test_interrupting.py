@@ -1,0 +1,134 @@
+"""Stopping plain code that runs too long."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from sqs_tasks.errors import TaskTimeoutError
+from sqs_tasks.interrupting import main_thread_timeout
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def alarm():
+    return signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[0]
+
+
+def test_code_that_takes_too_long_is_interrupted():
+    before = alarm()
+    with pytest.raises(TaskTimeoutError, match=r"longer than its timeout of 0\.01 s"), main_thread_timeout(0.01):
+        spin(5)
+
+    assert alarm() == before
+
+
+def test_code_that_ends_in_time_is_left_alone():
+    before = alarm()
+    with main_thread_timeout(5):
+        spin(0.001)
+
+    assert alarm() == before
+
+
+def test_own_exception_of_the_code_passes_through():
+    with pytest.raises(KeyError), main_thread_timeout(5):
+        raise KeyError
+
+
+def test_no_limit_sets_no_alarm():
+    with main_thread_timeout(None):
+        assert alarm()[1] == 0
+
+
+def test_shortest_limit_there_is_interrupts_and_cleans_up():
+    """The alarm may go off before the block begins."""
+    before = alarm()
+    for _ in range(50):
+        with pytest.raises(TaskTimeoutError), main_thread_timeout(0.000_001):
+            spin(5)
+
+    assert alarm() == before
+
+
+def test_other_threads_are_not_interrupted():
+    """Python delivers signals to the main thread alone."""
+    ended = []
+
+    def work():
+        with main_thread_timeout(0.001):
+            spin(0.01)
+        ended.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert ended == [True]
+
+
+def test_inner_limit_that_comes_first_interrupts_the_inner_block_alone():
+    with main_thread_timeout(5):
+        with pytest.raises(TaskTimeoutError, match=r"0\.01"), main_thread_timeout(0.01):
+            spin(5)
+        assert 0 < alarm()[1] <= 5, "the outer one is set again"
+
+    assert alarm()[1] == 0
+
+
+def test_outer_limit_that_comes_first_holds_inside():
+    with pytest.raises(TaskTimeoutError, match=r"0\.01"), main_thread_timeout(0.01), main_thread_timeout(5):
+        spin(5)
+
+
+def test_outer_limit_that_passed_inside_is_not_forgotten():
+    def catch():
+        with main_thread_timeout(0.05):
+            try:
+                with main_thread_timeout(0.01):
+                    spin(5)
+            except TaskTimeoutError:
+                spin(5)
+
+    with pytest.raises(TaskTimeoutError, match=r"0\.05"):
+        catch()
+
+
+def test_alarm_of_the_code_around_is_put_back():
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        with main_thread_timeout(0.02), pytest.raises(TaskTimeoutError):
+            spin(5)
+        spin(0.05)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert rung == [True]
+
+
+def test_exception_may_be_none_that_broad_handlers_catch():
+    class Final(BaseException):
+        pass
+
+    def call():
+        with main_thread_timeout(0.01, "given up after {:g} s", Final):
+            while True:
+                try:
+                    spin(5)
+                except Exception:
+                    continue
+
+    with pytest.raises(Final, match=r"given up after 0\.01 s"):
+        call()
