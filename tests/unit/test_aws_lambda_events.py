@@ -36,7 +36,11 @@ def ran():
 def handler(ran):
     env = SQSEnv(session=MemorySession())
     for name in ("emails", "emails.fifo", "emails2", "e-mails_2.fifo", "emails_dead"):
-        env.queue(name).processor("send_email")(lambda to: ran.append(to))
+
+        @env.queue(name).processor("send_email")
+        def send_email(to):
+            ran.append(to)
+
     env.queue("uploads", RawQueue).raw_processor()(lambda message: ran.append(json.loads(message.body)))
     return SQSEventHandler(env)
 
