@@ -197,7 +197,9 @@ def test_w6_an_error_of_the_api_does_not_end_the_loop(desk: Desk) -> None:
 
     desk.create()
     send.delay()
-    desk.sqs.script("receive_message", failing("AWS.SimpleQueueService.NonExistentQueue"), raising(OSError("no network")))
+    desk.sqs.script(
+        "receive_message", failing("AWS.SimpleQueueService.NonExistentQueue"), raising(OSError("no network"))
+    )
 
     queue.process_queue(MaxTasksShutdown(1))
 
@@ -367,9 +369,7 @@ def test_w13_a_message_that_comes_twice_is_run_and_settled_once(desk: Desk) -> N
     assert [len(request["Entries"]) for request in desk.sqs.requests("delete_message_batch")] == [1]
 
 
-def test_w14_a_raw_batch_is_never_empty_and_may_ask_for_a_retry(
-    desk: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_w14_a_raw_batch_is_never_empty_and_may_ask_for_a_retry(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """No call for an idle poll; Retry's own delay counts, and is no error in the log."""
     queue, calls = desk.env.queue("events", RawQueue, BatchMessages(10)), []
 
@@ -480,7 +480,9 @@ def test_w19_the_same_queue_with_other_options_is_refused(desk: Desk) -> None:
     desk.env.queue("emails", backoff_policy=ConstantBackoff(5))
 
     assert desk.env.queue("emails", backoff_policy=ConstantBackoff(5)) is desk.env.queue("emails")
-    with pytest.raises(ConfigurationError, match="registered already with other options.*backoff_value=5.*backoff_value=6"):
+    with pytest.raises(
+        ConfigurationError, match="registered already with other options.*backoff_value=5.*backoff_value=6"
+    ):
         desk.env.queue("emails", backoff_policy=ConstantBackoff(6))
     with pytest.raises(ConfigurationError, match="registered already"):
         desk.env.queue("emails", RawQueue)
