@@ -31,7 +31,7 @@ class RuleError(StackError):
     """A combination of settings that does not hold together.
 
     Attributes:
-        rule: The number of the rule in ``docs/cdk.md``, as ``"R4"``.
+        rule: The number of the rule in ``docs/rules.md``, as ``"R4"``.
     """
 
     def __init__(self, rule: str, text: str) -> None:

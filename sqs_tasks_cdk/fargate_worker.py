@@ -314,6 +314,8 @@ def make_cluster(scope: Construct, *, vpc: ec2.IVpc | None) -> ecs.Cluster:
             "Network",
             max_azs=2,
             nat_gateways=0,
+            # Nothing is ever put into the default group, and closing it takes a function of its own.
+            restrict_default_security_group=False,
             subnet_configuration=[ec2.SubnetConfiguration(name="public", subnet_type=ec2.SubnetType.PUBLIC)],
         )
         Validations.of(vpc).acknowledge(

@@ -19,6 +19,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 
+from examples.stack.app import StudioStack
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.lambda_worker import ProvisionedPollers
 from sqs_tasks_cdk.stack import SqsTasks
@@ -150,3 +151,26 @@ def test_logical_ids_are_the_ones_that_are_deployed(stack: Stack) -> None:
         SNAPSHOT.write_text(json.dumps(actual, indent=2) + "\n")
 
     assert actual == json.loads(SNAPSHOT.read_text())
+
+
+def test_example_stack_finds_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``examples/stack`` synthesises as it stands, with an image and bundles of its own, and against all rules.
+
+    Its producer is a function like users write them, so the rules for functions are its author's to answer.
+    """
+    monkeypatch.chdir(HERE.parents[1])
+    app = App(
+        outdir=str(tmp_path / "cdk.out"),
+        analytics_reporting=False,
+        context={"@aws-cdk/core:validateAgainstDefaultRules": True, "aws:cdk:bundling-stacks": []},
+    )
+    stack = StudioStack(app, "Studio")
+
+    resources = Resources(stack)
+    assert {value["Properties"]["QueueName"] for value in resources.of_type("SQS::Queue").values()} >= {
+        "studio-stills",
+        "studio-bookings.fifo",
+        "studio-films",
+    }
+    assert len(resources.of_type("ECS::Service")) == 1
+    assert resources.queue("studio-films")["VisibilityTimeout"] == 7_205
