@@ -37,6 +37,8 @@ class Lane:
     messages: tuple[ReceivedMessage, ...]
     #: Whether a failure stops the rest.
     in_order: bool = False
+    #: Whether one call of a batch processor takes them all; of lanes in order it is said by each message.
+    is_batch: bool = False
 
 
 def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool) -> list[Lane]:
@@ -56,8 +58,8 @@ def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool)
         batch = batches.setdefault(task.name, [])
         batch.append(message)
         if len(batch) == task.batch_size:
-            lanes.append(Lane(tuple(batches.pop(task.name))))
-    lanes.extend(Lane(tuple(batch)) for batch in batches.values())
+            lanes.append(Lane(tuple(batches.pop(task.name)), is_batch=True))
+    lanes.extend(Lane(tuple(batch), is_batch=True) for batch in batches.values())
     return lanes
 
 
@@ -83,7 +85,8 @@ def run_lane(
             # On standard queues each message is asked for anew: another may still fit before the deadline.
             stopped = stopped if lane.in_order else None
             continue
-        outcomes = executor.execute_batch(step) if _is_batch(step, executor) else [executor.execute(step[0])]
+        is_batch = executor.batch_task(step[0]) is not None if lane.in_order else lane.is_batch
+        outcomes = executor.execute_batch(step) if is_batch else [executor.execute(step[0])]
         for message, outcome in zip(step, outcomes, strict=True):
             if stopped is not None:
                 yield message, stopped, settlement.conclude(message, stopped)
@@ -98,7 +101,7 @@ def run_lane(
 def _steps(lane: Lane, executor: Executor) -> Iterator[tuple[ReceivedMessage, ...]]:
     """The calls of a lane: single messages, or runs of neighbours that one batch processor takes together."""
     if not lane.in_order:
-        if _is_batch(lane.messages, executor):
+        if lane.is_batch:
             yield lane.messages
         else:
             yield from ((message,) for message in lane.messages)
@@ -116,7 +119,3 @@ def _steps(lane: Lane, executor: Executor) -> Iterator[tuple[ReceivedMessage, ..
             run.append(message)
     if run:
         yield tuple(run)
-
-
-def _is_batch(step: Sequence[ReceivedMessage], executor: Executor) -> bool:
-    return executor.batch_task(step[0]) is not None

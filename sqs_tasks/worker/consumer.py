@@ -75,10 +75,11 @@ class Consumer:
         self._signals = SignalWatch(self._stop.request)
         self._inline = concurrency == 1 and not several
         slots = max(concurrency, len(queues))
-        async_slots = Slots(async_concurrency or concurrency, given, strict=strict_priority) if on_loop else None
+        async_size = max(async_concurrency or concurrency, len(queues))
+        async_slots = Slots(async_size + prefetch, given, strict=strict_priority) if on_loop else None
         self._pools: list[Pool] = [InlinePool() if self._inline else ThreadPool(slots)]
         if on_loop:
-            self._pools.append(AsyncPool())
+            self._pools.append(AsyncPool(async_size))
         shared = Shared(
             stop=self._stop,
             slots=Slots(slots + prefetch, given, strict=strict_priority),

@@ -159,31 +159,41 @@ class ThreadPool:
 
 
 class AsyncPool:
-    """Runs works on the process's event loop. The polling threads submit; everything else happens on the loop."""
+    """Runs up to ``size`` works at once on the process's event loop; more wait in line.
 
-    def __init__(self) -> None:
+    The polling threads submit; each work runs on the loop, and the loop's thread starts the next when one ends.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: deque[Work] = deque()
         self._running: set[Future[Any]] = set()
         self._changed = threading.Condition()
 
     def submit(self, works: Sequence[Work]) -> None:
-        """Start all of these."""
-        for work in works:
-            with self._changed:
-                future = spawn(work.run_async())
-                self._running.add(future)
-            future.add_done_callback(self._ended)
+        """Start these; beyond the size they wait for another to end."""
+        with self._changed:
+            self._waiting.extend(works)
+        self._start_waiting()
 
     def release_waiting(self) -> None:
-        """Nothing waits here."""
+        """Give back what has not started."""
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._changed.notify_all()
+                    return
+                work = self._waiting.popleft()
+            work.release()
 
     def running(self) -> int:
-        """How many have not ended."""
-        return len(self._running)
+        """How many were submitted and have not ended."""
+        return len(self._running) + len(self._waiting)
 
     def drain(self, seconds_left: Callable[[], float | None]) -> bool:
         """Wait until all have ended, or no seconds are left; then the rest is cancelled, which gives it back."""
         with self._changed:
-            if wait_for(self._changed, lambda: not self._running, seconds_left):
+            if wait_for(self._changed, lambda: not self._running and not self._waiting, seconds_left):
                 return True
             late = tuple(self._running)
         for future in late:
@@ -193,11 +203,21 @@ class AsyncPool:
     def close(self) -> None:
         """Nothing to end: the loop lives as long as the process."""
 
+    def _start_waiting(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting or len(self._running) >= self._size:
+                    return
+                future = spawn(self._waiting.popleft().run_async())
+                self._running.add(future)
+            future.add_done_callback(self._ended)
+
     def _ended(self, future: Future[Any]) -> None:
         with self._changed:
             self._running.discard(future)
-            if not self._running:
+            if not self._running and not self._waiting:
                 self._changed.notify_all()
+        self._start_waiting()
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, asyncio.CancelledError):
             logger.error("a job escaped its executor", exc_info=error, extra={"action": "worker_error"})

@@ -235,7 +235,8 @@ class QueueLoop:
             least = max(min(most, shared.prefetch), 1) if not shared.several else 1
             granted = shared.slots.acquire(self._index, granted, SLOT_WAIT_SECONDS, least=least)
         if granted and self._async_names and shared.async_slots is not None:
-            also = shared.async_slots.acquire(self._index, granted, SLOT_WAIT_SECONDS)
+            least = 1 if shared.several or self._needs_thread else max(min(most, shared.prefetch), 1)
+            also = shared.async_slots.acquire(self._index, granted, SLOT_WAIT_SECONDS, least=least)
             if self._needs_thread and also < granted:
                 shared.slots.release(self._index, granted - also)
             granted = also
@@ -325,6 +326,8 @@ class QueueLoop:
             shared.pool.submit(works)
         if self._stop.wait(0):  # requested just now: nobody else would give back what no thread has taken
             shared.pool.release_waiting()
+            if shared.async_pool is not None:
+                shared.async_pool.release_waiting()
 
     def _balance(self, slots: Slots, granted: int, needed: int) -> None:
         if granted > needed:
@@ -359,6 +362,9 @@ class QueueLoop:
 
     def run_lane(self, lane: Lane) -> None:
         """Run a lane in this thread, each message to its verdict."""
+        if len(lane.messages) == 1 and not lane.is_batch and not lane.in_order:
+            self._run_one(lane.messages[0])
+            return
         left = {message.receipt_handle: message for message in lane.messages}
         set_current_lease(self.heartbeat.lease(lane.messages[0]) if len(left) == 1 else None)
         started = time.perf_counter()
@@ -371,6 +377,21 @@ class QueueLoop:
         finally:
             set_current_lease(None)
             self._give_up(left.values())
+
+    def _run_one(self, message: ReceivedMessage) -> None:
+        """What nearly all lanes are, without what the others need: a no-op job costs little more than its requests."""
+        set_current_lease(self.heartbeat.lease(message))
+        started = time.perf_counter()
+        settled = False
+        try:
+            outcome = _STOPPING if self._stop.requested else self._executor.execute(message)
+            seconds = time.perf_counter() - started
+            self._settle(message, outcome, self._settlement.conclude(message, outcome), seconds, urgent=False)
+            settled = True
+        finally:
+            set_current_lease(None)
+            if not settled:
+                self._give_up((message,))
 
     async def run_lane_async(self, lane: Lane) -> None:
         """Run a lane of one message on the event loop, to its verdict."""
