@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypedDict
 
 from sqs_tasks.arn import QueueArn
@@ -22,7 +23,7 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.durations import ObservedDurations
-from sqs_tasks.lambda_runtime.invocation import Invocation, InvocationOptions, JobReport
+from sqs_tasks.lambda_runtime.invocation import AnswerCheck, Invocation, InvocationOptions, JobReport
 from sqs_tasks.lambda_runtime.records import read_messages, read_records
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 #: The mapping's batching window in seconds, which the stack tells the function.
 BATCHING_WINDOW_VARIABLE = "SQS_TASKS_BATCHING_WINDOW_SECONDS"
+
+#: How Lambda says that a function starts.
+INITIALIZATION_VARIABLE = "AWS_LAMBDA_INITIALIZATION_TYPE"
 
 #: The longest batching window there is, in seconds.
 _MAX_BATCHING_WINDOW_SECONDS = 300.0
@@ -80,6 +84,8 @@ class SQSEventHandler:
             in the thread that runs them.
         on_settled: Hook, called with a :class:`JobReport` for each message, in the same thread.
         on_finished: Hook, called at the end of each invocation, whatever happened in it.
+        on_responses_ignored: Hook, called with a queue's name when messages turn out to be deleted that the answer
+            kept: its event source mapping does not report batch item failures (S9).
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class SQSEventHandler:
         self.on_start: Hook[[Sequence[ReceivedMessage], str]] = Hook("on_start")
         self.on_settled: Hook[[JobReport]] = Hook("on_settled")
         self.on_finished: Hook[[]] = Hook("on_finished")
+        self.on_responses_ignored: Hook[[str]] = Hook("on_responses_ignored")
         self._options = InvocationOptions(
             margin_seconds=margin_seconds,
             concurrency=concurrency,
@@ -106,11 +113,18 @@ class SQSEventHandler:
             middleware=tuple(middleware),
             on_start=self.on_start,
             on_settled=self.on_settled,
+            on_responses_ignored=self.on_responses_ignored,
             durations=ObservedDurations(),
         )
         self._window_seconds = _batching_window(os.environ)
         self._given_urls = urls_from_environment(os.environ)
         self._by_sqs_name: dict[str, GenericQueue] = {}
+        #: What is known of each mapping, by ARN; made when a message has failed.
+        self._checks: dict[str, AnswerCheck | None] = {}
+        if os.environ.get(INITIALIZATION_VARIABLE) == "snap-start":
+            from sqs_tasks.lambda_runtime.snapshots import SnapshotHooks  # one kind of function in many
+
+            SnapshotHooks(env.client).register()
 
     def __call__(self, event: Any, context: LambdaContext | None = None) -> BatchResponse:
         """Run the jobs of an event and name those that stay in the queue.
@@ -161,7 +175,13 @@ class SQSEventHandler:
                 continue
             parsed = QueueArn.parse(arn)
             # The ARN says what kind it is; standard queues have message groups too (S2).
-            invocation.run(queue, messages, fifo=parsed.fifo, queue_url=lambda: self._url(queue, parsed, context))  # noqa: B023 - called within
+            self._checks[arn] = invocation.run(
+                queue,
+                messages,
+                fifo=parsed.fifo,
+                queue_url=partial(self._url, queue, parsed, context),
+                check=self._checks.get(arn),
+            )
 
     def _url(self, queue: GenericQueue, arn: QueueArn, context: LambdaContext | None) -> str:
         """The URL of the queue that an ARN means, which may be another account's (S5)."""

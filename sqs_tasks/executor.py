@@ -25,7 +25,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, ReceivedMessage
 from sqs_tasks.middleware import Middleware, compose
-from sqs_tasks.outcome import NotStarted, Outcome, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
+from sqs_tasks.outcome import NotStarted, Outcome, Postpone, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -307,6 +307,16 @@ class Executor:
 
     def _failed(self, job: Job, task: RegisteredTask, error: BaseException, seconds: float) -> Outcome:
         """The outcome of a run that raised: one place for every way to fail."""
+        if isinstance(error, Postpone):
+            wait = clamp_visibility(error.delay_seconds + 0.5)  # rounded up, so that it is not asked for too early
+            logger.info(
+                "job %s put off for %d s: %s",
+                job.job_name,
+                wait,
+                error,
+                extra={"action": "job_postponed", **job.log_fields},
+            )
+            return NotStarted(reason=str(error), delay_seconds=wait)
         settings = task.settings
         extra = {"duration_seconds": seconds, "error_type": type(error).__name__, **job.log_fields}
         delay = self._delay_seconds(job, task, error)

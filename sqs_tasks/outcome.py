@@ -50,6 +50,24 @@ class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
         self.reason = reason
 
 
+class Postpone(Exception):  # noqa: N818 - it steers a job, it is not an error
+    """Raise before a job has begun, to have it begin later: another worker holds its lock, say. It is no attempt.
+
+    SQS counts the delivery all the same, and ``max_receive_count`` ends it in the end.
+
+    Args:
+        delay_seconds: 0 to 43,200 seconds; longer ones are cut to what SQS still allows (S20).
+        reason: A few words for the logs.
+    """
+
+    def __init__(self, delay_seconds: float, reason: str = "") -> None:
+        if not delay_seconds >= 0:
+            raise ConfigurationError(f"Postpone(delay_seconds={delay_seconds!r}): must be 0 or more seconds")
+        super().__init__(reason or "the job was put off")
+        self.delay_seconds = delay_seconds
+        self.reason = reason
+
+
 class Reject(Exception):  # noqa: N818 - it steers a job, it is not an error
     """Raise in a task to send its job to the dead-letter queue now: trying again would not help.
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqs_tasks.executor import Executor
 from sqs_tasks.generic_queue import GenericQueue
@@ -68,6 +68,21 @@ class JobReport:
         return isinstance(self.verdict, Delete)
 
 
+class AnswerCheck(Protocol):
+    """Finds out whether answers are heeded: :class:`~sqs_tasks.lambda_runtime.response_check.ResponseCheck`."""
+
+    is_settled: bool
+
+    def failed(self, hidden: Sequence[tuple[ReceivedMessage, float]]) -> None:
+        """These were hidden until these moments, and are in the answer."""
+
+    def arrived(self, messages: Sequence[ReceivedMessage]) -> None:
+        """These came in."""
+
+    def ask(self, settlement: Settlement) -> None:
+        """Ask SQS, if that can tell anything now."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class InvocationOptions:
     """How a handler runs its invocations; see :class:`~sqs_tasks.aws_lambda.SQSEventHandler`."""
@@ -78,6 +93,7 @@ class InvocationOptions:
     middleware: tuple[Middleware, ...]
     on_start: Hook[[Sequence[ReceivedMessage], str]]
     on_settled: Hook[[JobReport]]
+    on_responses_ignored: Hook[[str]]
     durations: ObservedDurations
 
 
@@ -108,10 +124,39 @@ class Invocation:
         self.is_over = False
 
     def run(
-        self, queue: GenericQueue, messages: Sequence[ReceivedMessage], *, fifo: bool, queue_url: Callable[[], str]
-    ) -> None:
-        """Run the messages of one queue and settle them."""
-        QueueRun(self, queue, queue.settlement(queue_url=queue_url)).run(messages, fifo=fifo)
+        self,
+        queue: GenericQueue,
+        messages: Sequence[ReceivedMessage],
+        *,
+        fifo: bool,
+        queue_url: Callable[[], str],
+        check: AnswerCheck | None,
+    ) -> AnswerCheck | None:
+        """Run the messages of one queue and settle them.
+
+        Args:
+            queue: The queue.
+            messages: Its messages.
+            fifo: Whether each message group keeps its order.
+            queue_url: Gives the queue's URL.
+            check: What is known of the queue's mapping; None until a message has failed.
+
+        Returns:
+            The same, or a new one when a message failed for the first time.
+        """
+        run = QueueRun(self, queue, queue.settlement(queue_url=queue_url))
+        run.run(messages, fifo=fifo)
+        if check is not None and not check.is_settled:
+            check.arrived(messages)
+            run.guarded(lambda: check.ask(run.settlement))
+        if run.hidden and (check is None or not check.is_settled):
+            if check is None:
+                # Imported with the first failure, which has paid for boto3 as well.
+                from sqs_tasks.lambda_runtime.response_check import ResponseCheck
+
+                check = ResponseCheck(queue.name, self.options.on_responses_ignored.emit)
+            check.failed(run.hidden)
+        return check
 
     def leave(self, messages: Sequence[ReceivedMessage], queue_name: str, reason: str) -> None:
         """Report messages that nothing can be done with here; they stay as they are."""
@@ -173,6 +218,8 @@ class QueueRun:
         #: Messages to be hidden, with the moment at which each shall be back, by the monotonic clock.
         self._hides: list[tuple[ReceivedMessage, float]] = []
         self._lock = threading.Lock()
+        #: Those of which SQS said that they are.
+        self.hidden: list[tuple[ReceivedMessage, float]] = []
         #: Calls about visibilities that failed as a whole.
         self._lost_calls = 0
         #: Seconds of runs that are not reported yet, by message id.
@@ -331,7 +378,7 @@ class QueueRun:
             self.invocation.done.add(message.message_id)
             # A dead letter is deleted at once: should the invocation be lost, its copy would be made again.
             if self.options.eager_acknowledgement or not isinstance(outcome, Succeeded):
-                self._guarded(lambda: self.settlement.delete([message]))
+                self.guarded(lambda: self.settlement.delete([message]))
         elif isinstance(verdict, Hide):
             self._hide(message, verdict.seconds)
         if isinstance(getattr(outcome, "error", None), MemoryError):
@@ -374,6 +421,9 @@ class QueueRun:
                 unsettled = self.settlement.hide(pairs, retries=0 if self._lost_calls else RETRIES)
         except BaseException:  # nothing about settling may cost the answer
             logger.exception("cannot settle", extra={"action": "settle_failed", "queue_name": self.queue.name})
+        if unsettled is not None and len(unsettled) < len(hides):
+            lost = {one.message.message_id for one in unsettled}
+            self.hidden += [(message, back_at) for message, back_at in hides if message.message_id not in lost]
         if unsettled is None or (len(unsettled) == len(pairs) and not all(one.is_final for one in unsettled)):
             self._lost_calls += 1
             if self._lost_calls == MAX_LOST_CALLS:
@@ -382,7 +432,7 @@ class QueueRun:
                     extra={"action": "hide_given_up", "queue_name": self.queue.name},
                 )
 
-    def _guarded(self, call: Callable[[], object]) -> None:
+    def guarded(self, call: Callable[[], object]) -> None:
         """Make a settlement call; without it messages come back later or are deleted later, but none is lost (S21)."""
         try:
             with self.deadline.settling():
