@@ -14,6 +14,8 @@ from typing import Any
 #: An alarm is a list so that it sorts by moment, then by order of entry, and can be emptied in place.
 Alarm = list[Any]
 
+_LAST = 1 << 62
+
 _WHEN, _ACTION, _ARGUMENT = 0, 2, 3
 
 #: Cancelled alarms are left in the heap until they outnumber the live ones and this many, then swept in one go.
@@ -28,9 +30,13 @@ class Agenda:
         self._order = itertools.count()
         self._cancelled = 0
 
-    def at(self, moment: float, action: Callable[[Any], None], argument: Any) -> Alarm:
-        """Have ``action(argument)`` called by the first :meth:`run_due` at or after that moment."""
-        alarm: Alarm = [moment, next(self._order), action, argument]
+    def at(self, moment: float, action: Callable[[Any], None], argument: Any, *, last: bool = False) -> Alarm:
+        """Have ``action(argument)`` called by the first :meth:`run_due` at or after that moment.
+
+        Alarms of one moment ring in the order of entry, those marked ``last`` after all others.
+        """
+        order = next(self._order)
+        alarm: Alarm = [moment, order + _LAST if last else order, action, argument]
         heapq.heappush(self._heap, alarm)
         return alarm
 

@@ -21,7 +21,7 @@ class Poll:
         answer: What ReceiveMessage returns, or the fault it raises.
     """
 
-    __slots__ = ("alarm", "answer", "attempt_id", "done", "limit", "on_answer", "visibility_seconds", "wanted")
+    __slots__ = ("alarm", "answer", "attempt_id", "done", "ends_at", "limit", "on_answer", "visibility_seconds", "wanted")
 
     def __init__(self, *, limit: int, visibility_seconds: int | None, wanted: Wanted, attempt_id: str | None) -> None:
         self.limit = limit
@@ -31,6 +31,7 @@ class Poll:
         self.done = False
         self.answer: dict[str, Any] | SQSFault = {}
         self.alarm: Alarm | None = None
+        self.ends_at = 0.0
         self.on_answer: Callable[[Poll], None] | None = None
 
     def finish(self, answer: dict[str, Any] | SQSFault) -> None:

@@ -203,7 +203,8 @@ class Queue:
         """Let a poll wait until that moment."""
         while self.polls and self.polls[0].done:
             self.polls.popleft()
-        poll.alarm = self._agenda.at(moment, _nothing_came, poll)
+        poll.ends_at = moment
+        poll.alarm = self._agenda.at(moment, self._wait_is_over, poll, last=True)
         self.polls.append(poll)
 
     # -- settling
@@ -372,6 +373,11 @@ class Queue:
             self._agenda.cancel(message.alarm)
             message.alarm = None
 
+    def _wait_is_over(self, poll: Poll) -> None:
+        """The last moment of a poll; what became available in it is still handed out."""
+        self.serve_polls(poll.ends_at)
+        poll.finish({})
+
     def _finish(self, poll: Poll, answer: dict[str, Any] | faults.SQSFault) -> None:
         if poll.alarm is not None:
             self._agenda.cancel(poll.alarm)
@@ -386,7 +392,3 @@ class Queue:
                 self._wait(message, State.DELAYED, moment)
             else:
                 self._time_is_up(message)
-
-
-def _nothing_came(poll: Poll) -> None:
-    poll.finish({})
