@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from typing import Any
 
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.memory import MemorySession
 from sqs_tasks.local.peek import StoredMessage, stored_messages
+from sqs_tasks.worker.consumer import Consumer
 from tests.support.scripted_client import ScriptedClient, Step
 
 
@@ -54,3 +58,24 @@ class Desk:
             return {**answer, "Failed": [one for one in refused if one["Id"] in ids]}
 
         return step
+
+
+class Terminated:
+    """A worker of one queue, and a SIGTERM for it that has been noticed when the call returns.
+
+    A second signal ends the process, so a task that sends one must not be followed by another that does.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        self._consumer = Consumer([queue])
+        self._noticed = threading.Event()
+        self._consumer.stopping.on_request(self._noticed.set)
+
+    def run(self) -> None:
+        """Work until the signal."""
+        self._consumer.run()
+
+    def kill(self) -> None:
+        """Send the signal; called by a task."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert self._noticed.wait(10)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import pickle
-import signal
 import sys
 import threading
 from collections import Counter
@@ -19,7 +17,7 @@ from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.testing import drain
-from tests.support.queues import Desk
+from tests.support.queues import Desk, Terminated
 
 CELERY = [readers.pyqs, readers.celery]
 
@@ -209,31 +207,15 @@ def test_p8_a_send_is_one_call(desk: Desk) -> None:
 
 def test_p9_what_has_not_started_is_given_back_at_the_stop(desk: Desk) -> None:
     """Received with the running job and not begun: visible again at once, for the next worker."""
-    queue, ran = desk.env.queue("emails"), []
-
-    @queue.batch_processor("send", batch_size=3)
-    def send(messages):
-        os.kill(os.getpid(), signal.SIGTERM)
-        ran.append(len(messages))
-
-    @queue.processor("other")
-    def other():
-        ran.append("other")
-
+    queue = desk.env.queue("emails")
+    queue.processor("send")(lambda: worker.kill())  # noqa: PLW0108 - there is no worker yet
+    worker = Terminated(queue)
     desk.create()
-    for n in range(3):
-        send.delay(n=n)
-    queue.process_queue()
-    assert ran == [3]
-    assert desk.bodies("emails") == []
-
-    @queue.processor("stop")
-    def stop():
-        os.kill(os.getpid(), signal.SIGTERM)
-
     for _ in range(5):
-        stop.delay()
-    queue.process_queue()
+        queue.add_job("send")
+
+    worker.run()
+
     assert desk.states("emails") == ["ready"] * 4
 
 

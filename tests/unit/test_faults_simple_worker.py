@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 
 import pytest
@@ -13,7 +11,7 @@ from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.shutdown_policies import ASAP_SHUTDOWN, MaxTasksShutdown
 from sqs_tasks.testing import drain
-from tests.support.queues import Desk
+from tests.support.queues import Desk, Terminated
 from tests.support.scripted_client import failing, failing_entries
 
 TEXT = {"DataType": "String"}
@@ -40,7 +38,7 @@ class Polls:
 def test_s1_poison_does_not_end_the_worker(desk: Desk) -> None:
     """After an unknown task, a broken body, missing keys and a missing argument, the good job runs."""
     queue, ran = desk.env.queue("emails", readers=[readers.simple_worker]), []
-    queue.processor("send")(lambda to: ran.append(to))
+    queue.processor("send")(lambda to: ran.append(to))  # noqa: PLW0108 - the argument has a name
     desk.create()
     for body in ('{"task_name": "gone", "task_payload": {}}', "{", "[]", '{"task_name": "send"}', "null", '"x"'):
         desk.memory.send_message(QueueUrl=queue.queue_url, MessageBody=body)
@@ -81,12 +79,13 @@ def test_s3_sigterm_finishes_the_task_and_stops(desk: Desk) -> None:
     @queue.processor("send")
     def send():
         steps.append("begun")
-        os.kill(os.getpid(), signal.SIGTERM)
+        worker.kill()
         steps.append("ended")
 
+    worker = Terminated(queue)
     desk.create()
     send.delay()
-    queue.process_queue()
+    worker.run()
 
     assert steps == ["begun", "ended"]
     assert desk.bodies("emails") == []
@@ -180,7 +179,7 @@ def test_s7_the_memory_queue_redelivers_and_honours_the_prefix() -> None:
 def test_s8_an_expired_handle_does_not_end_the_loop(desk: Desk, caplog: pytest.LogCaptureFixture, code: str) -> None:
     """The delete that SQS refuses for good is logged, not raised and not repeated, and the next job runs."""
     queue, ran = desk.env.queue("emails"), []
-    queue.processor("send")(lambda n: ran.append(n))
+    queue.processor("send")(lambda n: ran.append(n))  # noqa: PLW0108 - the argument has a name
     desk.create()
     queue.add_job("send", n=1)
     desk.sqs.script("delete_message_batch", failing_entries(code, "0", sender_fault=True))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import logging
-import os
 import pickle
 import re
-import signal
 import sys
 import threading
 import tomllib
@@ -25,7 +23,7 @@ from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.shutdown_policies import ASAP_SHUTDOWN, MaxTasksShutdown
 from sqs_tasks.testing import drain
-from tests.support.queues import Desk
+from tests.support.queues import Desk, Terminated
 from tests.support.scripted_client import failing, failing_entries, raising
 
 
@@ -212,14 +210,15 @@ def test_w6_sigterm_lets_the_running_task_finish(desk: Desk) -> None:
 
     @queue.processor("send")
     def send(n):
-        os.kill(os.getpid(), signal.SIGTERM)
+        worker.kill()
         ran.append(n)
 
+    worker = Terminated(queue)
     desk.create()
     for n in range(3):
         send.delay(n)
 
-    queue.process_queue()
+    worker.run()
 
     assert ran == [0]
     assert desk.states("emails") == ["ready", "ready"]
@@ -311,9 +310,13 @@ def test_w12_a_failing_batch_gives_back_every_unsent_job(desk: Desk, monkeypatch
     refused, away = desk.refusing("InternalError", "1", "2"), [failing("ServiceUnavailable")] * 4
     desk.sqs.script("send_message_batch", refused, *[desk.refusing("InternalError", "1", "2")] * 3, *away)
 
-    with pytest.raises(BatchSendError) as raised, queue.add_batch():
-        for n in range(13):
-            queue.add_job("send", n=n)
+    def send_in_a_batch():
+        with queue.add_batch():
+            for n in range(13):
+                queue.add_job("send", n=n)
+
+    with pytest.raises(BatchSendError) as raised:
+        send_in_a_batch()
 
     assert [message.body for message in raised.value.unsent] == [f'{{"n": {n}}}' for n in (1, 2, 10, 11, 12)]
     with queue.add_batch():
@@ -481,7 +484,7 @@ def test_w19_the_same_queue_with_other_options_is_refused(desk: Desk) -> None:
 
     assert desk.env.queue("emails", backoff_policy=ConstantBackoff(5)) is desk.env.queue("emails")
     with pytest.raises(
-        ConfigurationError, match="registered already with other options.*backoff_value=5.*backoff_value=6"
+        ConfigurationError, match=r"registered already with other options.*backoff_value=5.*backoff_value=6"
     ):
         desk.env.queue("emails", backoff_policy=ConstantBackoff(6))
     with pytest.raises(ConfigurationError, match="registered already"):
@@ -552,7 +555,7 @@ def test_w23_a_delay_on_a_fifo_queue_fails_where_it_is_written(desk: Desk) -> No
     send = queue.processor("send", group_by="tenant")(lambda tenant: None)
     desk.create()
 
-    with pytest.raises(ConfigurationError, match="FIFO.*delay_seconds on env.queue"):
+    with pytest.raises(ConfigurationError, match=r"FIFO.*delay_seconds on env.queue"):
         queue.add_job("send", tenant="a", _delay_seconds=5)
     send.delay(tenant="a")
     send.delay(tenant=7)
