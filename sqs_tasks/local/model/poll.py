@@ -21,7 +21,17 @@ class Poll:
         answer: What ReceiveMessage returns, or the fault it raises.
     """
 
-    __slots__ = ("alarm", "answer", "attempt_id", "done", "ends_at", "limit", "on_answer", "visibility_seconds", "wanted")
+    __slots__ = (
+        "alarm",
+        "answer",
+        "attempt_id",
+        "done",
+        "ends_at",
+        "limit",
+        "on_answer",
+        "visibility_seconds",
+        "wanted",
+    )
 
     def __init__(self, *, limit: int, visibility_seconds: int | None, wanted: Wanted, attempt_id: str | None) -> None:
         self.limit = limit

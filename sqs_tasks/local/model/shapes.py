@@ -249,8 +249,7 @@ OUTPUTS: dict[str, Structure] = {
 def problems(shape: Shape, value: Any, path: str = "") -> list[str]:
     """What is wrong with a value, in botocore's words.
 
-    Text and bytes, lists and tuples are told apart as boto3 does: bytes may be given as a bytearray, lists as tuples,
-    and a boolean is no number.
+    Types are told apart as boto3 does: bytes may be given as text or a bytearray, lists as tuples, numbers as booleans.
     """
     where = path or "input"
     if isinstance(shape, Scalar):
@@ -284,7 +283,7 @@ def _scalar_problems(shape: Scalar, value: Any, where: str) -> list[str]:
         if isinstance(value, (bytes, bytearray, str)) or hasattr(value, "read"):
             return []
         return [_wrong_type(where, value, "<class 'bytes'>, <class 'bytearray'>, file-like object")]
-    if isinstance(value, shape.python) and not (shape.python is int and isinstance(value, bool)):
+    if isinstance(value, shape.python):
         return []
     return [_wrong_type(where, value, str(shape.python))]
 
