@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from aws_cdk import App
+from aws_cdk import App, NestedStack
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 
@@ -30,6 +30,10 @@ from sqs_tasks_cdk.stack import TaskStack
 
 #: The registry that a checkout of this repository deploys.
 EXAMPLE_APP = "examples.shop.tasks:env"
+
+
+#: Queues whose alarms fit into the same stack: 18 resources each, of 500.
+MAX_QUEUES_WATCHED_INSIDE = 25
 
 
 def main() -> None:
@@ -56,15 +60,19 @@ def monitor(stack: TaskStack) -> None:
     given = {name: value for name in names if (value := stack.node.try_get_context(name))}
     if len(given) > 1:
         raise StackError(f"{' and '.join(given)} are given together; one of them says whom alarms tell")
+    if not given:
+        return
+    is_large = len(stack.tasks.manifest.queues) > MAX_QUEUES_WATCHED_INSIDE
+    scope = NestedStack(stack, "Watch") if is_large else None
     if "alarm_email" in given:
         topic: sns.ITopic = sns.Topic(stack, "Alarms", enforce_ssl=True)
         topic.add_subscription(subscriptions.EmailSubscription(given["alarm_email"]))
-        stack.tasks.monitor(alarm_topic=topic)
+        stack.tasks.monitor(alarm_topic=topic, scope=scope)
     elif "alarm_topic_arn" in given:
         topic = sns.Topic.from_topic_arn(stack, "Alarms", given["alarm_topic_arn"])
-        stack.tasks.monitor(alarm_topic=topic)
-    elif given:
-        stack.tasks.monitor(alarms_declined_because=given["alarms_declined_because"])
+        stack.tasks.monitor(alarm_topic=topic, scope=scope)
+    else:
+        stack.tasks.monitor(alarms_declined_because=given["alarms_declined_because"], scope=scope)
 
 
 def read_manifest(*, path: str | None, app: str) -> Manifest:

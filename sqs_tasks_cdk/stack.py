@@ -94,14 +94,19 @@ class SqsTasks(Construct):
         queue_objectives: Mapping[str, Objectives] | None = None,
         with_dashboard: bool = True,
         dashboard_name: str | None = None,
+        scope: Construct | None = None,
     ) -> TaskMonitoring:
         """Watch all queues and workers; the arguments are those of :class:`TaskMonitoring`.
+
+        A queue with a function has nine alarms, and a stack holds 500 resources: a registry of more than 25 queues is
+        better watched from a ``NestedStack(stack, "Watch")`` as ``scope``. It gets names as parameters and needs no
+        exports.
 
         Raises:
             StackError: Neither an action nor a reason for none, or objectives for a queue that is not there.
         """
         return TaskMonitoring(
-            self,
+            scope if scope is not None else self,
             construct_id,
             queues=list(self.queues),
             workers=list(self.workers),

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, Duration, NestedStack, Stack
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
@@ -245,6 +245,25 @@ def test_r9_monitoring_of_separate_stacks_shares_no_export(app: App) -> None:
 
     assert "Outputs" not in Resources(stateful).template
     assert "Fn::ImportValue" not in json.dumps(Resources(stateless).template)
+
+
+def test_large_registry_is_watched_from_a_nested_stack(app: App, stack: Stack) -> None:
+    """A stack holds 500 resources; a nested one takes the alarms, and names as parameters in place of exports."""
+    tasks = SqsTasks(
+        stack,
+        "Tasks",
+        manifest=manifest(*(queue(f"queue-{number}", tasks=[task(enqueues=[])]) for number in range(50))),
+        **SETTINGS,
+    )
+    nested = NestedStack(stack, "Watch")
+
+    monitoring = tasks.monitor(alarms_declined_because="test", scope=nested)
+
+    assert len(monitoring.alarms) == 450
+    assert len(Resources(nested).by_id) == 451
+    outer = Resources(stack)
+    assert "Outputs" not in outer.template
+    assert len(outer.by_id) == 451
 
 
 def test_tasks_of_a_queue_without_a_registry_are_not_shown(stack: Stack) -> None:
