@@ -31,6 +31,9 @@ DEFAULT_TARGET_LATENCY: Final = Duration.minutes(1)
 #: Jobs at once in each queue, as the worker's own default.
 DEFAULT_CONCURRENCY: Final = 10
 
+#: Where the worker answers for its health. Nothing outside the task reaches it.
+DEFAULT_HEALTH_PORT: Final = 8080
+
 #: What a task needs to keep itself from being scaled in while it is busy (E4).
 _PROTECTION_ACTIONS: Final = ("ecs:GetTaskProtection", "ecs:UpdateTaskProtection")
 
@@ -61,6 +64,7 @@ class FargateWorkerSettings(TypedDict, total=False):
     target_latency: Duration
     mean_task_duration: Duration
     scale_in_protection: bool
+    health_port: int
     health_check: ecs.HealthCheck
     capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy]
     log_retention: logs.RetentionDays
@@ -102,7 +106,9 @@ class FargateWorker(Construct):
         mean_task_duration: How long a job takes on average; as long as its timeout when left out, which starts tasks
             sooner than needed.
         scale_in_protection: Let busy tasks keep themselves from being scaled in (E4).
-        health_check: A command that fails when the worker does not make progress.
+        health_port: Where the worker answers for its health inside the task.
+        health_check: A command that fails when the worker does not make progress; one that asks ``/live`` at
+            ``health_port`` when left out (E6).
         capacity_provider_strategies: Fargate Spot, for example; a Spot interruption is a SIGTERM.
         log_retention: How long logs stay.
         log_removal_policy: What happens to the logs when they leave the stack.
@@ -152,6 +158,7 @@ class FargateWorker(Construct):
         target_latency: Duration = DEFAULT_TARGET_LATENCY,
         mean_task_duration: Duration | None = None,
         scale_in_protection: bool = True,
+        health_port: int = DEFAULT_HEALTH_PORT,
         health_check: ecs.HealthCheck | None = None,
         capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy] | None = None,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
@@ -196,12 +203,13 @@ class FargateWorker(Construct):
                 ),
                 "SQS_TASKS_CONCURRENCY": str(concurrency),
                 "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
+                "SQS_TASKS_HEALTH_PORT": str(health_port),
                 "SQS_TASKS_LOG_LEVEL": log_level.lower(),
                 "SQS_TASKS_LOG_FORMAT": "json",
             },
             secrets=secrets,
             stop_timeout=stop_timeout,
-            health_check=health_check,
+            health_check=health_check if health_check is not None else _health_check(health_port),
             linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
             logging=ecs.LogDriver.aws_logs(stream_prefix="worker", log_group=self.log_group),
         )
@@ -300,6 +308,18 @@ class FargateWorker(Construct):
                 reason="A task's ARN is known when it runs, so its cluster is the condition; ECR's login has none",
             ),
         )
+
+
+def _health_check(port: int) -> ecs.HealthCheck:
+    """A check that the worker still polls (E6), with nothing but the Python that is there."""
+    program = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/live', timeout=4)"
+    return ecs.HealthCheck(
+        command=["CMD", "python", "-c", program],
+        interval=Duration.seconds(30),
+        timeout=Duration.seconds(10),
+        retries=3,
+        start_period=Duration.seconds(60),
+    )
 
 
 def make_cluster(scope: Construct, *, vpc: ec2.IVpc | None) -> ecs.Cluster:

@@ -71,12 +71,15 @@ def test_worker_with_nothing_set(stack: Stack) -> None:
         "SQS_TASKS_APP": "shop.tasks:env",
         "SQS_TASKS_CONCURRENCY": "10",
         "SQS_TASKS_GRACE_SECONDS": "115",
+        "SQS_TASKS_HEALTH_PORT": "8080",
         "SQS_TASKS_LOG_LEVEL": "info",
         "SQS_TASKS_LOG_FORMAT": "json",
         "POWERTOOLS_SERVICE_NAME": "shop",
         "POWERTOOLS_METRICS_NAMESPACE": "SqsTasks",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
+    assert container["HealthCheck"]["Command"][:3] == ["CMD", "python", "-c"]
+    assert "http://127.0.0.1:8080/live" in container["HealthCheck"]["Command"][3]
     service = resources.only("ECS::Service")
     assert "DesiredCount" not in service, "a deploy would undo what scaling decided"
     assert service["DeploymentConfiguration"]["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
@@ -85,6 +88,26 @@ def test_worker_with_nothing_set(stack: Stack) -> None:
     assert resources.of_type("EC2::NatGateway") == {}
     assert resources.only("EC2::SecurityGroup").get("SecurityGroupIngress") is None
     assert resources.only("Logs::LogGroup")["RetentionInDays"] == 30
+
+
+def test_worker_reads_every_variable_that_it_is_given(stack: Stack) -> None:
+    """What the constructs say in the environment, the library listens to."""
+    _worker(stack)
+    LambdaWorker(
+        stack,
+        "Function",
+        task_queue=_queue(stack, "songs", timeout_seconds=5),
+        app="shop.tasks:env",
+        code=CODE,
+        max_batching_window=Duration.seconds(1),
+    )
+    resources = Resources(stack)
+    variables = {*_environment(resources), *resources.only("Lambda::Function")["Environment"]["Variables"]}
+    sources = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / "sqs_tasks").rglob("*.py"))
+
+    unread = {name for name in variables if name.startswith("SQS_TASKS_") and f'"{name}"' not in sources}
+
+    assert unread == set()
 
 
 def test_worker_with_everything_set(stack: Stack) -> None:
@@ -114,6 +137,7 @@ def test_worker_with_everything_set(stack: Stack) -> None:
         target_latency=Duration.minutes(10),
         mean_task_duration=Duration.seconds(30),
         scale_in_protection=False,
+        health_port=9000,
         health_check=ecs.HealthCheck(command=["CMD", "true"]),
         capacity_provider_strategies=[ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT", weight=1)],
         log_retention=logs.RetentionDays.ONE_WEEK,
@@ -133,6 +157,7 @@ def test_worker_with_everything_set(stack: Stack) -> None:
     assert environment["MODE"] == "live"
     assert environment["SQS_TASKS_CONCURRENCY"] == "3"
     assert environment["SQS_TASKS_GRACE_SECONDS"] == "40"
+    assert environment["SQS_TASKS_HEALTH_PORT"] == "9000"
     assert environment["SQS_TASKS_LOG_LEVEL"] == "debug"
     assert environment["POWERTOOLS_SERVICE_NAME"] == "cinema"
     service = resources.only("ECS::Service")
