@@ -226,6 +226,8 @@ class QueueLoop:
     def _acquire(self) -> int:
         """Slots for a receive: as many as there may be messages, or 0."""
         shared = self._shared
+        if not self.buffer.wait_for_room(SLOT_WAIT_SECONDS):
+            return 0
         most = 1 if self._batch_size or self.queue.settings.fifo else limits.MAX_BATCH_ENTRIES
         if shared.several and not self._hot:
             # A poll that will probably wait must not keep more than one slot from the others.

@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 #: Seconds a verdict waits for company; far below any lease, and above what a busy worker needs to fill ten.
 LINGER_SECONDS = 0.03
 
+#: Verdicts that may wait before no more is received: what a process has done and not settled is done again when it
+#: dies, so that must not grow with the speed of its tasks.
+MAX_UNSETTLED = 30
+
 #: Seconds to wait after SQS settled nothing at all, and at most; between them it doubles.
 MIN_PAUSE, MAX_PAUSE = 0.5, 5.0
 
@@ -67,6 +71,7 @@ class SettlementBuffer:
         self._urgent = False
         self._closed = False
         self._busy = False
+        self._under_way = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -90,6 +95,13 @@ class SettlementBuffer:
             if first or urgent or len(kind) == limits.MAX_BATCH_ENTRIES:
                 self._changed.notify_all()
 
+    def wait_for_room(self, timeout_seconds: float) -> bool:
+        """Wait until there is room for what another receive may bring; whether there is."""
+        if len(self) < MAX_UNSETTLED:
+            return True
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self) < MAX_UNSETTLED, timeout_seconds)
+
     def flush(self) -> None:
         """Return when everything added so far has been settled, or been put off because SQS is away."""
         with self._changed:
@@ -110,12 +122,12 @@ class SettlementBuffer:
         return not thread.is_alive()
 
     def __len__(self) -> int:
-        return len(self._deletes) + len(self._hides)
+        return len(self._deletes) + len(self._hides) + self._under_way
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._busy = False
+                self._busy, self._under_way = False, 0
                 self._changed.notify_all()
                 if not self._wait_for_work():
                     return
@@ -124,12 +136,14 @@ class SettlementBuffer:
                 self._deletes.clear()
                 self._hides.clear()
                 self._oldest, self._urgent, self._busy = None, False, True
+                self._under_way = len(deletes) + len(hides)
             try:
                 again = self._settle(deletes, hides)
             except Exception:  # Settlement reads every failure; this guards the thread that everything depends on
                 logger.exception("settling failed; the messages come back", extra={"action": "settle_failed"})
                 again = []
             with self._changed:
+                self._under_way = 0
                 self._put_off(again)
 
     def _settle(self, deletes: Sequence[_Verdict], hides: Sequence[_Verdict]) -> list[_Verdict]:

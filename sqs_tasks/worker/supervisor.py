@@ -270,7 +270,8 @@ class Supervisor:
         worker.process = None
         self._hang_up(worker)
         if self._kill_at is not None:
-            if code not in (0, RECYCLE_EXIT_CODE):
+            # One that had not begun to listen dies of the signal itself, and has nothing in hand.
+            if code not in (0, RECYCLE_EXIT_CODE) and -code not in STOP_SIGNALS:
                 self._last_code = 1
             return
         if code == 0:
