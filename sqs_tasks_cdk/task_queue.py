@@ -404,6 +404,30 @@ class TaskQueue(Construct):
         """Messages done. None while messages are received means that the worker's answer is wrong (S14)."""
         return self._metric("NumberOfMessagesDeleted", "Sum", settings)
 
+    def metric_noisy_groups(self, **settings: Unpack[MetricSettings]) -> cloudwatch.Metric:
+        """Tenants of a fair queue that take so much that others are served before them (S39).
+
+        Raises:
+            StackError: The queue is FIFO, where groups are kept in order and not fair.
+        """
+        return self._fair_metric("ApproximateNumberOfNoisyGroups", settings)
+
+    def metric_visible_in_quiet_groups(self, **settings: Unpack[MetricSettings]) -> cloudwatch.Metric:
+        """Messages of a fair queue that are ready, without those of noisy tenants.
+
+        Raises:
+            StackError: The queue is FIFO.
+        """
+        return self._fair_metric("ApproximateNumberOfMessagesVisibleInQuietGroups", settings)
+
+    def metric_age_of_oldest_in_quiet_groups(self, **settings: Unpack[MetricSettings]) -> cloudwatch.Metric:
+        """Seconds that the oldest message has waited in a fair queue, without those of noisy tenants.
+
+        Raises:
+            StackError: The queue is FIFO.
+        """
+        return self._fair_metric("ApproximateAgeOfOldestMessageInQuietGroups", settings)
+
     def metric_backlog(self, *, period: Duration = METRIC_PERIOD, label: str = "Backlog") -> cloudwatch.MathExpression:
         """Messages that are not done: ready, in flight and held back."""
         return cloudwatch.MathExpression(
@@ -453,6 +477,11 @@ class TaskQueue(Construct):
 
     def _metric(self, name: str, statistic: str, settings: MetricSettings) -> cloudwatch.Metric:
         return _metric(self.explicit_queue_name or self.queue.queue_name, name, statistic, settings)
+
+    def _fair_metric(self, name: str, settings: MetricSettings) -> cloudwatch.Metric:
+        if self.fifo:
+            raise StackError(f"queue {self.logical_name!r} is a FIFO queue, and {name} is for standard queues")
+        return self._metric(name, "Maximum", settings)
 
     # Inside
 

@@ -447,6 +447,13 @@ def test_metrics_read_the_queue(stack: Stack) -> None:
     assert {metric.period.to_seconds() for metric in single} == {60}
     assert made.metric_dead_letters().metric_name == "ApproximateNumberOfMessagesVisible"
     assert made.metric_deleted(statistic="Average", period=Duration.minutes(5)).statistic == "Average"
+    assert made.metric_noisy_groups().metric_name == "ApproximateNumberOfNoisyGroups"
+    assert made.metric_visible_in_quiet_groups().metric_name == "ApproximateNumberOfMessagesVisibleInQuietGroups"
+    assert made.metric_age_of_oldest_in_quiet_groups().metric_name == "ApproximateAgeOfOldestMessageInQuietGroups"
+    with pytest.raises(
+        StackError, match="'orders' is a FIFO queue, and ApproximateNumberOfNoisyGroups is for standard"
+    ):
+        TaskQueue(stack, "orders", fifo=True).metric_noisy_groups()
     assert set(made.metric_backlog().using_metrics) == {"visible", "in_flight", "held_back"}
     assert set(made.metric_seconds_to_drain().using_metrics) == {"visible", "deleted"}
 
