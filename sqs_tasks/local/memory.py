@@ -230,6 +230,6 @@ def _client_error(fault: SQSFault, action: str) -> Exception:
     response: dict[str, Any] = {"Error": error, "ResponseMetadata": metadata}
     known = _exceptions().from_code(fault.code)
     if fault.code == fault.query_code and known is not _exceptions().ClientError:
-        # boto3 adds an error's own members where it finds its shape, and it looks for that by the query protocol's code.
+        # boto3 adds an error's own members when it finds its shape, and looks for that by the query protocol's code.
         response["message"] = fault.message
     return cast("Exception", known(response, action))
