@@ -1,7 +1,8 @@
 """What became of the jobs of an invocation, as CloudWatch metrics in the embedded format (EMF).
 
 By the dimensions ``queue`` and ``task`` (and ``service``): ``JobsSucceeded``, ``JobsRetried``, ``JobsDeadLettered``,
-``JobsUnknown``, ``JobsNotStarted`` as counts, ``Duration`` and ``QueueDelay`` in milliseconds.
+``JobsUnknown``, ``JobsNotStarted`` as counts, ``Duration`` and ``QueueDelay`` in milliseconds. By ``queue`` alone:
+``ResponsesIgnored``, when the event source mapping turns out to delete failed messages.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class JobMetrics:
         self._service = service
         self._lock = threading.Lock()
         self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._ignored: list[str] = []
 
     def add(self, report: JobReport) -> None:
         """Count a job."""
@@ -56,10 +58,21 @@ class JobMetrics:
                 if report.queue_delay_seconds is not None:
                     tally.delays.append(round(report.queue_delay_seconds * 1000, 3))
 
+    def add_ignored(self, queue_name: str) -> None:
+        """Count a queue whose answers are ignored."""
+        with self._lock:
+            self._ignored.append(queue_name)
+
     def flush(self) -> None:
         """Write what was counted since the last time."""
         with self._lock:
             tallies, self._tallies = self._tallies, {}
+            ignored, self._ignored = self._ignored, []
+        for queue_name in ignored:
+            metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
+            metrics.add_dimension("queue", queue_name)
+            metrics.add_metric("ResponsesIgnored", MetricUnit.Count, 1)
+            metrics.flush_metrics()
         for (queue_name, task_name), tally in tallies.items():
             for counts, durations, delays in _lines(tally):
                 metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)

@@ -48,6 +48,7 @@ class InstrumentedHandler:
             handler.on_settled(traces.end)
         if metrics is not None:
             handler.on_settled(metrics.add)
+            handler.on_responses_ignored(metrics.add_ignored)
             handler.on_finished(metrics.flush)
 
     def __call__(self, event: Any, context: Any = None) -> BatchResponse:
