@@ -1,5 +1,7 @@
 """The fixtures and functions of sqs_tasks.testing at work."""
 
+# ruff: noqa: S101, ARG001, PLR2004 - tests assert, and ask for fixtures by name
+
 from __future__ import annotations
 
 import pytest

@@ -1,0 +1,111 @@
+"""The types of the task API, checked by mypy and not run: each wrong use is marked with the error it must give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, assert_type
+
+from sqs_tasks import (
+    BatchMessages,
+    ConstantBackoff,
+    DeadLetterQueue,
+    JobQueue,
+    MemorySession,
+    RawQueue,
+    ReceivedMessage,
+    Reject,
+    Retry,
+    SQSEnv,
+    envelopes,
+)
+from sqs_tasks.queue_stats import QueueStatistics
+from sqs_tasks.receipts import MessageId, PendingMessage
+from sqs_tasks.task import AsyncTask, BakedAsyncTask
+from sqs_tasks.testing import DrainResult, assert_enqueued, drain, eager, in_memory, lambda_event
+
+env = SQSEnv(MemorySession(), queue_prefix="shop-")
+emails = env.queue("emails", max_receive_count=8, backoff_policy=ConstantBackoff(5))
+assert_type(emails, JobQueue)
+assert_type(env.queue("events", RawQueue), RawQueue)
+assert_type(env.queue("many", batching_policy=BatchMessages(10)), JobQueue)
+dead = env.queue("emails_dead", DeadLetterQueue.maker(emails))
+
+env.queue("emails", max_recieve_count=8)  # type: ignore[call-overload]
+env.queue("emails", visibility_timeout_seconds="30")  # type: ignore[call-overload]
+
+
+@emails.processor("send_email", max_attempts=5, timeout=30, no_retry_on=(ValueError,), aliases=["send_mail"])
+def send_email(to: str, /, subject: str, *tags: str, urgent: bool = False) -> int:
+    """A task with every kind of parameter."""
+    if not to:
+        raise Reject("no address")
+    if urgent:
+        raise Retry(after=datetime.now(UTC))
+    return len(subject) + len(tags)
+
+
+@emails.processor("wait")
+async def wait(seconds: float) -> str:
+    """An async task."""
+    return str(seconds)
+
+
+@emails.processor("send_email", max_atempts=5)  # type: ignore[call-arg]
+def misspelt_option() -> None: ...
+
+
+# A task keeps the signature of its function, wherever it is sent from.
+assert_type(send_email.delay("a@example.com", "Hi", "x", urgent=True), MessageId | PendingMessage)
+assert_type(send_email.run("a@example.com", "Hi"), int)
+assert_type(send_email.bake("a@example.com", subject="Hi"), BakedAsyncTask)
+send_email.options(delay_seconds=60, group_id="g", message_attributes={"Tenant": "blue"}).delay("a@example.com", "Hi")
+
+send_email.delay("a@example.com")  # type: ignore[call-arg]
+send_email.delay("a@example.com", 5)  # type: ignore[arg-type]
+send_email.delay("a@example.com", "Hi", nope=1)  # type: ignore[call-arg]
+send_email.delay(to="a@example.com", subject="Hi")  # type: ignore[call-arg]
+send_email.bake()  # type: ignore[call-arg]
+send_email.options(delay_secs=60)  # type: ignore[call-arg]
+send_email.options(delay_seconds=60).delay(1, "Hi")  # type: ignore[arg-type]
+wait.delay("soon")  # type: ignore[arg-type]
+Retry(delay_seconds="5")  # type: ignore[arg-type]
+
+assert_type(send_email.delay("a", "b").job_id, str | None)
+assert_type(emails.statistics(), QueueStatistics)
+
+
+@env.queue("cron", RawQueue).raw_processor()
+def nightly(message: ReceivedMessage) -> datetime:
+    """A raw processor stays the function it is."""
+    return envelopes.eventbridge(message).time
+
+
+assert_type(nightly(ReceivedMessage(message_id="", receipt_handle="", body="")), datetime)
+
+
+@env.pre_task
+def watch(job: Any) -> None: ...
+
+
+@env.report_queue_stats
+def report(queue_name: str, statistics: QueueStatistics) -> None:
+    """A hook stays the function it is."""
+    assert_type(statistics.dead_letters, int | None)
+
+
+with in_memory(env) as session, eager(env) as delivery:
+    assert_type(session, MemorySession)
+    assert_type(drain(emails), DrainResult)
+    assert_enqueued(send_email, subject="Hi")
+    lambda_event(send_email.bake("a", "b"), emails)
+    assert_type(len(delivery.outcomes), int)
+
+
+def takes_any_task(tasks: Sequence[AsyncTask[..., object]]) -> None:
+    """Tasks of different signatures fit into one list."""
+    for task in tasks:
+        task.batch()
+
+
+takes_any_task([send_email, wait])
