@@ -13,6 +13,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from sqs_tasks_cdk import call_graph
+from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk.environment import app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
 from sqs_tasks_cdk.lambda_worker import LambdaWorker, LambdaWorkerSettings
@@ -74,6 +76,7 @@ class TaskWorkers(Construct):
         self._app = app if app is not None else self._manifest.app
         self._queues = queues
         self._references: dict[str, TaskQueue] = {}
+        self._codes: dict[tuple[str, int, str, str], lambda_.Code] = {}
         self._is_apart = Stack.of(self) is not Stack.of(queues)
         if self._is_apart:
             # Names are no references, so the CDK does not see that a mapping needs its queue.
@@ -117,7 +120,20 @@ class TaskWorkers(Construct):
 
     def _function(self, registered: ManifestQueue, settings: dict[str, Any]) -> LambdaWorker:
         app = self._app_of(settings)
+        if "code" not in settings:
+            settings["code"] = self._code(app, settings)
         return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
+
+    def _code(self, app: str, settings: dict[str, Any]) -> lambda_.Code:
+        """The bundle for a function, put together once for all functions that want the same."""
+        bundle = settings.pop("bundle", None)
+        runtime = settings.get("runtime", lambda_.Runtime.PYTHON_3_13)
+        architecture = settings.get("architecture", lambda_.Architecture.ARM_64)
+        key = (app_package(app), id(bundle), runtime.name, architecture.name)
+        if key not in self._codes:
+            made = bundle if bundle is not None else PythonBundle(packages=[app_package(app)])
+            self._codes[key] = made.to_code(runtime=runtime, architecture=architecture)
+        return self._codes[key]
 
     def _service(self, registered: ManifestQueue, settings: dict[str, Any]) -> FargateWorker:
         app = self._app_of(settings)

@@ -16,7 +16,10 @@ from sqs_tasks_cdk import bundling
 from sqs_tasks_cdk.bundling import PythonBundle, Target
 from sqs_tasks_cdk.errors import BundlingError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.stack import TaskStack
 from sqs_tasks_cdk.task_queue import TaskQueue
+from tests.support.manifests import manifest, queue
+from tests.support.templates import Resources
 from tests.support.wheels import make_wheel
 
 ARM = lambda_.Architecture.ARM_64
@@ -420,6 +423,30 @@ def test_functions_of_a_bundle_share_one_asset(project: Path, app: App, stack: S
     (asset,) = Path(app.outdir).glob("asset.*")
     assert (asset / "shop" / "tasks.py").is_file()
     assert (asset / "app.py").is_file()
+
+
+def test_registry_is_bundled_once(project: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All functions of a registry take the same bundle, put together once; another architecture takes another."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(bundling, "handler_directory", lambda: project.parent / "handler")
+    made: list[str] = []
+    to_code = PythonBundle.to_code
+
+    def counting(bundle: PythonBundle, *, runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> lambda_.Code:
+        made.append(architecture.name)
+        return to_code(bundle, runtime=runtime, architecture=architecture)
+
+    monkeypatch.setattr(PythonBundle, "to_code", counting)
+    stack = TaskStack(
+        app,
+        "Shop",
+        manifest=manifest(*(queue(name) for name in ("a", "b", "c", "d"))),
+        lambda_settings={"d": {"architecture": X86}},
+    )
+
+    assert made == ["arm64", "x86_64"]
+    assets = {value["Properties"]["Code"]["S3Key"] for value in Resources(stack).of_type("Lambda::Function").values()}
+    assert len(assets) == 2
 
 
 def test_bundle_is_not_built_for_a_stack_that_is_not_asked_for(project: Path, tmp_path: Path) -> None:
