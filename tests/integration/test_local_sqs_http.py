@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import boto3
 import pytest
@@ -68,7 +68,7 @@ def call(connection: http.client.HTTPConnection, action: str, /, **params: Any) 
 
 def query(
     connection: http.client.HTTPConnection, path: str = "/", method: str = "POST", **fields: str
-) -> tuple[int, ElementTree.Element]:
+) -> tuple[int, ET.Element]:
     """Send a request of the query protocol; status and XML of the answer."""
     text = urllib.parse.urlencode({name.replace("__", "."): value for name, value in fields.items()})
     if method == "POST":
@@ -76,10 +76,10 @@ def query(
     else:
         connection.request("GET", f"{path}?{text}")
     response = connection.getresponse()
-    return response.status, ElementTree.fromstring(response.read())
+    return response.status, ET.fromstring(response.read())
 
 
-def texts(element: ElementTree.Element, name: str) -> list[str | None]:
+def texts(element: ET.Element, name: str) -> list[str | None]:
     return [found.text for found in element.iter(f"{NAMESPACE}{name}")]
 
 
@@ -642,14 +642,13 @@ def test_a_servers_manual_clock_ends_polls() -> None:
 
 def test_stopping_cuts_polls() -> None:
     """At once: a developer who stops the server does not wait for 20 seconds."""
-    with ThreadPoolExecutor(1) as pool:
-        with LocalSQSServer() as server, boto3_client(server) as sqs:
-            url = sqs.create_queue(QueueName="stopped")["QueueUrl"]
-            poll = pool.submit(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
-            time.sleep(0.2)
-            start = time.monotonic()
-            server.stop()
-            stopped = time.monotonic() - start
-            assert poll.exception(timeout=5) is not None
+    with ThreadPoolExecutor(1) as pool, LocalSQSServer() as server, boto3_client(server) as sqs:
+        url = sqs.create_queue(QueueName="stopped")["QueueUrl"]
+        poll = pool.submit(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
+        time.sleep(0.2)
+        start = time.monotonic()
+        server.stop()
+        stopped = time.monotonic() - start
+        assert poll.exception(timeout=5) is not None
 
     assert stopped < 1
