@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from sqs_tasks.cli.endpoint import endpoint_options
 from sqs_tasks.client import ClientProvider, QueueUrls
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.local.event_source import EventSourceMapping
@@ -26,15 +27,20 @@ from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, Lamb
 from sqs_tasks.local.lambda_in_process import InProcessFunction
 from sqs_tasks.local.lambda_process import DEFAULT_ENVIRONMENTS, SubprocessFunction
 
-#: What boto3 needs in order to sign for an endpoint that does not look at signatures.
-_LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+#: What the function is told besides what this process was: where SQS is, and how to sign for it.
+_PASSED_ON = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+)
 
 
 @click.command()
 @click.argument("handler")
 @click.option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll.")
-@click.option("--endpoint-url", help="Where SQS is; the function gets it as AWS_ENDPOINT_URL_SQS.")
-@click.option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], default="us-east-1", show_default=True)
+@endpoint_options
 @click.option("--batch-size", type=int, default=10, show_default=True, help="Records in one invocation at most.")
 @click.option("--batching-window", type=float, default=0, show_default=True, help="Seconds to gather a batch.")
 @click.option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
@@ -66,8 +72,6 @@ def invoke(
     *,
     handler: str,
     queue: str,
-    endpoint_url: str | None,
-    region: str,
     batch_size: int,
     batching_window: float,
     maximum_concurrency: int | None,
@@ -92,9 +96,11 @@ def invoke(
     function runs in processes of its own behind the Lambda Runtime API, so timeouts and crashes are real.
     """
     _configure_logging()
-    environ = _environ(variables, endpoint_url, region)
+    region = os.environ.setdefault("AWS_REGION", "us-east-1")
+    os.environ.setdefault("AWS_DEFAULT_REGION", region)
+    environ = _environ(variables)
     try:
-        client = ClientProvider(endpoint_url=endpoint_url, region_name=region)
+        client = ClientProvider()
         function = _function(
             handler,
             FunctionConfiguration(
@@ -178,14 +184,9 @@ def _load(handler: str) -> Handler:
     return found
 
 
-def _environ(variables: Sequence[str], endpoint_url: str | None, region: str) -> dict[str, str]:
-    """The function's environment variables; a given endpoint is its endpoint too, with keys if there are none."""
-    environ = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
-    if endpoint_url is not None:
-        environ["AWS_ENDPOINT_URL_SQS"] = endpoint_url
-        if "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:
-            environ |= _LOCAL_CREDENTIALS
-            os.environ.update(_LOCAL_CREDENTIALS)
+def _environ(variables: Sequence[str]) -> dict[str, str]:
+    """The function's environment variables; this command's endpoint and region are its own too."""
+    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     for entry in variables:
         name, separator, value = entry.partition("=")
         if not separator:
