@@ -298,7 +298,7 @@ class SQSEnv:
         Args:
             queue_names: Names or globs of registered queues; None for all that have tasks.
             shutdown_policy_maker: Makes each queue's policy.
-            concurrency: Jobs at once in each queue.
+            concurrency: Jobs at once in this process; the queues share the slots fairly.
             grace_seconds: How long running jobs may take to finish after a signal.
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
