@@ -1,0 +1,200 @@
+"""OpenTelemetry: one trace from the producer's span to the job's, and the metrics of the conventions."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("opentelemetry.sdk")
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from sqs_tasks import ConstantBackoff, Retry, SQSEnv
+from sqs_tasks.integrations.opentelemetry import instrument
+from sqs_tasks.local.memory import MemorySession
+from sqs_tasks.shutdown_policies import MaxTasksShutdown
+
+
+class Telemetry:
+    def __init__(self):
+        self.exporter = InMemorySpanExporter()
+        self.tracer_provider = TracerProvider()
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.reader = InMemoryMetricReader()
+        self.meter_provider = MeterProvider(metric_readers=[self.reader])
+
+    def spans(self, name):
+        return [span for span in self.exporter.get_finished_spans() if span.name == name]
+
+    def points(self, name):
+        data = self.reader.get_metrics_data()
+        return [
+            point
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        ]
+
+
+@pytest.fixture
+def telemetry():
+    telemetry = Telemetry()
+    yield telemetry
+    telemetry.tracer_provider.shutdown()
+    telemetry.meter_provider.shutdown()
+
+
+@pytest.fixture
+def env(telemetry):
+    env = SQSEnv(MemorySession(), backoff_policy=ConstantBackoff(60))
+    instrument(env, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    return env
+
+
+@pytest.fixture
+def queue(env):
+    queue = env.queue("jobs")
+
+    @queue.processor("good")
+    def good() -> None: ...
+
+    @queue.processor("coroutine")
+    async def coroutine() -> None: ...
+
+    @queue.processor("bad")
+    def bad() -> None:
+        raise ValueError("bad")
+
+    @queue.processor("later")
+    def later() -> None:
+        raise Retry(delay_seconds=5)
+
+    env.create_queues()
+    return queue
+
+
+@pytest.mark.parametrize("name", ["good", "coroutine"])
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_the_producers_trace_goes_on_in_the_job(queue, telemetry, name, concurrency):
+    """Parent and link; kinds and names as the conventions say."""
+    with telemetry.tracer_provider.get_tracer("shop").start_as_current_span("checkout") as checkout:
+        message_id = queue.add_job(name)
+
+    queue.process_queue(MaxTasksShutdown(1), wait_seconds=0, concurrency=concurrency)
+
+    (create,) = telemetry.spans(f"create {name}")
+    (process,) = telemetry.spans("process jobs")
+    assert create.kind is SpanKind.PRODUCER
+    assert process.kind is SpanKind.CONSUMER
+    assert create.parent.span_id == checkout.get_span_context().span_id
+    assert process.parent.span_id == create.context.span_id
+    assert process.context.trace_id == checkout.get_span_context().trace_id
+    assert [link.context.span_id for link in process.links] == [create.context.span_id]
+    told = dict(process.attributes)
+    assert told["messaging.system"] == "aws_sqs"
+    assert told["messaging.destination.name"] == "jobs"
+    assert told["messaging.operation.type"] == "process"
+    assert told["messaging.message.id"] == message_id
+    assert told["sqs_tasks.task"] == name
+    assert told["sqs_tasks.attempt"] == 1
+
+
+def test_a_failed_job_is_an_error_and_a_retry_is_none(queue, telemetry):
+    """What a task raises to steer is not what went wrong."""
+    queue.add_job("bad")
+    queue.add_job("later")
+
+    queue.process_batch()
+
+    by_task = {span.attributes["sqs_tasks.task"]: span for span in telemetry.spans("process jobs")}
+    assert by_task["bad"].status.status_code is StatusCode.ERROR
+    assert by_task["bad"].attributes["error.type"] == "ValueError"
+    assert [event.name for event in by_task["bad"].events] == ["exception"]
+    assert by_task["later"].status.status_code is StatusCode.UNSET
+    assert not by_task["later"].events
+
+
+def test_jobs_that_a_job_adds_belong_to_its_trace(env, queue, telemetry):
+    """The trace goes on through any number of queues."""
+
+    @queue.processor("chain")
+    def chain() -> None:
+        queue.add_job("good")
+
+    queue.add_job("chain")
+    queue.process_batch()
+    queue.process_batch()
+
+    assert len({span.context.trace_id for span in telemetry.exporter.get_finished_spans()}) == 1
+
+
+def test_a_batch_is_linked_to_all_its_producers(env, telemetry):
+    """It has many, and so no parent."""
+    queue = env.queue("batches")
+
+    @queue.batch_processor("together")
+    def together(jobs) -> None: ...
+
+    env.create_queues()
+    for n in range(3):
+        queue.add_job("together", n=n)
+
+    queue.process_batch()
+
+    (process,) = telemetry.spans("process batches")
+    assert process.parent is None
+    assert {link.context.span_id for link in process.links} == {
+        span.context.span_id for span in telemetry.spans("create together")
+    }
+    assert process.attributes["messaging.batch.message_count"] == 3
+
+
+def test_metrics_of_the_conventions(queue, telemetry):
+    """Sent, consumed with what became of it, and how long it ran."""
+    queue.add_job("good")
+    queue.add_job("bad")
+
+    queue.process_batch()
+
+    assert sum(point.value for point in telemetry.points("messaging.client.sent.messages")) == 2
+    consumed = {
+        p.attributes["sqs_tasks.outcome"]: p.value for p in telemetry.points("messaging.client.consumed.messages")
+    }
+    assert consumed == {"Succeeded": 1, "Retried": 1}
+    durations = {p.attributes["sqs_tasks.task"]: p for p in telemetry.points("messaging.process.duration")}
+    assert {task: point.count for task, point in durations.items()} == {"good": 1, "bad": 1}
+    assert durations["bad"].attributes["error.type"] == "ValueError"
+
+
+def test_a_message_without_a_trace_begins_one(queue, telemetry):
+    """From a producer that is not instrumented."""
+    client = queue.env.client()
+    attributes = {
+        name: {"DataType": "String", "StringValue": text}
+        for name, text in {"JobName": "good", "ContentType": "json", "traceparent": "nonsense"}.items()
+    }
+    client.send_message(QueueUrl=queue.queue_url, MessageBody="{}", MessageAttributes=attributes)
+
+    queue.process_batch()
+
+    (process,) = telemetry.spans("process jobs")
+    assert process.parent is None
+    assert not process.links
+
+
+def test_a_message_with_ten_attributes_is_sent_without_a_trace(queue, telemetry):
+    """SQS takes ten; the job is worth more than its trace."""
+    more = {f"extra{n}": "x" for n in range(6)}
+
+    queue.task("good").options(message_attributes=more).delay()
+    result = queue.process_batch()
+
+    assert result.succeeded_count() == 1
+    (process,) = telemetry.spans("process jobs")
+    assert process.parent is None
