@@ -294,3 +294,35 @@ def test_another_attempt_gets_other_messages(sqs: SQS) -> None:
 
     assert sqs.bodies(url, 1, ReceiveRequestAttemptId="one") == ["a"]
     assert sqs.bodies(url, 1, ReceiveRequestAttemptId="two") == ["b"]
+
+
+@rule("using-receiverequestattemptid-request-parameter")
+def test_an_attempt_is_over_with_its_visibility_timeout(sqs: SQS) -> None:
+    """Then the same id is a receive like any other, and counts."""
+    url = sqs.fifo(VisibilityTimeout="1")
+    sqs.send(url, "a", "g")
+    ask = {"ReceiveRequestAttemptId": "try", "AttributeNames": ["ApproximateReceiveCount"]}
+    first = sqs.one(url, **ask)
+    sqs.wait(1.1)
+
+    again = sqs.one(url, **ask)
+
+    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
+    assert again["ReceiptHandle"] != first["ReceiptHandle"]
+
+
+@rule("using-receiverequestattemptid-request-parameter")
+@pytest.mark.long_time
+def test_an_attempt_can_be_repeated_for_five_minutes(sqs: SQS) -> None:
+    """Even if the messages are still invisible afterwards."""
+    url = sqs.fifo(VisibilityTimeout="3600")
+    sqs.send(url, "a", "g")
+    sqs.send(url, "b", "h")
+    sqs.bodies(url, 1, ReceiveRequestAttemptId="try")
+
+    sqs.wait(299)
+    within = sqs.bodies(url, 1, ReceiveRequestAttemptId="try")
+    sqs.wait(2)
+
+    assert within == ["a"]
+    assert sqs.bodies(url, 1, ReceiveRequestAttemptId="try") == ["b"]

@@ -199,3 +199,50 @@ def test_fifo_dead_letters_go_back_in_order(sqs: SQS) -> None:
     finished(sqs, sqs.arn(dead))
 
     assert sqs.bodies(url) == ["a", "b"]
+
+
+@rule("API_StartMessageMoveTask")
+@pytest.mark.long_time
+def test_a_task_fails_when_its_destination_is_deleted(sqs: SQS) -> None:
+    """What was moved before counts; the reason is the error's code, as observed on AWS by LocalStack's authors."""
+    _, dead = buried(sqs, "a", "b", "c")
+    other = sqs.queue()
+    start = {"SourceArn": sqs.arn(dead), "DestinationArn": sqs.arn(other), "MaxNumberOfMessagesPerSecond": 1}
+    sqs.client.start_message_move_task(**start)
+    sqs.wait(1)
+
+    sqs.client.delete_queue(QueueUrl=other)
+    task = finished(sqs, sqs.arn(dead))
+
+    assert task["Status"] == "FAILED"
+    assert task["FailureReason"] == "AWS.SimpleQueueService.NonExistentQueue"
+    assert task["ApproximateNumberOfMessagesMoved"] == 1
+    assert sqs.counts(dead) == (2, 0, 0)
+
+
+@rule("API_StartMessageMoveTask", "S44")
+def test_a_destination_must_be_another_queue_of_the_same_type(sqs: SQS) -> None:
+    """Neither the source itself nor a FIFO queue for a standard one."""
+    _, dead = buried(sqs)
+
+    for destination in (dead, sqs.fifo()):
+        with refused("InvalidParameterValue"):
+            sqs.client.start_message_move_task(SourceArn=sqs.arn(dead), DestinationArn=sqs.arn(destination))
+
+
+@rule("API_CancelMessageMoveTask")
+def test_a_task_that_is_over_cannot_be_cancelled(sqs: SQS) -> None:
+    """A movement can only be cancelled when its status is RUNNING."""
+    _, dead = buried(sqs, "a")
+    handle = sqs.client.start_message_move_task(SourceArn=sqs.arn(dead))["TaskHandle"]
+    finished(sqs, sqs.arn(dead))
+
+    with refused("UnsupportedOperation"):
+        sqs.client.cancel_message_move_task(TaskHandle=handle)
+
+
+@rule("API_ListMessageMoveTasks")
+def test_tasks_of_an_unknown_queue_cannot_be_listed(sqs: SQS) -> None:
+    """ResourceNotFoundException."""
+    with refused("ResourceNotFoundException", status=404):
+        sqs.client.list_message_move_tasks(SourceArn=sqs.arn(sqs.queue()) + "x")

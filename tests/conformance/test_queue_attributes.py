@@ -279,3 +279,14 @@ def test_an_unknown_label_cannot_be_removed(sqs: SQS) -> None:
     """RemovePermission needs a label that is there."""
     with refused("InvalidParameterValue"):
         sqs.client.remove_permission(QueueUrl=sqs.queue(), Label="nobody")
+
+
+@rule("API_AddPermission")
+def test_a_statement_has_seven_actions_at_most(sqs: SQS) -> None:
+    """OverLimit, with status 403."""
+    actions = ["SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueUrl"]
+    actions += ["GetQueueAttributes", "PurgeQueue", "ListQueueTags"]
+    url = sqs.queue()
+
+    with refused("OverLimit", status=403):
+        sqs.client.add_permission(QueueUrl=url, Label="all", AWSAccountIds=[url.rsplit("/", 2)[1]], Actions=actions)

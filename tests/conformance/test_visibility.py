@@ -254,3 +254,14 @@ def test_a_message_in_another_hand_can_be_deleted(sqs: SQS) -> None:
 
     assert sqs.counts(url) == (0, 0, 0)
     sqs.delete(url, second)
+
+
+@rule("API_DeleteMessage", "sqs-queue-message-identifiers")
+def test_a_handle_belongs_to_its_queue(sqs: SQS) -> None:
+    """Another queue does not know it."""
+    url = sqs.queue()
+    sqs.send(url)
+    message = sqs.one(url)
+
+    with refused("ReceiptHandleIsInvalid"):
+        sqs.delete(sqs.queue(), message)
