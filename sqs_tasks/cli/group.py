@@ -25,6 +25,8 @@ _COMMANDS = {
     "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
     "queues": _Place("sqs_tasks.cli.queues", "queues", "Create an application's queues, and see what is in them."),
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
+    "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
+    "iam": _Place("sqs_tasks.cli.iam", "iam", "Print the least rights as an IAM policy."),
     "local-sqs": _Place("sqs_tasks.cli.local_sqs", "local_sqs", "Serve an SQS on this machine, in memory."),
     "invoke": _Place("sqs_tasks.cli.invoke", "invoke", "Run a Lambda handler against a queue, as Lambda would."),
 }

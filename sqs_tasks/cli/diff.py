@@ -1,0 +1,66 @@
+"""``sqs-tasks diff``: what is deployed against what is registered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from sqs_tasks.app_path import APP_VARIABLE
+from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.drift import Difference, differences
+
+EPILOG = """\b
+Examples:
+  $ sqs-tasks diff myapp.tasks:env
+  $ sqs-tasks diff myapp.tasks:env --stack shop-tasks    also queues of the stack that are not registered any more
+  $ sqs-tasks diff myapp.tasks:env --json | jq '.[].resource'
+
+\b
+Exit codes: 0 when everything is as registered, 1 when something is not, 2 for wrong usage.
+Nothing is changed; 'cdk deploy' or 'sqs-tasks queues create' does that.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("app", required=False, envvar=APP_VARIABLE)
+@click.option("--stack", help="A CloudFormation stack to look for queues in that are not registered.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array with an object for each difference.")
+@endpoint_options
+def diff(*, app: str | None, stack: str | None, as_json: bool) -> None:
+    """Compare APP's queues, mappings and functions with what is deployed."""
+    import boto3
+
+    path, _ = split_app([app] if app else [])
+    env = load(path)
+    found = differences(
+        env.manifest(app=path),
+        sqs=env.client(),
+        lambda_client=boto3.client("lambda"),
+        cloudformation=None if stack is None else boto3.client("cloudformation"),
+        stack=stack,
+    )
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        _print(found)
+    if found:
+        sys.exit(1)
+
+
+def _print(found: list[Difference]) -> None:
+    resource = ""
+    for one in found:
+        if one.resource != resource:
+            resource = one.resource
+            click.echo(resource)
+        click.echo(f"  {one.field}: registered {_shown(one.registered)}, deployed {_shown(one.deployed)}")
+    if not found:
+        click.echo("everything is as registered")
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,50 @@
+"""``sqs-tasks iam``: the least rights as a policy document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import cast
+
+import click
+
+from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.iam_policy import Role, iam_policy
+
+EPILOG = """\b
+Examples:
+  $ sqs-tasks iam myapp.tasks:env --for producer
+  $ sqs-tasks iam myapp.tasks:env emails --for worker --account 123456789012 --region eu-west-1
+  $ sqs-tasks iam myapp.tasks:env --for redrive > policy.json
+
+A worker may also send to its dead-letter queues and to the queues that its tasks declare in enqueues=[...]; tasks that
+declare nothing may send to every queue. No call to AWS is made.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("words", nargs=-1, metavar="[APP] [QUEUE]...")
+@click.option(
+    "--for",
+    "role",
+    type=click.Choice(["producer", "worker", "redrive"]),
+    required=True,
+    help="Who adds jobs, who works queues, or who moves dead letters back.",
+)
+@click.option("--account", default="*", show_default=True, help="The queues' account.")
+@click.option("--region", default="*", show_default=True, help="The queues' region.")
+@click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
+@click.option("--kms-key-arn", help="The key that the queues are encrypted with, if it is one of your own.")
+def iam(*, words: Sequence[str], role: str, account: str, region: str, partition: str, kms_key_arn: str | None) -> None:
+    """Print the least rights on APP's queues as an IAM policy."""
+    app, queues = split_app(words)
+    document = iam_policy(
+        load(app).manifest(app=app),
+        role=cast("Role", role),
+        queues=queues,
+        partition=partition,
+        region=region,
+        account=account,
+        kms_key_arn=kms_key_arn,
+    )
+    click.echo(json.dumps(document, indent=2))

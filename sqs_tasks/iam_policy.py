@@ -1,0 +1,117 @@
+"""The least rights for a producer, a worker or an operator, as an IAM policy, for those without the CDK.
+
+What the CDK constructs grant is the same, by the same rules (C4, R5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from sqs_tasks.errors import ConfigurationError
+
+#: Who a policy is for.
+Role = Literal["producer", "worker", "redrive"]
+
+#: What a producer does on a queue. The URL is looked up once, unless the environment has it.
+SEND_ACTIONS = ("sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl")
+
+#: What a worker does on its queue.
+CONSUME_ACTIONS = (
+    "sqs:ReceiveMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+)
+
+#: What an operator does on a dead-letter queue to move its messages back.
+REDRIVE_ACTIONS = (
+    "sqs:StartMessageMoveTask",
+    "sqs:CancelMessageMoveTask",
+    "sqs:ListMessageMoveTasks",
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+)
+
+#: What SQS does with a KMS key in the name of whom.
+KEY_ACTIONS: Mapping[Role, tuple[str, ...]] = {
+    "producer": ("kms:GenerateDataKey", "kms:Decrypt"),
+    "worker": ("kms:GenerateDataKey", "kms:Decrypt"),
+    "redrive": ("kms:GenerateDataKey", "kms:Decrypt"),
+}
+
+
+def iam_policy(
+    manifest: Mapping[str, Any],
+    *,
+    role: Role,
+    queues: Sequence[str] = (),
+    partition: str = "aws",
+    region: str = "*",
+    account: str = "*",
+    kms_key_arn: str | None = None,
+) -> dict[str, Any]:
+    """The policy document for queues of a registry.
+
+    A worker gets its queues, their dead-letter queues to send to, and the queues that its tasks declare in
+    ``enqueues``: all of the registry if one declares nothing.
+
+    Args:
+        manifest: What ``env.manifest()`` returned.
+        role: Who it is for.
+        queues: Names in code; all of the registry when empty.
+        partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
+        region: The queues' region; ``*`` for any.
+        account: The queues' account; ``*`` for any.
+        kms_key_arn: The key that the queues are encrypted with, if it is one of your own.
+
+    Raises:
+        ConfigurationError: No such queue, or nothing that could be redriven.
+    """
+    by_name = {queue["name"]: queue for queue in manifest["queues"]}
+    for name in queues:
+        if name not in by_name:
+            raise ConfigurationError(f"no queue is named {name!r}; registered are {', '.join(map(repr, by_name))}")
+    chosen = [by_name[name] for name in queues] or list(by_name.values())
+
+    def arn(queue_name: str) -> str:
+        return f"arn:{partition}:sqs:{region}:{account}:{queue_name}"
+
+    statements: list[dict[str, Any]] = []
+
+    def allow(sid: str, actions: Sequence[str], queue_names: Sequence[str]) -> None:
+        if queue_names:
+            resources = [arn(name) for name in dict.fromkeys(queue_names)]
+            statements.append({"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resources})
+
+    own = [queue["queue_name"] for queue in chosen]
+    dead = [queue["dead_letter_queue"]["queue_name"] for queue in chosen if queue["dead_letter_queue"] is not None]
+    if role == "producer":
+        allow("AddJobs", SEND_ACTIONS, own)
+    elif role == "worker":
+        allow("WorkQueues", CONSUME_ACTIONS, own)
+        targets = _targets(chosen, by_name)
+        allow("SendFurther", SEND_ACTIONS, [*dead, *targets])
+    else:
+        if not dead:
+            raise ConfigurationError("none of these queues has a dead-letter queue, so there is nothing to redrive")
+        allow("MoveDeadLetters", REDRIVE_ACTIONS, dead)
+        sources = [queue["queue_name"] for queue in chosen if queue["dead_letter_queue"] is not None]
+        allow("PutThemBack", SEND_ACTIONS, sources)
+    if kms_key_arn is not None:
+        statements.append(
+            {"Sid": "UseTheKey", "Effect": "Allow", "Action": list(KEY_ACTIONS[role]), "Resource": [kms_key_arn]}
+        )
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _targets(chosen: Sequence[Mapping[str, Any]], by_name: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names in SQS of the queues that the tasks on these may add jobs to (R5)."""
+    tasks = [task for queue in chosen for task in queue["tasks"]]
+    if any(task["enqueues"] is None for task in tasks):
+        return [queue["queue_name"] for queue in by_name.values()]
+    declared = {name for task in tasks for name in task["enqueues"]}
+    return [queue["queue_name"] for name, queue in by_name.items() if name in declared]

@@ -1,0 +1,128 @@
+"""The least rights: what is allowed, on which queues, and nothing besides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sqs_tasks.cli.group import main
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.iam_policy import iam_policy
+from tests.support.manifests import manifest, queue, task
+
+REGISTRY = manifest(
+    queue("emails", tasks=[task(enqueues=["orders.fifo"])]),
+    queue("orders.fifo", tasks=[task("place", enqueues=None)]),
+    queue("logs", dead_letter_queue=None, tasks=[task("write", enqueues=[])]),
+)
+
+
+def _allowed(document: dict[str, Any]) -> dict[str, set[str]]:
+    """The actions by resource name."""
+    found: dict[str, set[str]] = {}
+    for statement in document["Statement"]:
+        assert statement["Effect"] == "Allow"
+        for resource in statement["Resource"]:
+            found.setdefault(resource.rpartition(":")[2], set()).update(statement["Action"])
+    return found
+
+
+SEND = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
+CONSUME = {
+    "sqs:ReceiveMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+}
+
+
+def test_producer_may_send_and_nothing_else() -> None:
+    """A producer sends to the queues it names, and to none of the dead-letter queues."""
+    document = iam_policy(REGISTRY, role="producer", queues=["emails"])
+
+    assert _allowed(document) == {"shop-emails": SEND}
+    assert document["Version"] == "2012-10-17"
+
+
+def test_worker_may_work_and_send_where_its_tasks_do() -> None:
+    """R5: its queue, its dead-letter queue to send to, and what its tasks declare."""
+    document = iam_policy(REGISTRY, role="worker", queues=["emails"])
+
+    assert _allowed(document) == {"shop-emails": CONSUME, "shop-emails_dead": SEND, "shop-orders.fifo": SEND}
+
+
+def test_worker_of_silent_tasks_may_send_everywhere() -> None:
+    """R5: a task that does not say where it adds jobs may add them anywhere."""
+    document = iam_policy(REGISTRY, role="worker", queues=["orders.fifo"])
+
+    assert _allowed(document) == {
+        "shop-orders.fifo": CONSUME | SEND,
+        "shop-orders_dead.fifo": SEND,
+        "shop-emails": SEND,
+        "shop-logs": SEND,
+    }
+
+
+def test_operator_may_move_dead_letters_back() -> None:
+    """Redrive: read and delete there, send here; a queue without a dead-letter queue has no part in it."""
+    allowed = _allowed(iam_policy(REGISTRY, role="redrive"))
+
+    assert {name for name, actions in allowed.items() if "sqs:StartMessageMoveTask" in actions} == {
+        "shop-emails_dead",
+        "shop-orders_dead.fifo",
+    }
+    assert {name for name, actions in allowed.items() if "sqs:SendMessage" in actions} == {
+        "shop-emails",
+        "shop-orders.fifo",
+    }
+    with pytest.raises(ConfigurationError, match="nothing to redrive"):
+        iam_policy(REGISTRY, role="redrive", queues=["logs"])
+
+
+def test_resources_are_as_narrow_as_one_says() -> None:
+    """Account, region and partition go into the ARNs, and a key gets its own statement."""
+    document = iam_policy(
+        REGISTRY,
+        role="producer",
+        queues=["emails"],
+        partition="aws-cn",
+        region="cn-north-1",
+        account="123456789012",
+        kms_key_arn="arn:aws-cn:kms:cn-north-1:123456789012:key/1",
+    )
+
+    assert document["Statement"][0]["Resource"] == ["arn:aws-cn:sqs:cn-north-1:123456789012:shop-emails"]
+    assert document["Statement"][1]["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"]
+    assert document["Statement"][1]["Resource"] == ["arn:aws-cn:kms:cn-north-1:123456789012:key/1"]
+
+
+def test_unknown_queue_is_refused() -> None:
+    """A misspelt queue does not give an empty policy."""
+    with pytest.raises(ConfigurationError, match="no queue is named 'email'; registered are 'emails'"):
+        iam_policy(REGISTRY, role="producer", queues=["email"])
+
+
+def test_command_prints_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``sqs-tasks iam`` prints the document of an application's registry, and calls nobody."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    words = ["iam", "examples.stack.tasks:env", "stills", "--for", "producer", "--region", "eu-west-1"]
+
+    done = CliRunner().invoke(main, words)
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["Statement"][0]["Resource"] == ["arn:aws:sqs:eu-west-1:*:studio-stills"]
+
+
+def test_command_names_the_unknown_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused is one line, and exit code 1."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+    done = CliRunner().invoke(main, ["iam", "examples.stack.tasks:env", "still", "--for", "worker"])
+
+    assert done.exit_code == 1
+    assert "no queue is named 'still'" in done.output
