@@ -11,6 +11,7 @@ from sqs_tasks.env import SQSEnv
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.memory import MemorySession
 from sqs_tasks.local.peek import StoredMessage, stored_messages
+from sqs_tasks.testing import DrainResult, drain
 from sqs_tasks.worker.consumer import Consumer
 from tests.support.scripted_client import ScriptedClient, Step
 
@@ -35,6 +36,11 @@ class Desk:
         self.env.create_queues()
         self.sqs.calls.clear()
         self.sqs.counts.clear()
+
+    def drain(self, queue: Any, *, raise_errors: bool = False) -> DrainResult:
+        """Run everything, delayed jobs and retries included, past the client that counts."""
+        with self.env.connected_to(self.memory):
+            return drain(queue, raise_errors=raise_errors, wait=True)
 
     def stored(self, name: str) -> list[StoredMessage]:
         """What a queue holds, by its name in code."""
