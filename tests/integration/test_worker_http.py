@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
+import boto3
 import pytest
 
 from sqs_tasks import SQSEnv
@@ -14,7 +18,7 @@ from sqs_tasks.local.server import LocalSQSServer
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from tests.support.fault_proxy import FaultProxy
 from tests.support.polling import until
-from tests.support.worker_processes import client, processes
+from tests.support.worker_processes import client, environment, processes
 
 #: Every task appends a line to a file; O_APPEND keeps lines of several processes whole.
 APP = """
@@ -331,4 +335,79 @@ def test_a_worker_that_is_throttled_goes_on(server):
         queue.process_queue(MaxTasksShutdown(60), wait_seconds=1, concurrency=2)
 
         assert all(done.acquire(blocking=False) for _ in range(60))
+        env.client().close()
+
+
+def test_a_full_disk_under_the_logs_does_not_end_the_worker(run, queues, sqs):
+    """Every line that is logged fails; the jobs are done."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        worker = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=run.directory,
+            env=environment(run.endpoint_url),
+            stdout=full,
+            stderr=full,
+        )
+    run.started.append(worker)
+    for n in range(5):
+        queues.queue("jobs").add_job("work", n=n)
+    queues.queue("jobs").add_job("hopeless", n=9)
+
+    until(lambda: len(run.lines("done")) == 5, what="the jobs are done")
+    until(lambda: in_queue(sqs, "shop-jobs_dead") == (1, 0), what="the hopeless one is a dead letter")
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(10)
+    assert run.lines("left")
+
+
+def test_a_queue_that_is_deleted_and_made_again_is_worked_again(run, queues, sqs):
+    """The worker waits for it as for anything else that is away."""
+    worker = run.python("app.py")
+    queues.queue("jobs").add_job("work", n=1)
+    until(lambda: run.lines("done") == ["1"], what="the first job")
+
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="shop-jobs")["QueueUrl"])
+    until(lambda: "cannot receive" in run.log(worker), what="the worker has noticed")
+    queues.create_queues()
+    queues.queue("jobs").add_job("work", n=2)
+
+    until(lambda: run.lines("done") == ["1", "2"], what="the second job")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+
+
+def test_the_network_may_swallow_requests(server):
+    """Requests that are never answered: botocore gives up after its timeout, and the loop goes on."""
+    hangs = 2
+
+    def plan(action):
+        nonlocal hangs
+        if action == "ReceiveMessage" and hangs:
+            hangs -= 1
+            return "hang"
+        return None
+
+    with FaultProxy(server.endpoint_url) as proxy:
+        env = SQSEnv(
+            endpoint_url=proxy.endpoint_url,
+            session=boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"),
+            client_config={"read_timeout": 1, "retries": {"max_attempts": 1, "mode": "standard"}},
+        )
+        queue = env.queue("jobs")
+        done = []
+
+        @queue.processor("work")
+        def work() -> None:
+            done.append(1)
+
+        env.create_queues()
+        work.delay()
+        proxy.plan = plan
+
+        queue.process_queue(MaxTasksShutdown(1), wait_seconds=0, concurrency=2)
+
+        assert done == [1]
+        assert hangs == 0
         env.client().close()
