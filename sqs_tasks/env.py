@@ -290,6 +290,10 @@ class SQSEnv:
         shutdown_policy_maker: Callable[[], ShutdownPolicy] = NeverShutdown,
         *,
         concurrency: int = 1,
+        async_concurrency: int | None = None,
+        prefetch: int = 0,
+        weights: Mapping[str, float] | None = None,
+        strict_priority: bool = False,
         grace_seconds: float = 25,
         report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
     ) -> None:
@@ -299,6 +303,10 @@ class SQSEnv:
             queue_names: Names or globs of registered queues; None for all that have tasks.
             shutdown_policy_maker: Makes each queue's policy.
             concurrency: Jobs at once in this process; the queues share the slots fairly.
+            async_concurrency: ``async def`` jobs at once, on an event loop; None takes ``concurrency``.
+            prefetch: Messages received beyond what can start, so that jobs of milliseconds come in tens.
+            weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
+            strict_priority: A queue gets slots only while all those registered before it are empty.
             grace_seconds: How long running jobs may take to finish after a signal.
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
@@ -307,7 +315,15 @@ class SQSEnv:
         queues = self.select_queues(*(queue_names or ()))
         if not queues:
             raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
-        consumer = Consumer(queues, concurrency=concurrency, grace_seconds=grace_seconds)
+        consumer = Consumer(
+            queues,
+            concurrency=concurrency,
+            async_concurrency=async_concurrency,
+            prefetch=prefetch,
+            grace_seconds=grace_seconds,
+            weights=weights,
+            strict_priority=strict_priority,
+        )
         with reporting(queues, self.report_queue_stats, report_interval_seconds):
             consumer.run(shutdown_policy_maker)
 

@@ -304,6 +304,8 @@ class GenericQueue:
         wait_seconds: int = limits.MAX_WAIT_SECONDS,
         *,
         concurrency: int = 1,
+        async_concurrency: int | None = None,
+        prefetch: int = 0,
         grace_seconds: float = 25,
         report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
     ) -> None:
@@ -313,12 +315,21 @@ class GenericQueue:
             shutdown_policy: When to stop by itself.
             wait_seconds: How long one long poll waits, 0 to 20.
             concurrency: Jobs at once. 1 runs them in this thread; more run in a pool of threads.
+            async_concurrency: ``async def`` jobs at once, on an event loop; None takes ``concurrency``.
+            prefetch: Messages received beyond what can start, so that jobs of milliseconds come in tens.
             grace_seconds: How long running jobs may take to finish after a signal; the default fits ECS's 30 s.
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
         from sqs_tasks.worker.consumer import Consumer
 
-        consumer = Consumer([self], concurrency=concurrency, wait_seconds=wait_seconds, grace_seconds=grace_seconds)
+        consumer = Consumer(
+            [self],
+            concurrency=concurrency,
+            async_concurrency=async_concurrency,
+            prefetch=prefetch,
+            wait_seconds=wait_seconds,
+            grace_seconds=grace_seconds,
+        )
         with reporting([self], self.env.report_queue_stats, report_interval_seconds):
             consumer.run(shutdown_policy)
 
