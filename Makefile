@@ -30,8 +30,8 @@ setup: $(STAMPS)/python ## Make the Python environment with the locked versions
 $(STAMPS)/python: requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer on the PATH"; exit 1; }
 	$(call step,Python environment ($(PYTHON)),$(PYTHON) -m venv $(VENV) && \
-		$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock && \
-		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .)
+		$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.lock && \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e .)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/node: package-lock.json
@@ -42,7 +42,7 @@ $(STAMPS)/node: package-lock.json
 $(STAMPS)/ministack: requirements-ministack.lock
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer on the PATH"; exit 1; }
 	$(call step,MiniStack (an independent local AWS),$(PYTHON) -m venv $(MINISTACK) && \
-		$(MINISTACK)/bin/python -m pip install -q --disable-pip-version-check -r requirements-ministack.lock)
+		$(MINISTACK)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-ministack.lock)
 	@mkdir -p $(STAMPS) && touch $@
 
 .PHONY: demo
