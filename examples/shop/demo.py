@@ -206,7 +206,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
 
 def show(books: Sequence[Account]) -> None:
     """Print the books."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True, header_style="bold")
     for name in ("queue", "worked by", *COUNTS, "took"):
         justify: JustifyMethod = "left" if name in ("queue", "worked by") else "right"
         table.add_column(name.replace("_", "-"), justify=justify, no_wrap=True)
