@@ -45,7 +45,7 @@ class SettlementBuffer:
         settlement: Makes the calls.
         heartbeat: Keeps the messages until they are settled.
         patience_seconds: How long a verdict that SQS does not take is kept.
-        linger_seconds: How long a verdict waits for nine more.
+        linger_seconds: How long a verdict waits for nine more; ``LINGER_SECONDS`` unless given.
         on_unsettled: Told of each message that could not be settled.
     """
 
@@ -55,13 +55,13 @@ class SettlementBuffer:
         heartbeat: Heartbeat,
         *,
         patience_seconds: float,
-        linger_seconds: float = LINGER_SECONDS,
+        linger_seconds: float | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
     ) -> None:
         self._settlement = settlement
         self._heartbeat = heartbeat
         self._patience = patience_seconds
-        self._linger = linger_seconds
+        self._linger = LINGER_SECONDS if linger_seconds is None else linger_seconds
         self._on_unsettled = on_unsettled
         self._deletes: list[_Verdict] = []
         self._hides: list[_Verdict] = []
@@ -129,13 +129,14 @@ class SettlementBuffer:
             with self._changed:
                 self._busy, self._under_way = False, 0
                 self._changed.notify_all()
-                if not self._wait_for_work():
+                whole = self._wait_for_work()
+                if whole is None:
                     return
-                deletes = self._deletes[:]
-                hides = self._hides[:]
-                self._deletes.clear()
-                self._hides.clear()
-                self._oldest, self._urgent, self._busy = None, False, True
+                deletes = _take(self._deletes, whole=whole)
+                hides = _take(self._hides, whole=whole)
+                left = [kind[0].since for kind in (self._deletes, self._hides) if kind]
+                self._oldest = min(left) if left else None
+                self._urgent, self._busy = False, True
                 self._under_way = len(deletes) + len(hides)
             try:
                 again = self._settle(deletes, hides)
@@ -182,21 +183,35 @@ class SettlementBuffer:
             (self._deletes if one.seconds is None else self._hides).append(one)
         self._oldest = min(one.since for one in again)
 
-    def _wait_for_work(self) -> bool:
-        """Wait until there are ten of a kind, or the oldest has waited long enough; False to stop. Lock held."""
+    def _wait_for_work(self) -> bool | None:
+        """Wait until there are ten of a kind, or the oldest has waited long enough. Lock held.
+
+        Returns:
+            True to settle all, False to settle full tens alone, None to stop.
+        """
         while True:
             if self._oldest is None:
                 if self._closed:
-                    return False
+                    return None
                 self._changed.wait()
                 continue
             now = time.monotonic()
             if self._pause:
                 left = self._not_before - now
-            elif self._closed or self._urgent or max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES:
+            elif self._closed or self._urgent:
                 return True
             else:
                 left = self._oldest + self._linger - now
             if left <= 0:
                 return True
+            if not self._pause and max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES:
+                return False
             self._changed.wait(left)
+
+
+def _take(verdicts: list[_Verdict], *, whole: bool) -> list[_Verdict]:
+    """Take verdicts out of a list: all, or as many full tens as there are."""
+    count = len(verdicts) if whole else len(verdicts) - len(verdicts) % limits.MAX_BATCH_ENTRIES
+    taken = verdicts[:count]
+    del verdicts[:count]
+    return taken
