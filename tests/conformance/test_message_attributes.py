@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from typing import Any
 
 import pytest
@@ -49,6 +51,28 @@ def test_digest_of_bytes(sqs: SQS) -> None:
     sent = sqs.send(sqs.queue(), MessageAttributes={"attr1": {"DataType": "Binary", "BinaryValue": value}})
 
     assert sent["MD5OfMessageAttributes"] == "8cbe4db156db8a94db8b801b7addb984"
+
+
+@rule("sqs-message-metadata")
+def test_digest_of_long_values_of_every_type(sqs: SQS) -> None:
+    """Computed here as the documentation says, whatever the order in which they were given."""
+    attributes: dict[str, Any] = {
+        "z": {"DataType": "String", "StringValue": "ü" * 100},
+        "a": {"DataType": "Number", "StringValue": "1" * 30},
+        "M": {"DataType": "Binary.png", "BinaryValue": bytes(range(256))},
+    }
+    digest = hashlib.md5()
+    for name in sorted(attributes):
+        value = attributes[name]
+        kind = b"\x02" if "BinaryValue" in value else b"\x01"
+        data = value.get("BinaryValue") or value["StringValue"].encode()
+        for part in (name.encode(), value["DataType"].encode()):
+            digest.update(struct.pack("!I", len(part)) + part)
+        digest.update(kind + struct.pack("!I", len(data)) + data)
+
+    sent = sqs.send(sqs.queue(), MessageAttributes=attributes)
+
+    assert sent["MD5OfMessageAttributes"] == digest.hexdigest()
 
 
 @rule("API_ReceiveMessage")

@@ -15,7 +15,8 @@ from typing import Any
 from sqs_tasks.local.model.fairness import Fairness
 from sqs_tasks.local.model.message import Message, State
 
-#: ``[order, message]``; the message is taken out when the entry no longer counts, and the rest is skipped later.
+#: ``[order, serial, message]``; the message is taken out when the entry no longer counts, and the rest is skipped later.
+#: The serial tells entries of one order apart, such as that of a message which was hidden while it waited, and its next.
 Entry = list[Any]
 
 #: Skipped messages are swept out of a lane when they outnumber the others and this many.
@@ -23,6 +24,10 @@ _SWEEP_AT_LEAST = 256
 
 #: Receives after which a message goes to the back of the queue (S25).
 _RECEIVES_TO_THE_BACK = 3
+
+_MESSAGE = 2
+
+_serials = itertools.count()
 
 
 class Lane:
@@ -50,7 +55,7 @@ class Lane:
     def insert(self, message: Message, order: int) -> None:
         """Add a message at its place."""
         self.size += 1
-        message.entry = [order, message]
+        message.entry = [order, next(_serials), message]
         heapq.heappush(self._returned, message.entry)
 
     def first(self) -> int | None:
@@ -59,7 +64,7 @@ class Lane:
         while new and new[0].state is not State.READY:
             new.popleft()
             self._dead -= 1
-        while returned and returned[0][1] is None:
+        while returned and returned[0][_MESSAGE] is None:
             heapq.heappop(returned)
             self._dead -= 1
         if returned and (not new or returned[0][0] < new[0].number):
@@ -74,7 +79,7 @@ class Lane:
             return None
         self.size -= 1
         if self._returned and self._returned[0][0] == order:
-            message: Message = heapq.heappop(self._returned)[1]
+            message: Message = heapq.heappop(self._returned)[_MESSAGE]
             message.entry = None
             return message
         return self._new.popleft()
@@ -82,13 +87,13 @@ class Lane:
     def drop(self, message: Message) -> None:
         """Make a message not count, which is not ready any more; it is skipped when its turn comes."""
         if message.entry is not None:
-            message.entry[1] = None
+            message.entry[_MESSAGE] = None
             message.entry = None
         self.size -= 1
         self._dead += 1
         if self._dead > _SWEEP_AT_LEAST and self._dead > self.size:
             self._new = deque(kept for kept in self._new if kept.state is State.READY)
-            self._returned = [kept for kept in self._returned if kept[1] is not None]
+            self._returned = [kept for kept in self._returned if kept[_MESSAGE] is not None]
             heapq.heapify(self._returned)
             self._dead = 0
 

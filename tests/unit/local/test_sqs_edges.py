@@ -149,6 +149,70 @@ def test_messages_deleted_while_they_wait_leave_no_trace(session: MemorySession,
     assert received == 100
 
 
+def test_a_waiting_message_can_be_hidden_and_come_back_again_and_again(session: MemorySession, sqs: Any) -> None:
+    """Each time by a handle whose timeout is over."""
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    for body in ("a", "b"):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=1)["Messages"]
+    session.advance(1)
+
+    for _ in range(3):
+        for message in messages:
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=1)
+        assert "Messages" not in sqs.receive_message(QueueUrl=url)
+        session.advance(1)
+
+    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in received] == ["a", "b"]
+
+
+def test_a_delayed_message_takes_its_place_by_age(session: MemorySession, sqs: Any) -> None:
+    """It was sent first, so it goes before those sent while it was delayed."""
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="delayed", DelaySeconds=10)
+    session.advance(5)
+    for body in ("a", "b"):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    session.advance(5)
+    sqs.send_message(QueueUrl=url, MessageBody="c")
+
+    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+
+    assert [message["Body"] for message in received] == ["delayed", "a", "b", "c"]
+
+
+def test_a_message_received_three_times_goes_to_the_back(session: MemorySession, sqs: Any) -> None:
+    """S25: it does not stand in the way of others."""
+    url = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+    for body in ("poison", "a", "b"):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    received = [sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] for _ in range(6)]
+
+    assert received == ["poison", "poison", "poison", "a", "a", "a"]
+
+
+def test_processing_time_is_what_passed_since_the_receive(session: MemorySession, sqs: Any) -> None:
+    """Not the visibility timeout, when a message is released early."""
+    url = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
+    for group in ("quick", "slow"):
+        sqs.send_message(QueueUrl=url, MessageBody=group, MessageGroupId=group)
+        sqs.send_message(QueueUrl=url, MessageBody=group, MessageGroupId=group)
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=4)["Messages"]
+    fairness = session._service._account.queues["q"]._backlog.fairness
+    session.advance(1)
+    for message in messages[:2]:
+        handle = message["ReceiptHandle"]
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    session.advance(99)
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[2]["ReceiptHandle"])
+
+    now = session.clock.now()
+    assert not fairness.is_noisy("quick", now)
+    assert fairness.is_noisy("slow", now)
+
+
 @pytest.mark.parametrize("text", ["", "AQEB", "AQEB" + "0" * 40, "x" * 44])
 def test_handles_that_were_never_issued(text: str) -> None:
     """Whatever they look like."""
