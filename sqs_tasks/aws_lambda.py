@@ -22,9 +22,9 @@ from sqs_tasks.env import SQSEnv, urls_from_environment
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
-from sqs_tasks.lambda_runtime.durations import ObservedDurations
+from sqs_tasks.lambda_runtime.deadline import ObservedDurations
 from sqs_tasks.lambda_runtime.invocation import AnswerCheck, Invocation, InvocationOptions, JobReport
-from sqs_tasks.lambda_runtime.records import read_messages, read_records
+from sqs_tasks.lambda_runtime.records import read_records
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
 
@@ -110,13 +110,13 @@ class SQSEventHandler:
             margin_seconds=margin_seconds,
             concurrency=concurrency,
             eager_acknowledgement=eager_acknowledgement,
+            batching_window_seconds=_batching_window(os.environ),
             middleware=tuple(middleware),
             on_start=self.on_start,
             on_settled=self.on_settled,
             on_responses_ignored=self.on_responses_ignored,
             durations=ObservedDurations(),
         )
-        self._window_seconds = _batching_window(os.environ)
         self._given_urls = urls_from_environment(os.environ)
         self._by_sqs_name: dict[str, GenericQueue] = {}
         #: What is known of each mapping, by ARN; made when a message has failed.
@@ -136,7 +136,8 @@ class SQSEventHandler:
         invocation = Invocation(self._options, context)
         try:
             try:
-                self._run(records, invocation, context)
+                with invocation.deadline.alarm:
+                    self._run(records, invocation, context)
             except BaseException:  # ours or a collaborator's fault; what is not done is in the answer
                 logger.exception("the batch was cut short", extra={"action": "batch_failed"})
             self.on_finished.emit()
@@ -162,7 +163,6 @@ class SQSEventHandler:
         for record in records:
             by_arn.setdefault(record["eventSourceARN"], []).append(record)
         for arn, batch in by_arn.items():
-            messages = read_messages(batch, batching_window_seconds=self._window_seconds)
             queue = self.queue_for(arn)
             if queue is None:
                 logger.error(
@@ -171,13 +171,13 @@ class SQSEventHandler:
                     ", ".join(self._by_sqs_name) or "none",
                     extra={"action": "unknown_queue", "queue_arn": arn},
                 )
-                invocation.leave(messages, arn.rpartition(":")[2], "its queue is not registered")
+                invocation.leave(batch, arn.rpartition(":")[2], "its queue is not registered")
                 continue
             parsed = QueueArn.parse(arn)
             # The ARN says what kind it is; standard queues have message groups too (S2).
             self._checks[arn] = invocation.run(
                 queue,
-                messages,
+                batch,
                 fifo=parsed.fifo,
                 queue_url=partial(self._url, queue, parsed, context),
                 check=self._checks.get(arn),

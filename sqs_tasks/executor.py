@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
 from sqs_tasks.context import SQSContext
@@ -187,8 +187,11 @@ class Executor:
     def _check_age(self, job: Job, task: RegisteredTask) -> None:
         if job.expires_at is not None and job.expires_at.timestamp() < self.now():
             raise JobExpiredError(f"the job was not to be run after {job.expires_at}")
-        max_age, sent_at = task.settings.max_age, job.message.sent_at
-        if max_age is None or sent_at is None:
+        max_age = task.settings.max_age
+        if max_age is None:
+            return
+        sent_at = job.message.sent_at
+        if sent_at is None:
             return
         age = self.now() - sent_at.timestamp()
         if age > max_age:
@@ -397,9 +400,8 @@ class Executor:
         return fields if action is None else {"action": action, **fields}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """A job that may run, with its task."""
+class _Run(NamedTuple):
+    """A job that may run, with its task; a tuple, since there is one for each job."""
 
     job: Job
     task: RegisteredTask

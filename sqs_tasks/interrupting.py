@@ -2,63 +2,170 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
-import time
+from contextlib import AbstractContextManager, nullcontext
+from time import monotonic
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 from sqs_tasks.errors import TaskTimeoutError
+
+get_ident = threading.get_ident
+#: None where there are no alarms.
+setitimer: Any = getattr(signal, "setitimer", None)
 
 #: What the exception says, unless told otherwise.
 TIMEOUT_TEXT = "the task ran longer than its timeout of {:g} s"
 
-#: The shortest time an outer alarm is given when it fell due inside: 0 would switch it off.
+#: The shortest time an alarm is set for: 0 would switch it off.
 _LEAST_SECONDS = 0.000_001
+
+_NO_LIMIT: AbstractContextManager[None] = nullcontext()
+
+
+class MainThreadAlarm:
+    """The process's alarm, taken for a while to set limits with (S52).
+
+    ::
+
+        with MainThreadAlarm() as alarm:
+            with alarm.limit(30):
+                task()
+
+    Outside the main thread, where Python delivers no signals, and without ``SIGALRM`` a limit limits nothing. What was
+    set for the alarm before rings when it is due, and is there again afterwards. Code that takes the alarm for itself
+    meanwhile, and keeps it, switches limits off until then. One limit at a time.
+    """
+
+    __slots__ = ("_before", "_ends_outside", "_limit", "_rings_at", "_thread_id")
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        #: When what was set outside is due, and when the alarm goes off next, by the monotonic clock.
+        self._ends_outside = self._rings_at = math.inf
+        self._limit = _Limit(self)
+        #: The thread that may set limits; 0 while nobody may.
+        self._thread_id = 0
+
+    def __enter__(self) -> Self:
+        """Take the alarm."""
+        if threading.current_thread() is not threading.main_thread() or setitimer is None:
+            return self
+        outside, _ = signal.getitimer(signal.ITIMER_REAL)
+        self._ends_outside = self._rings_at = monotonic() + outside if outside else math.inf
+        # None is a handler that was not set from Python; it cannot be put back.
+        self._before = signal.signal(signal.SIGALRM, self._on_alarm) or signal.SIG_DFL
+        self._thread_id = threading.get_ident()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put back what was set before."""
+        if not self._thread_id:
+            return
+        self._thread_id = 0
+        self._limit.is_open = False
+        setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+        if self._ends_outside < math.inf:
+            setitimer(signal.ITIMER_REAL, max(self._ends_outside - monotonic(), _LEAST_SECONDS))
+
+    def limit(
+        self,
+        seconds: float | None,
+        text: str = TIMEOUT_TEXT,
+        error: type[BaseException] = TaskTimeoutError,
+    ) -> AbstractContextManager[None]:
+        """A context that raises when what runs in it takes longer; to be entered at once.
+
+        The exception appears between two bytecodes: a call into C that does not return is interrupted late, after it.
+
+        Args:
+            seconds: The limit, above 0; None sets none.
+            text: What the exception says; ``{:g}`` stands for the seconds.
+            error: Its class: one that is no Exception passes through code that handles all of those.
+        """
+        if seconds is None or get_ident() != self._thread_id:
+            return _NO_LIMIT
+        limit = self._limit
+        limit.seconds, limit.text, limit.error = seconds, text, error
+        return limit
+
+    def _rings_by(self, moment: float) -> None:
+        """See to it that the alarm goes off by that moment; a call to the system only if it does not yet."""
+        if moment >= self._rings_at:
+            return  # it will go off earlier, for a limit that was kept, and is then set for the rest
+        self._rings_at = moment
+        setitimer(signal.ITIMER_REAL, max(moment - monotonic(), _LEAST_SECONDS))
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        now, limit = monotonic(), self._limit
+        self._rings_at = math.inf
+        if self._ends_outside <= now:
+            self._ends_outside = math.inf
+            if limit.is_open:
+                self._rings_by(limit.ends_at)
+            if callable(self._before):
+                self._before(number, frame)
+            return
+        if limit.is_open and limit.ends_at <= now:
+            limit.is_open = False
+            self._rings_by(self._ends_outside)
+            raise limit.error(limit.text.format(limit.seconds))
+        next_end = min(self._ends_outside, limit.ends_at if limit.is_open else math.inf)
+        if next_end < math.inf:
+            self._rings_by(next_end)
+
+
+class _Limit:
+    """The limit that an alarm was set for last; one object for all of them, since there is one for each job."""
+
+    __slots__ = ("_alarm", "ends_at", "error", "is_open", "seconds", "text")
+
+    def __init__(self, alarm: MainThreadAlarm) -> None:
+        self._alarm = alarm
+        self.is_open = False
+        self.seconds = 0.0
+        self.ends_at = math.inf
+        self.text = TIMEOUT_TEXT
+        self.error: type[BaseException] = TaskTimeoutError
+
+    def __enter__(self) -> None:
+        self.ends_at = ends_at = monotonic() + self.seconds
+        self.is_open = True
+        if ends_at < self._alarm._rings_at:  # noqa: SLF001 - two halves of one thing
+            self._alarm._rings_by(ends_at)  # noqa: SLF001
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The alarm may go off later all the same, for nothing: setting it once for many jobs is enough.
+        self.is_open = False
 
 
 class main_thread_timeout:  # noqa: N801 - a context manager, named as one
-    """Raise TaskTimeoutError, or another exception, in the ``with`` block when it takes longer (S52).
-
-    It does nothing outside the main thread, where Python delivers no signals, or without ``SIGALRM``. Blocks may be
-    nested, also around code that uses the alarm for itself: what was set outside is there again afterwards.
-
-    The exception appears between two bytecodes: a call into C that does not return is interrupted late, after it.
+    """Raise TaskTimeoutError in the ``with`` block when it takes longer: one limit, with the alarm taken for it.
 
     Args:
         timeout_seconds: The limit, above 0; None sets none.
-        text: What the exception says; ``{:g}`` stands for the seconds.
-        error: Its class: one that is no Exception passes through code that handles all of those.
     """
 
-    __slots__ = ("_before", "_ends_outside", "_error", "_open", "_seconds", "_text")
+    __slots__ = ("_alarm", "_limit", "_seconds")
 
-    def __init__(
-        self,
-        timeout_seconds: float | None,
-        text: str = TIMEOUT_TEXT,
-        error: type[BaseException] = TaskTimeoutError,
-    ) -> None:
+    def __init__(self, timeout_seconds: float | None) -> None:
         self._seconds = timeout_seconds
-        self._text = text
-        self._error = error
-        self._open = False
-        self._before: Any = None
-        self._ends_outside: float | None = None
+        self._alarm = MainThreadAlarm()
+        self._limit: AbstractContextManager[None] = _NO_LIMIT
 
     def __enter__(self) -> None:
         """Set the alarm."""
-        if self._seconds is None or not _can_interrupt():
+        if self._seconds is None:
             return
-        outside, _ = signal.getitimer(signal.ITIMER_REAL)
-        self._ends_outside = time.monotonic() + outside if outside else None
-        if outside and outside <= self._seconds:
-            return  # the limit outside comes first; its alarm is left as it is
-        # None is a handler that was not set from Python; it cannot be put back.
-        self._before = signal.signal(signal.SIGALRM, self._on_alarm) or signal.SIG_DFL
-        self._open = True
+        self._alarm.__enter__()
         try:
-            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+            self._limit = self._alarm.limit(self._seconds)
+            self._limit.__enter__()
         except BaseException:  # a limit so short that it is over already
             self.__exit__(None, None, None)
             raise
@@ -67,21 +174,7 @@ class main_thread_timeout:  # noqa: N801 - a context manager, named as one
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Take the alarm off, and put back what was there."""
-        if not self._open:
-            return
         try:
-            self._open = False  # from here on an alarm does nothing
+            self._limit.__exit__(kind, error, traceback)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
-            if self._ends_outside is not None:
-                left = max(self._ends_outside - time.monotonic(), _LEAST_SECONDS)
-                signal.setitimer(signal.ITIMER_REAL, left)
-
-    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
-        if self._open:
-            raise self._error(self._text.format(self._seconds))
-
-
-def _can_interrupt() -> bool:
-    return threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+            self._alarm.__exit__()

@@ -120,7 +120,7 @@ class ReceivedMessage:
         """How many times SQS has handed the message out, this time included; at least 1."""
         try:
             return max(int(self.attributes["ApproximateReceiveCount"]), 1)
-        except (KeyError, ValueError):
+        except (KeyError, TypeError, ValueError):
             return 1
 
     @property
@@ -151,7 +151,7 @@ class ReceivedMessage:
     def _time(self, name: str) -> datetime | None:
         try:
             return datetime.fromtimestamp(int(self.attributes[name]) / 1000, tz=UTC)
-        except (KeyError, ValueError, OverflowError, OSError):
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
 
 
@@ -176,10 +176,11 @@ def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMes
     attributes: dict[str, MessageAttribute] = {}
     for name, raw in (record.get("messageAttributes") or {}).items():
         attribute: MessageAttribute = {"DataType": raw.get("dataType", "String")}
-        if raw.get("stringValue") is not None:
-            attribute["StringValue"] = raw["stringValue"]
-        if raw.get("binaryValue") is not None:
-            attribute["BinaryValue"] = _decode_binary(raw["binaryValue"])
+        text, binary = raw.get("stringValue"), raw.get("binaryValue")
+        if text is not None:
+            attribute["StringValue"] = text
+        if binary is not None:
+            attribute["BinaryValue"] = _decode_binary(binary)
         attributes[name] = attribute
     return ReceivedMessage(
         message_id=record["messageId"],

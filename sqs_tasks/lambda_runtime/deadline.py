@@ -1,12 +1,13 @@
-"""The end of an invocation, and what is still possible before it (S50, S51)."""
+"""The end of an invocation, and what still fits before it (S50, S51)."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqs_tasks.interrupting import main_thread_timeout
+from sqs_tasks.interrupting import MainThreadAlarm
 
 #: Seconds kept free at the end of an invocation for settling and for flushing telemetry.
 MARGIN_SECONDS = 2.0
@@ -17,6 +18,9 @@ MARGIN_SHARE, MAX_MARGIN_SHARE = 0.1, 0.5
 
 #: Seconds before the end at which the answer must be on its way, whatever is not settled by then.
 ANSWER_SECONDS = 0.25
+
+#: Runs that are remembered of each task; the longest of a hundred is their 99th percentile.
+REMEMBERED_RUNS = 100
 
 #: The shortest limit; 0 would mean none.
 _LEAST_SECONDS = 0.001
@@ -35,6 +39,8 @@ class Deadline:
     """
 
     def __init__(self, context: Any, margin_seconds: float | None = None) -> None:
+        #: Entered for the length of the invocation; without that, plain code is not limited.
+        self.alarm = MainThreadAlarm()
         self._remaining_millis = getattr(context, "get_remaining_time_in_millis", None)
         total = self.seconds_left()
         if margin_seconds is None:
@@ -64,8 +70,8 @@ class Deadline:
         """A limit for plain code: its timeout, or the margin where that comes first."""
         left = self.seconds_to_work()
         if timeout_seconds is not None and timeout_seconds <= left:
-            return main_thread_timeout(timeout_seconds)
-        return main_thread_timeout(None if left == math.inf else left, "the invocation's time was used up after {:g} s")
+            return self.alarm.limit(timeout_seconds)
+        return self.alarm.limit(None if left == math.inf else left, "the invocation's time was used up after {:g} s")
 
     def limit_seconds(self, timeout_seconds: float | None) -> float | None:
         """A limit for a coroutine: its timeout, or the margin where that comes first; None for no limit."""
@@ -81,4 +87,23 @@ class Deadline:
         """
         left = self.seconds_left()
         limit = None if left == math.inf else max(left - ANSWER_SECONDS, _LEAST_SECONDS)
-        return main_thread_timeout(limit, "given up after {:g} s, at the end of the invocation", OutOfTime)
+        return self.alarm.limit(limit, "given up after {:g} s, at the end of the invocation", OutOfTime)
+
+
+class ObservedDurations:
+    """How long the last runs of each task took, in this process. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, str], deque[float]] = {}
+
+    def add(self, queue_name: str, job_name: str, seconds: float) -> None:
+        """Remember a run."""
+        runs = self._seconds.get((queue_name, job_name))
+        if runs is None:
+            runs = self._seconds.setdefault((queue_name, job_name), deque(maxlen=REMEMBERED_RUNS))
+        runs.append(seconds)
+
+    def p99_seconds(self, queue_name: str, job_name: str) -> float:
+        """The 99th percentile of the last hundred runs, in seconds; 0 before the first."""
+        runs = self._seconds.get((queue_name, job_name))
+        return max(runs.copy()) if runs else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError
@@ -46,45 +46,60 @@ def read_records(event: Any) -> list[Mapping[str, Any]]:
     return records
 
 
-def read_messages(records: Sequence[Mapping[str, Any]], *, batching_window_seconds: float) -> list[ReceivedMessage]:
-    """The records as messages, in their order; one that came twice is there once, and unreadable ones are left out.
+def read_messages(records: Sequence[Mapping[str, Any]], *, batching_window_seconds: float) -> Iterator[ReceivedMessage]:
+    """The records as messages, in their order, each made when it is asked for; unreadable ones are left out.
 
-    A message id may repeat in a batch (S6). Its place is the first one's, its receipt handle that of the later
-    receive, which is the one that SQS honours.
+    A message id may repeat in a batch (S6). It is there once, at the first one's place and with the receipt handle of
+    the later receive, which is the one that SQS honours.
 
     Args:
         records: Records that :func:`read_records` let pass.
         batching_window_seconds: How long the mapping may have gathered them.
     """
     now, monotonic = time.time(), time.monotonic()
-    messages: dict[str, ReceivedMessage] = {}
-    for record in records:
+    for record in _without_repetitions(records):
         try:
-            message = from_lambda(record, received_at=monotonic - _age(record, now, batching_window_seconds))
-            count, group_id, _ = message.receive_count, message.group_id, message.sent_at
-            if group_id is not None and not isinstance(group_id, str):
-                raise TypeError(f"MessageGroupId is {type(group_id).__name__}")  # noqa: TRY301 - as those above
-            known = messages.get(message.message_id)
-            if known is None or known.receive_count <= count:
-                messages[message.message_id] = message
+            attributes = record.get("attributes") or {}
+            age = _age(attributes, now, batching_window_seconds)
+            message = from_lambda(record, received_at=monotonic - age)
         except Exception:  # a record of a shape nobody has seen: it stays in its queue, and the others go on
             logger.exception(
                 "cannot read a record; its message stays in the queue",
                 extra={"action": "record_unreadable", "message_id": record.get("messageId")},
             )
-    return list(messages.values())
+            continue
+        yield message
 
 
-def _age(record: Mapping[str, Any], now: float, batching_window_seconds: float) -> float:
+def _without_repetitions(records: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    if len({record["messageId"] for record in records}) == len(records):
+        return records
+    latest: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        known = latest.get(record["messageId"])
+        if known is None or _receive_count(known) <= _receive_count(record):
+            latest[record["messageId"]] = record
+    return list(latest.values())
+
+
+def _receive_count(record: Mapping[str, Any]) -> int:
+    try:
+        return int(record["attributes"]["ApproximateReceiveCount"])
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
+def _age(attributes: Mapping[str, Any], now: float, batching_window_seconds: float) -> float:
     """Seconds since the receive (S20): known for a first delivery, for others estimated, not more than is possible.
 
     A redelivery was received before the invocation, at most the batching window and the retries of a throttled batch
     ago; and not before the first delivery.
     """
     estimate = batching_window_seconds + RECEIVE_AGE_MARGIN_SECONDS
-    attributes = record.get("attributes") or {}
-    try:
-        since_first = max(now - int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000, 0.0)
-    except (KeyError, ValueError):
+    first = attributes.get("ApproximateFirstReceiveTimestamp")
+    if first is None or not first.isdecimal():
         return estimate
+    since_first = now - int(first) / 1000
+    if since_first < 0:
+        return 0.0
     return since_first if attributes.get("ApproximateReceiveCount") == "1" else min(estimate, since_first)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.settlement import Settlement
@@ -62,9 +63,9 @@ class ResponseCheck:
             if self._witness is None or back_at > self._witness.back_at:
                 self._witness = _Witness(message, back_at)
 
-    def arrived(self, messages: Sequence[ReceivedMessage]) -> None:
+    def arrived(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Look whether what was in an answer is back: then answers are heeded."""
-        if self._witness is not None and any(one.message_id == self._witness.message.message_id for one in messages):
+        if self._witness is not None and any(one["messageId"] == self._witness.message.message_id for one in records):
             self._settle()
 
     def ask(self, settlement: Settlement) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sqs_tasks import ConstantBackoff, Reject, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.lambda_runtime.deadline import Deadline
-from sqs_tasks.lambda_runtime.durations import REMEMBERED_RUNS, ObservedDurations
+from sqs_tasks.lambda_runtime.deadline import REMEMBERED_RUNS, ObservedDurations
 from sqs_tasks.outcome import NotStarted
 from tests.support.lambda_events import FakeContext, event, failures, record
 from tests.unit.test_aws_lambda_fifo import Accepting

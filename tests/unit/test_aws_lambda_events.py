@@ -24,7 +24,7 @@ def load(name):
 
 
 def messages_of(name):
-    return read_messages(read_records(load(name)), batching_window_seconds=0)
+    return list(read_messages(read_records(load(name)), batching_window_seconds=0))
 
 
 @pytest.fixture

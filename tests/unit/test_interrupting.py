@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sqs_tasks.errors import TaskTimeoutError
-from sqs_tasks.interrupting import main_thread_timeout
+from sqs_tasks.interrupting import MainThreadAlarm, main_thread_timeout
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
 
@@ -123,7 +123,7 @@ def test_exception_may_be_none_that_broad_handlers_catch():
         pass
 
     def call():
-        with main_thread_timeout(0.01, "given up after {:g} s", Final):
+        with MainThreadAlarm() as alarm, alarm.limit(0.01, "given up after {:g} s", Final):
             while True:
                 try:
                     spin(5)
@@ -132,3 +132,38 @@ def test_exception_may_be_none_that_broad_handlers_catch():
 
     with pytest.raises(Final, match=r"given up after 0\.01 s"):
         call()
+
+
+def test_alarm_that_is_taken_sets_one_limit_after_the_other():
+    before = alarm()
+    with MainThreadAlarm() as taken:
+        for _ in range(3):
+            with pytest.raises(TaskTimeoutError), taken.limit(0.005):
+                spin(5)
+            with taken.limit(5):
+                spin(0.001)
+            with taken.limit(None):
+                spin(0.001)
+            with taken.limit(0.005):
+                pass
+            spin(0.01)
+
+    assert alarm() == before
+    with taken.limit(0.001):
+        spin(0.01)
+
+
+def test_limit_of_another_thread_limits_nothing():
+    ended = []
+    with MainThreadAlarm() as taken:
+
+        def work():
+            with taken.limit(0.001):
+                spin(0.01)
+            ended.append(True)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert ended == [True]
