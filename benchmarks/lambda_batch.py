@@ -44,7 +44,7 @@ def plain_loop() -> Handler:
     """The least there is: no failure is caught."""
     tasks = {"send_email": send_email}
 
-    def handler(event: Any, context: Any) -> Any:
+    def handler(event: Any, _context: Any) -> Any:
         for one in event["Records"]:
             tasks[one["messageAttributes"]["JobName"]["stringValue"]](**json.loads(one["body"]))
         return {"batchItemFailures": []}

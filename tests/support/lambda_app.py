@@ -40,7 +40,7 @@ class LambdaApp:
         self.handler = SQSEventHandler(self.env, **(handler or {}))
         self.handler.on_settled(self.reports.append)
         self.source = EventSourceMapping(
-            self.client, self.queue.queue_url, self.handler, clock=self.session.clock, seed=1, **source
+            self.client, self.queue.queue_url, self.handler, clock=self.session.clock, **{"seed": 1, **source}
         )
         return self
 
