@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 import sqs_tasks
-from sqs_tasks import BatchMessages, ConstantBackoff, ExponentialBackoff, MemorySession, RawQueue, Retry, RetryJob
+from sqs_tasks import (
+    BatchMessages,
+    ConstantBackoff,
+    ExponentialBackoff,
+    MemorySession,
+    RawQueue,
+    Retry,
+    RetryJob,
+    SQSEnv,
+)
 from sqs_tasks.backoff_policies import visibility_seconds
 from sqs_tasks.deadletter_queue import DeadLetterQueue
 from sqs_tasks.errors import BatchSendError, ConfigurationError
@@ -267,16 +276,32 @@ def test_w9_all_kinds_of_parameters_arrive_as_written(desk: Desk) -> None:
     assert calls == [(1, 2, (3, 3), 3, 4, {"x": 5})] * 2
 
 
+def test_w9_positional_only_arguments_of_a_foreign_sender_find_their_places(desk: Desk) -> None:
+    """A message may name the second of two and leave the first to its default."""
+    queue, calls = desk.env.queue("emails"), []
+
+    @queue.processor("send")
+    def send(a=1, b=2, /, c=3):
+        calls.append((a, b, c))
+
+    desk.create()
+    sender = SQSEnv(sqs_client=desk.memory).queue("emails")
+    for arguments in ({"b": 5}, {"c": 5}, {"a": 5}, {}):
+        sender.add_job("send", **arguments)
+    drain(queue)
+
+    assert calls == [(1, 5, 3), (1, 2, 5), (5, 2, 3), (1, 2, 3)]
+
+
 def test_w10_unknown_arguments_are_not_dropped_in_silence(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """A job with arguments the task does not take is rejected with their names, unless the task asked otherwise."""
     queue, calls = desk.env.queue("emails"), []
     queue.processor("strict")(lambda to: calls.append(("strict", to)))
     queue.processor("lenient", ignore_unknown_arguments=True)(lambda to: calls.append(("lenient", to)))
     desk.create()
-    sender = Desk(clock=desk.session.clock)
-    sender.env = type(desk.env)(sqs_client=desk.memory)
+    sender = SQSEnv(sqs_client=desk.memory).queue("emails")
     for name in ("strict", "lenient"):
-        sender.env.queue("emails").add_job(name, to="a", subject="b")
+        sender.add_job(name, to="a", subject="b")
 
     queue.process_batch()
 
@@ -439,6 +464,20 @@ def test_w17_fifo_dead_letters_pushed_back_at_once_are_not_lost(desk: Desk) -> N
     assert desk.bodies("emails_dead.fifo") == []
     assert desk.bodies("emails.fifo") == ['{"n": 0}', '{"n": 1}', '{"n": 2}']
     assert [one.message.group_id for one in desk.stored("emails.fifo")] == ["a", "b", "c"]
+
+
+def test_w17_a_letter_that_kept_its_first_deduplication_id_is_not_lost(desk: Desk) -> None:
+    """Whoever put it there: SQS remembers the id upstream and would drop a second message with it."""
+    queue = desk.env.queue("emails.fifo")
+    dead = desk.env.queue("emails_dead.fifo", DeadLetterQueue.maker(queue))
+    desk.create()
+    queue.add_job("send", _deduplication_id="once")
+    queue.drain_queue()
+    dead.add_raw_job("letter", deduplication_id="once", group_id="g")
+
+    drain(dead)
+
+    assert (desk.bodies("emails.fifo"), desk.bodies("emails_dead.fifo")) == (["letter"], [])
 
 
 def test_w17_dead_letters_are_pushed_back_in_tens_with_their_attributes(desk: Desk) -> None:

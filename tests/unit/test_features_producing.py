@@ -204,6 +204,25 @@ def test_batches_belong_to_their_asyncio_task(desk: Desk) -> None:
     assert desk.sqs.counts["send_message_batch"] == 2
 
 
+def test_what_is_started_inside_a_batch_sends_for_itself(desk: Desk) -> None:
+    """A coroutine or a thread that inherits the block's context may outlive the block, so it does not join it."""
+    queue = desk.env.queue("emails")
+    desk.create()
+
+    async def one() -> Any:
+        return queue.add_job("task")
+
+    async def main() -> list[Any]:
+        with queue.add_batch():
+            queue.add_job("batch")
+            return [await asyncio.create_task(one()), await asyncio.to_thread(queue.add_job, "thread")]
+
+    receipts = asyncio.run(main())
+
+    assert [type(receipt) for receipt in receipts] == [MessageId, MessageId]
+    assert [one.message.job_name for one in desk.stored("emails")] == ["task", "thread", "batch"]
+
+
 def test_map_streams_any_number_of_jobs(desk: Desk) -> None:
     """The iterable is read as requests leave, from several threads when asked to."""
     queue = desk.env.queue("emails")
@@ -252,6 +271,9 @@ def test_context_travels_is_restored_and_goes_on_to_jobs_of_jobs(desk: Desk) -> 
         seen.append(("second", desk.env.context.to_dict()))
 
     desk.create()
+    with desk.env.context(user=7) as context, context(user=8):
+        assert desk.env.context["user"] == 8
+    assert desk.env.context.to_dict() == {}
     with desk.env.context(user=7):
         first.delay()
     desk.env.context["user"] = "the worker's"
@@ -342,6 +364,30 @@ def test_values_json_has_no_word_for_arrive_with_their_types(desk: Desk) -> None
     assert seen == values
     with pytest.raises(SerializationError, match=r"job 'send': .*'value'.*object"):
         send.delay(object())
+
+
+def test_a_codec_of_ones_own_is_registered_and_named(desk: Desk) -> None:
+    """Producers name it, consumers accept it, and without that it is refused like any other."""
+
+    class Shout:
+        content_type = "shout"
+
+        def serialize(self, value: Any) -> str:
+            return repr(value).upper()
+
+        def deserialize(self, text: str) -> Any:
+            return {"text": text}
+
+    env, seen = SQSEnv(sqs_client=desk.memory, codecs=[Shout()], codec="shout", accept=["shout"]), []
+    queue = env.queue("emails")
+    queue.processor("send")(lambda text: seen.append(text))  # noqa: PLW0108 - the argument has a name
+    env.create_queues()
+    queue.add_job("send", text="hello")
+    drain(queue)
+
+    assert seen == ["{'TEXT': 'HELLO'}"]
+    with pytest.raises(ConfigurationError, match="no codec for content type 'shout'"):
+        SQSEnv(codec="shout")
 
 
 def test_a_large_body_is_compressed_and_still_read(desk: Desk) -> None:
