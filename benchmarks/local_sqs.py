@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _HANDLE = re.compile(rb'"ReceiptHandle": *"([^"]+)"')
 _CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+#: Yields requests and is sent the answers.
+Conversation = Generator[bytes, bytes, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +51,13 @@ class Server:
 class Client:
     """The least that can be called an SQS client: several kept-alive sockets and hand-made requests.
 
-    It writes a request on every socket before it reads the first answer, so that the server always has something to do
-    and its own speed is what shows.
+    While it reads an answer on one socket, requests are on their way on the others, so that the server always has
+    something to do and its own speed is what shows. A server that closes its connections gets new ones.
     """
 
     def __init__(self, port: int, connections: int = 4) -> None:
-        self._sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
-        for connection in self._sockets:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._sockets = [self._connect() for _ in range(connections)]
         self._head = (
             f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.0\r\n"
             "Authorization: AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/sqs/aws4_request, "
@@ -70,25 +73,43 @@ class Client:
         """A request, ready to be written."""
         return f"{self._head}{action}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
-    def exchange(self, requests: list[bytes]) -> list[bytes]:
-        """Write one request on each socket, and read the answers."""
-        for connection, request in zip(self._sockets, requests, strict=False):
-            connection.sendall(request)
-        return [self._read(connection) for connection, _ in zip(self._sockets, requests, strict=False)]
+    def run(self, conversations: list[Conversation]) -> None:
+        """Hold conversations, one on each socket: send what each yields, and send it the answer."""
+        for number, conversation in enumerate(conversations):
+            self._sockets[number].sendall(next(conversation))
+        going = dict(enumerate(conversations))
+        while going:
+            for number, conversation in tuple(going.items()):
+                answer = self._read(number)
+                try:
+                    self._sockets[number].sendall(conversation.send(answer))
+                except StopIteration:
+                    del going[number]
 
     def call(self, action: str, **params: Any) -> dict[str, Any]:
         """Perform one action."""
         body = json.dumps(params, separators=(",", ":"))
-        answer: dict[str, Any] = json.loads(self.exchange([self.request(action, body)])[0] or b"{}")
-        return answer
+        answers: list[dict[str, Any]] = []
+
+        def conversation() -> Conversation:
+            answers.append(json.loads((yield self.request(action, body)) or b"{}"))
+
+        self.run([conversation()])
+        return answers[0]
 
     def close(self) -> None:
         """Close the sockets."""
         for connection in self._sockets:
             connection.close()
 
-    def _read(self, connection: socket.socket) -> bytes:
-        received = connection.recv(65536)
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self._port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _read(self, number: int) -> bytes:
+        connection = self._sockets[number]
+        received = self._more(connection)
         while (end := received.find(b"\r\n\r\n")) < 0:
             received += self._more(connection)
         found = _CONTENT_LENGTH.search(received, 0, end)
@@ -98,6 +119,9 @@ class Client:
             missing -= len(chunk)
         if not received.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(received.decode())
+        if received.find(b"onnection: close", 0, end) > 0:
+            connection.close()
+            self._sockets[number] = self._connect()
         return received[end + 4 :]
 
     @staticmethod
@@ -141,32 +165,37 @@ def send_batches(client: Client, url: str, count: int) -> int:
         for number in range(10)
     ]
     body = json.dumps({"QueueUrl": url, "Entries": entries}, separators=(",", ":"))
-    requests = [client.request("SendMessageBatch", body)] * client.connections
-    turns = count // client.connections
-    for _ in range(turns):
-        for answer in client.exchange(requests):
+    request = client.request("SendMessageBatch", body)
+    each = count // client.connections
+
+    def conversation() -> Conversation:
+        for _ in range(each):
+            answer = yield request
             assert answer.count(b'"MessageId"') == 10
-    return turns * client.connections
+
+    client.run([conversation() for _ in range(client.connections)])
+    return each * client.connections
 
 
 def receive_and_delete(client: Client, url: str, count: int) -> int:
     """Receive and delete ten, that many times; a pair counts as one call."""
     wanted = {"MaxNumberOfMessages": 10, "AttributeNames": ["All"], "MessageAttributeNames": ["All"]}
     body = json.dumps({"QueueUrl": url, **wanted}, separators=(",", ":"))
-    receives = [client.request("ReceiveMessage", body)] * client.connections
-    turns = count // client.connections
-    for _ in range(turns):
-        deletes = []
-        for answer in client.exchange(receives):
-            handles = _HANDLE.findall(answer)
+    receive = client.request("ReceiveMessage", body)
+    each = count // client.connections
+
+    def conversation() -> Conversation:
+        for _ in range(each):
+            handles = _HANDLE.findall((yield receive))
             assert len(handles) == 10
             entries = ",".join(
                 f'{{"Id":"{at}","ReceiptHandle":"{handle.decode()}"}}' for at, handle in enumerate(handles)
             )
-            deletes.append(client.request("DeleteMessageBatch", f'{{"QueueUrl":"{url}","Entries":[{entries}]}}'))
-        for answer in client.exchange(deletes):
-            assert b'"Failed":[{' not in answer.replace(b" ", b"")
-    return turns * client.connections
+            answer = yield client.request("DeleteMessageBatch", f'{{"QueueUrl":"{url}","Entries":[{entries}]}}')
+            assert answer.count(b'"Id"') == 10
+
+    client.run([conversation() for _ in range(client.connections)])
+    return each * client.connections
 
 
 def measure(pid: int, workload: Callable[[Client, str, int], int], client: Client, url: str, count: int) -> Measured:
@@ -219,14 +248,17 @@ def running(server: Server) -> Iterator[tuple[int, int]]:
             process.wait(10)
 
 
-def environment_of(name: str, *requirements: str) -> Path:
-    """A virtual environment beside the repository's own, made when it is missing."""
-    directory = ROOT / name
-    if not (directory / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        subprocess.run([str(directory / "bin" / "pip"), "install", "-q", *requirements], check=True)
-    return directory / "bin"
+def install(command: Path, *requirements: str) -> None:
+    """Make the virtual environment that a command lives in, when the command is missing."""
+    if command.exists():
+        return
+    directory = command.parents[1]
+    subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
+    subprocess.run([str(directory / "bin" / "pip"), "install", "-q", *requirements], check=True)
 
+
+MINISTACK_COMMAND = ROOT / ".venv-ministack" / "bin" / "ministack"
+MOTO_COMMAND = ROOT / ".venv-moto" / "bin" / "moto_server"
 
 OURS = Server(
     name="ours",
@@ -234,18 +266,18 @@ OURS = Server(
 )
 MINISTACK = Server(
     name="MiniStack",
-    command=lambda _: [str(ROOT / ".venv-ministack" / "bin" / "ministack")],
+    command=lambda _: [str(MINISTACK_COMMAND)],
     environment=lambda port: {
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
     },
-    install=lambda: environment_of(".venv-ministack", "-r", str(ROOT / "requirements-ministack.lock")) and None,
+    install=lambda: install(MINISTACK_COMMAND, "-r", str(ROOT / "requirements-ministack.lock")),
 )
 MOTO_SERVER = Server(
     name="moto",
-    command=lambda port: [str(ROOT / ".venv-moto" / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-    install=lambda: environment_of(".venv-moto", MOTO) and None,
+    command=lambda port: [str(MOTO_COMMAND), "-H", "127.0.0.1", "-p", str(port)],
+    install=lambda: install(MOTO_COMMAND, MOTO),
 )
 
 
@@ -254,7 +286,8 @@ def run(server: Server, backlog: int, rounds: int) -> dict[str, Any]:
     with running(server) as (pid, port):
         client = Client(port)
         url = client.call("CreateQueue", QueueName="bench")["QueueUrl"]
-        send_batches(client, url, backlog // 10)
+        if backlog:
+            send_batches(client, url, backlog // 10)
         sent = measure(pid, send_batches, client, url, rounds)
         taken = measure(pid, receive_and_delete, client, url, rounds)
         result = {"sent": sent, "taken": taken, "rss_mb": rss_mb(pid)}

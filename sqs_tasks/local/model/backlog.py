@@ -15,8 +15,9 @@ from typing import Any
 from sqs_tasks.local.model.fairness import Fairness
 from sqs_tasks.local.model.message import Message, State
 
-#: ``[order, serial, message]``; the message is taken out when the entry no longer counts, and the rest is skipped later.
-#: The serial tells entries of one order apart, such as that of a message which was hidden while it waited, and its next.
+#: ``[order, serial, message]``; the message is taken out when the entry no longer counts, and
+#: the rest is skipped later. The serial tells entries of one order apart: that of a message which was hidden while it
+#: waited, and its next.
 Entry = list[Any]
 
 #: Skipped messages are swept out of a lane when they outnumber the others and this many.
