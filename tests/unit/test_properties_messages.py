@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from sqs_tasks import readers
 from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.batching import chunks
 from sqs_tasks.codecs import PickleCodec
+from sqs_tasks.message import OutgoingMessage, ReceivedMessage
+from sqs_tasks.outcome import NotStarted, Rejected, Retried, Succeeded, UnknownTask
 from sqs_tasks.testing import drain, lambda_context, lambda_event
 from tests.support.queues import Desk
 
@@ -129,3 +132,50 @@ def test_no_message_ends_the_lambda_handler(body: str, attributes: dict[str, Any
 
     done = len(ran) + len(desk.bodies("emails_dead"))
     assert len(answer["batchItemFailures"]) == 1 - done
+
+
+anything = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)
+any_attribute = st.fixed_dictionaries(
+    {"DataType": anything}, optional={"StringValue": anything, "BinaryValue": st.binary(max_size=40)}
+)
+
+
+@given(
+    body=anything | bombs,
+    attributes=st.dictionaries(
+        st.sampled_from(["JobName", "ContentType", "JobContext", "JobId"]) | anything, any_attribute
+    ),
+    system=st.dictionaries(
+        st.sampled_from(["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"]) | anything, anything
+    ),
+)
+@settings(max_examples=200, deadline=None)
+def test_execution_gives_an_outcome_for_anything(body: str, attributes: dict[str, Any], system: dict[str, str]) -> None:
+    """Also for what SQS would never let through: control characters, lone surrogates, nonsense in its own attributes."""
+    _, queue, _ = _desk()
+    message = ReceivedMessage(
+        message_id="m", receipt_handle="r", body=body, attributes=system, message_attributes=attributes
+    )
+
+    _heard.clear()
+    outcome = queue.executor().execute(message)
+
+    assert isinstance(outcome, (Succeeded, Rejected, UnknownTask, Retried, NotStarted))
+    assert queue.executor().batch_task(message) is None
+    assert _heard == []
+
+
+@given(st.lists(st.integers(1, 1_048_576), max_size=25))
+@settings(max_examples=40, deadline=None)
+def test_requests_of_a_batch_are_what_sqs_takes(sizes: list[int]) -> None:
+    """Ten entries and 1 MiB at most, all messages in their order, and none in a request of its own without need."""
+    messages = [OutgoingMessage(body="x" * size, job_id=str(n)) for n, size in enumerate(sizes)]
+
+    requests = list(chunks(messages))
+
+    assert [message for request in requests for message in request] == messages
+    assert all(len(request) <= 10 for request in requests)
+    totals = [sum(message.size_bytes for message in request) for request in requests]
+    assert all(total <= 1_048_576 for total in totals)
+    for request, total, following in zip(requests, totals, requests[1:], strict=False):
+        assert len(request) == 10 or total + following[0].size_bytes > 1_048_576
