@@ -90,6 +90,7 @@ class Consumer:
             wait_seconds=wait_seconds,
             several=several,
             prefetch=prefetch,
+            inline=self._inline,
         )
         self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
         for pool in self._pools:

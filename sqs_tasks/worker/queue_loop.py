@@ -121,6 +121,7 @@ class Shared:
         wait_seconds: How long one long poll waits.
         several: Whether other queues compete for the slots.
         prefetch: How many of the slots are for messages that cannot start yet.
+        inline: Whether the pool runs in the polling thread.
     """
 
     stop: Stop
@@ -132,6 +133,7 @@ class Shared:
     wait_seconds: int
     several: bool
     prefetch: int
+    inline: bool
 
 
 class QueueLoop:
@@ -326,6 +328,8 @@ class QueueLoop:
             shared.async_pool.submit(async_works)
         if works:
             shared.pool.submit(works)
+            if shared.inline:
+                self.buffer.help()
         if self._stop.wait(0):  # requested just now: nobody else would give back what no thread has taken
             shared.pool.release_waiting()
             if shared.async_pool is not None:

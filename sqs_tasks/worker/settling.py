@@ -22,6 +22,9 @@ LINGER_SECONDS = 0.03
 #: dies, so that must not grow with the speed of its tasks.
 MAX_UNSETTLED = 30
 
+#: Looks, a linger apart, that find nothing before the settle thread sleeps until it is woken.
+_IDLE_LOOKS = 10
+
 #: Seconds to wait after SQS settled nothing at all, and at most; between them it doubles.
 MIN_PAUSE, MAX_PAUSE = 0.5, 5.0
 
@@ -71,6 +74,9 @@ class SettlementBuffer:
         self._urgent = False
         self._closed = False
         self._busy = False
+        self._helping = False
+        self._asleep = False
+        self._has_helper = False
         self._under_way = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -84,15 +90,35 @@ class SettlementBuffer:
         one = _Verdict(message, seconds, time.monotonic())
         with self._changed:
             kind.append(one)
-            first = self._oldest is None
-            if first:
+            if self._oldest is None:
                 self._oldest = one.since
             self._urgent = self._urgent or urgent
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sqs-tasks-settle", daemon=True)
                 self._thread.start()
-            # Woken twice for ten verdicts and not for each: a switch of threads costs as much as a small task.
-            if first or urgent or len(kind) == limits.MAX_BATCH_ENTRIES:
+            # Woken once for ten verdicts and not for each: a switch of threads costs as much as a small task.
+            if self._asleep or urgent or (len(kind) == limits.MAX_BATCH_ENTRIES and not self._has_helper):
+                self._changed.notify_all()
+
+    def help(self) -> None:
+        """Settle full tens in the caller's thread, unless somebody is at it.
+
+        For a polling thread that runs its jobs itself: between two receives it has nothing else to do, and two threads
+        that want to run at once cost more than one.
+        """
+        with self._changed:
+            self._has_helper = True
+            if self._busy or self._pause or max(len(self._deletes), len(self._hides)) < limits.MAX_BATCH_ENTRIES:
+                return
+            deletes, hides = self._taken(whole=False)
+            self._helping = True
+        again: list[_Verdict] = []
+        try:
+            again = self._settle(deletes, hides)
+        finally:
+            with self._changed:
+                self._helping, self._under_way = False, 0
+                self._put_off(again)
                 self._changed.notify_all()
 
     def wait_for_room(self, timeout_seconds: float) -> bool:
@@ -107,7 +133,9 @@ class SettlementBuffer:
         with self._changed:
             self._urgent = True
             self._changed.notify_all()
-            while self._thread is not None and (self._busy or (self._oldest is not None and not self._pause)):
+            while self._thread is not None and (
+                self._busy or self._helping or (self._oldest is not None and not self._pause)
+            ):
                 self._changed.wait()
 
     def close(self, timeout_seconds: float | None = None) -> bool:
@@ -132,12 +160,8 @@ class SettlementBuffer:
                 whole = self._wait_for_work()
                 if whole is None:
                     return
-                deletes = _take(self._deletes, whole=whole)
-                hides = _take(self._hides, whole=whole)
-                left = [kind[0].since for kind in (self._deletes, self._hides) if kind]
-                self._oldest = min(left) if left else None
+                deletes, hides = self._taken(whole=whole)
                 self._urgent, self._busy = False, True
-                self._under_way = len(deletes) + len(hides)
             try:
                 again = self._settle(deletes, hides)
             except Exception:  # Settlement reads every failure; this guards the thread that everything depends on
@@ -146,6 +170,15 @@ class SettlementBuffer:
             with self._changed:
                 self._under_way = 0
                 self._put_off(again)
+
+    def _taken(self, *, whole: bool) -> tuple[list[_Verdict], list[_Verdict]]:
+        """Take what is to be settled now. Lock held."""
+        deletes = _take(self._deletes, whole=whole)
+        hides = _take(self._hides, whole=whole)
+        left = [kind[0].since for kind in (self._deletes, self._hides) if kind]
+        self._oldest = min(left) if left else None
+        self._under_way = len(deletes) + len(hides)
+        return deletes, hides
 
     def _settle(self, deletes: Sequence[_Verdict], hides: Sequence[_Verdict]) -> list[_Verdict]:
         """Settle, and return what is worth trying again."""
@@ -189,12 +222,21 @@ class SettlementBuffer:
         Returns:
             True to settle all, False to settle full tens alone, None to stop.
         """
+        idle_looks = 0
         while True:
+            if self._helping:
+                self._changed.wait()
+                continue
             if self._oldest is None:
                 if self._closed:
                     return None
-                self._changed.wait()
+                # While verdicts keep coming it looks by itself, so that they need not wake it.
+                idle_looks += 1
+                self._asleep = idle_looks > _IDLE_LOOKS
+                self._changed.wait(None if self._asleep else self._linger)
+                self._asleep = False
                 continue
+            idle_looks = 0
             now = time.monotonic()
             if self._pause:
                 left = self._not_before - now
@@ -204,7 +246,8 @@ class SettlementBuffer:
                 left = self._oldest + self._linger - now
             if left <= 0:
                 return True
-            if not self._pause and max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES:
+            full = max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES
+            if full and not self._pause and not self._has_helper:
                 return False
             self._changed.wait(left)
 

@@ -203,3 +203,70 @@ def test_a_message_leaves_the_heartbeat_before_it_is_settled(make, settlement, m
     buffer.flush()
 
     assert beating == [None]
+
+
+def test_a_helper_settles_full_tens_in_its_own_thread(make, settlement, monkeypatch):
+    """The polling thread of a worker that runs jobs itself; what is left over waits for company or its moment."""
+    buffer = make()
+    buffer.help()
+    threads = []
+    delete = settlement.delete
+    monkeypatch.setattr(
+        settlement, "delete", lambda messages: threads.append(threading.get_ident()) or delete(messages)
+    )
+    for number in range(13):
+        buffer.add(message(number), DELETE)
+
+    buffer.help()
+
+    assert threads == [threading.get_ident()]
+    assert len(settlement.calls[0][1]) == 10
+    assert len(buffer) == 3
+    buffer.flush()
+    assert len(settlement.calls[1][1]) == 3
+
+
+def test_what_a_helper_cannot_settle_is_kept(make, settlement, monkeypatch):
+    """An outage is waited out all the same, by the settle thread."""
+    monkeypatch.setattr(settling, "MIN_PAUSE", 0.01)
+    monkeypatch.setattr(settling, "MAX_PAUSE", 0.01)
+    buffer = make()
+    settlement.code = "EndpointConnectionError"
+    for number in range(10):
+        buffer.add(message(number), DELETE)
+    buffer.help()
+    settlement.wait_for(2)
+
+    settlement.code = None
+    buffer.flush()
+
+    assert buffer.close()
+    assert len(buffer) == 0
+
+
+def test_full_tens_leave_and_the_rest_waits(make, settlement):
+    """Two kinds at once: one of them full does not part the other."""
+    buffer = make()
+    for number in range(3):
+        buffer.add(message(number), Hide(5))
+    for number in range(10, 20):
+        buffer.add(message(number), DELETE)
+
+    settlement.wait_for(1)
+
+    assert [action for action, _ in settlement.calls] == ["delete"]
+    assert len(settlement.calls[0][1]) == 10
+
+
+def test_room_is_made_by_settling(make, settlement):
+    """More is received only while little is done and not settled."""
+    buffer = make()
+    settlement.code = "InternalError"
+    for number in range(settling.MAX_UNSETTLED):
+        buffer.add(message(number), DELETE)
+    settlement.wait_for(1)
+
+    assert not buffer.wait_for_room(0.01)
+
+    settlement.code = None
+    assert buffer.wait_for_room(10)
