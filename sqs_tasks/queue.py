@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
-from sqs_tasks.batching import stream
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.executor import TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
@@ -18,6 +17,7 @@ from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
 from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings, group_id_of
 from sqs_tasks.signature import is_coroutine_function
+from sqs_tasks.streaming import stream
 from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
 from sqs_tasks.wire import JobReader, JobWriter, new_job_id
 
