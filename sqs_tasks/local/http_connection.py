@@ -243,7 +243,7 @@ def _body_end(head: _Head, data: bytes | bytearray) -> int | None:
 
 
 def _dechunked(data: bytes | bytearray) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     at = 0
     while True:
         line_end = data.find(b"\r\n", at)
