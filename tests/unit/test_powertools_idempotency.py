@@ -221,6 +221,7 @@ def test_batch_processor_is_refused_and_not_taken_for_one_job():
 
     assert function(record("a", "index")) == ["a"]
     assert function.ran == []
+    assert "is a batch processor" in function.outcomes[0].reason
 
 
 def test_expired_attempts_still_reject():

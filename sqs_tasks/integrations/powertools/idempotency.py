@@ -27,6 +27,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.message import Job
 from sqs_tasks.middleware import CallNext, ContextMiddleware
 from sqs_tasks.outcome import Postpone
@@ -112,6 +113,8 @@ class IdempotentJobs(ContextMiddleware):
 
     def _begin(self, job: Job) -> bool:
         """Whether the job is to run; it is then at work here, until :meth:`_done` or :meth:`_failed`."""
+        if not hasattr(job, "job_id"):
+            raise ConfigurationError(f"{job.job_name!r} is a batch processor: its jobs have no one id to be known by")
         for _ in range(_RETRIES):
             record = self._taken(job)
             if record is None:
