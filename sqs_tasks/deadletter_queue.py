@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqs_tasks import limits
@@ -12,6 +13,7 @@ from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage
 from sqs_tasks.raw_queue import RawQueue
 from sqs_tasks.settings import QueueSettings
+from sqs_tasks.shutdown_policies import SHORTEST_LONG_POLL_SECONDS
 from sqs_tasks.wire import new_job_id
 
 #: Seconds SQS holds a message back that goes upstream again, as the seed has it.
@@ -64,6 +66,49 @@ class DeadLetterQueue(RawQueue):
         if max_messages_per_second is not None:
             request["MaxNumberOfMessagesPerSecond"] = max_messages_per_second
         return str(client.start_message_move_task(**request)["TaskHandle"])
+
+    def push_back(
+        self,
+        *,
+        limit: int | None = None,
+        messages_per_second: float | None = None,
+        dry_run: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> int:
+        """Push messages back here and now, without a worker, and return how many.
+
+        Args:
+            limit: Stop after so many; None takes all that are there.
+            messages_per_second: No faster than this, so that the upstream queue's workers keep up.
+            dry_run: Move nothing, and return how many would be.
+            sleep: Waits between requests.
+
+        Raises:
+            BatchSendError: The upstream queue did not accept a message; it and those received with it that were not
+                accepted either are visible here again.
+        """
+        if dry_run:
+            available = self.statistics().available
+            return available if limit is None else min(available, limit)
+        at_once = 1 if self.upstream_queue.settings.fifo else limits.MAX_BATCH_ENTRIES
+        settlement, pushed = self.settlement(), 0
+        while limit is None or pushed < limit:
+            want = at_once if limit is None else min(at_once, limit - pushed)
+            messages = self.get_raw_messages(round(SHORTEST_LONG_POLL_SECONDS), want)
+            errors = self._push_back_all(messages)
+            refused = [(message, 0) for message, error in zip(messages, errors, strict=True) if error is not None]
+            accepted = [message for message, error in zip(messages, errors, strict=True) if error is None]
+            settlement.delete(accepted)
+            settlement.hide(refused)
+            for error in errors:
+                if error is not None:
+                    raise error
+            pushed += len(accepted)
+            if not messages:
+                break
+            if messages_per_second is not None:
+                sleep(len(accepted) / messages_per_second)
+        return pushed
 
     def _push_back(self, message: ReceivedMessage) -> None:
         for error in self.upstream_queue.forward([self._letter(message)]):

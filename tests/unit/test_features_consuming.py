@@ -24,7 +24,7 @@ from sqs_tasks import (
 )
 from sqs_tasks.backoff_policies import LEAVE_TO_QUEUE, BackoffPolicy
 from sqs_tasks.deadletter_queue import DeadLetterQueue
-from sqs_tasks.errors import ConfigurationError, TaskTimeoutError
+from sqs_tasks.errors import BatchSendError, ConfigurationError, TaskTimeoutError
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import Rejected, Retried, Succeeded, UnknownTask
 from sqs_tasks.shutdown_policies import ASAP_SHUTDOWN
@@ -360,6 +360,31 @@ def test_sqs_itself_can_move_dead_letters_back(desk: Desk) -> None:
 
     assert handle
     assert (desk.bodies("emails"), desk.bodies("emails_dead")) == (["0", "1", "2"], [])
+
+
+@pytest.mark.parametrize("suffix", ["", ".fifo"])
+def test_some_dead_letters_are_pushed_back_at_a_pace(desk: Desk, suffix: str) -> None:
+    """Counted first, then a limited number, slowly; a refused letter is back at once and the error is raised."""
+    queue, pauses = desk.env.queue(f"emails{suffix}"), []
+    dead = desk.env.queue(f"emails_dead{suffix}", DeadLetterQueue.maker(queue))
+    desk.create()
+    for n in range(25):
+        dead.add_raw_job(str(n), group_id="g")
+
+    counted = (dead.push_back(dry_run=True), dead.push_back(limit=3, dry_run=True))
+    some = dead.push_back(limit=12, messages_per_second=4, sleep=pauses.append)
+    desk.sqs.script("send_message_batch", desk.refusing("InvalidMessageContents", "0", sender_fault=True))
+    with pytest.raises(BatchSendError, match="InvalidMessageContents"):
+        dead.push_back()
+    left = desk.states(f"emails_dead{suffix}")
+    rest = dead.push_back()
+
+    assert (counted, some, sum(pauses)) == ((25, 3), 12, 3.0)
+    assert set(left) == {"ready"}
+    assert rest == len(left)
+    assert sorted(map(int, desk.bodies(f"emails{suffix}"))) == list(range(25))
+    if suffix:
+        assert desk.bodies(f"emails{suffix}") == [str(n) for n in range(25)]
 
 
 def test_dead_letters_run_in_place_by_copied_processors(desk: Desk) -> None:
