@@ -108,6 +108,10 @@ class Consumer:
         """What each polling thread is doing."""
         return [loop.state for loop in self._loops]
 
+    def loop_seconds_stuck(self) -> float:
+        """For how long a coroutine has been blocking the event loop, as far as known; 0 when none does."""
+        return sum(pool.seconds_stuck() for pool in self._pools if isinstance(pool, AsyncPool))
+
     def running(self) -> int:
         """How many jobs are in hand."""
         return sum(len(loop.heartbeat) for loop in self._loops)

@@ -1,7 +1,7 @@
 """``--health-port``: whether a worker lives, whether it is served, and its numbers, over HTTP.
 
-``/live`` fails when a poll is stuck: restart the process. ``/ready`` fails as well while SQS answers nothing but
-errors, before the first answer and while stopping. ``/metrics`` is Prometheus text.
+``/live`` fails when a poll or the event loop is stuck: restart the process. ``/ready`` fails as well while SQS answers
+nothing but errors, before the first answer and while stopping. ``/metrics`` is Prometheus text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from sqs_tasks.worker.metrics import CONTENT_TYPE
 from sqs_tasks.worker.poll_state import PollState
 
 logger = logging.getLogger(__name__)
+
+
+#: Seconds for which a coroutine may block the event loop: all async tasks and their timeouts stand still meanwhile.
+LOOP_STUCK_SECONDS = 60.0
 
 
 class Health(Protocol):
@@ -40,18 +44,27 @@ class WorkerHealth:
         states: What each polling thread is doing.
         is_stopping: Whether the stop has been requested.
         render: Gives the metrics.
+        loop_seconds_stuck: For how long a coroutine has been blocking the event loop.
     """
 
     def __init__(
-        self, states: Callable[[], Sequence[PollState]], is_stopping: Callable[[], bool], render: Callable[[], str]
+        self,
+        states: Callable[[], Sequence[PollState]],
+        is_stopping: Callable[[], bool],
+        render: Callable[[], str],
+        loop_seconds_stuck: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._loop_seconds_stuck = loop_seconds_stuck
         self._states = states
         self._is_stopping = is_stopping
         self._render = render
 
     def live(self) -> dict[str, str]:
-        """Stuck polls."""
-        return {state.queue_name: "its poll is stuck" for state in self._states() if state.is_stuck()}
+        """Stuck polls, and an event loop that is blocked."""
+        wrong = {state.queue_name: "its poll is stuck" for state in self._states() if state.is_stuck()}
+        if self._loop_seconds_stuck() > LOOP_STUCK_SECONDS:
+            wrong["event loop"] = "an async task blocks it"
+        return wrong
 
     def ready(self) -> dict[str, str]:
         """Stuck polls, queues that are not served, and the stop."""

@@ -168,6 +168,7 @@ class AsyncPool:
         self._size = size
         self._waiting: deque[Work] = deque()
         self._running: set[Future[Any]] = set()
+        self._ping: tuple[float, Future[Any]] | None = None
         self._changed = threading.Condition()
 
     def submit(self, works: Sequence[Work]) -> None:
@@ -203,6 +204,17 @@ class AsyncPool:
     def close(self) -> None:
         """Nothing to end: the loop lives as long as the process."""
 
+    def seconds_stuck(self) -> float:
+        """For how long the loop has not run what it was given: a coroutine that blocks it holds up all others.
+
+        Each call that finds no question open asks a new one; so a blocked loop shows at the second call.
+        """
+        with self._changed:
+            if self._ping is not None and not self._ping[1].done():
+                return time.monotonic() - self._ping[0]
+            self._ping = (time.monotonic(), spawn(_answer())) if self._running else None
+            return 0.0
+
     def _start_waiting(self) -> None:
         while True:
             with self._changed:
@@ -221,6 +233,10 @@ class AsyncPool:
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, asyncio.CancelledError):
             logger.error("a job escaped its executor", exc_info=error, extra={"action": "worker_error"})
+
+
+async def _answer() -> None:
+    """Runs as soon as the loop does."""
 
 
 def wait_for(changed: threading.Condition, done: Callable[[], bool], seconds_left: Callable[[], float | None]) -> bool:

@@ -45,7 +45,12 @@ def run_worker(
     link = SupervisorLink.inherited(variables, consumer.stop)
     with ExitStack() as stack:
         if health_port is not None:
-            health = WorkerHealth(lambda: consumer.states, lambda: consumer.stopping.requested, metrics.render)
+            health = WorkerHealth(
+                lambda: consumer.states,
+                lambda: consumer.stopping.requested,
+                metrics.render,
+                consumer.loop_seconds_stuck,
+            )
             if link is None:
                 stack.enter_context(serving_health(health, health_port))
             else:

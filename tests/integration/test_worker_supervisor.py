@@ -356,3 +356,38 @@ def test_ecs_protects_the_task_while_it_is_busy(run, jobs, agent, options):
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     assert [state["ProtectionEnabled"] for _, state in agent.states] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--weight", "jobs"], "must be like emails=3"),
+        (["--weight", "jbos=2"], "is none of the queues to work"),
+        (["--weight", "jobs=0"], "must have a weight above 0"),
+    ],
+)
+def test_options_that_cannot_work_are_usage_errors(run, jobs, options, told):
+    """Exit code 2, and what is wrong."""
+    worker = start(run, *options)
+
+    assert worker.wait(20) == 2
+    assert told in run.log(worker)
+
+
+def test_options_come_from_the_environment(run, jobs):
+    """As in a Dockerfile; and a process that has grown too large is replaced."""
+    jobs.add_job("work", n=1)
+    variables = {
+        "SQS_TASKS_APP": "app:env",
+        "SQS_TASKS_SUPERVISE": "1",
+        "SQS_TASKS_MAX_RSS": "1",
+        "SQS_TASKS_WEIGHT": "jobs=2",
+        "SQS_TASKS_PREFETCH": "5",
+        "SQS_TASKS_WAIT_SECONDS": "1",
+    }
+    supervisor = run.python("-m", "sqs_tasks", "worker", variables=variables)
+
+    until(lambda: "is replaced by a fresh one" in run.log(supervisor), what="a process above 1 MiB is replaced")
+
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(20) == 0

@@ -13,6 +13,7 @@ from sqs_tasks import SQSEnv
 from sqs_tasks.backoff_policies import ConstantBackoff
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.shutdown_policies import IdleShutdown, MaxTasksShutdown
+from sqs_tasks.worker import consumer as consumer_module
 from sqs_tasks.worker import queue_loop, settling
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.lease import current_lease
@@ -833,6 +834,37 @@ def test_a_poll_that_nobody_answers_does_not_hold_up_the_end(env, sqs, consume):
     thread.join(10)
 
     assert not thread.is_alive()
+    answer.set()
+
+
+def test_a_settlement_that_nobody_answers_does_not_hold_up_the_end(env, sqs, counts, consume, monkeypatch, caplog):
+    """The stop in the middle of settling: two seconds, then the message is left to come back."""
+    monkeypatch.setattr(consumer_module, "CLOSE_SECONDS", 0.2)
+    queue = env.queue("jobs")
+    ran, deleting, answer = [], threading.Event(), threading.Event()
+
+    @queue.processor("quick")
+    def quick() -> None:
+        ran.append(1)
+
+    env.create_queues()
+
+    def never(request):
+        deleting.set()
+        answer.wait(30)
+        raise ConnectionResetError("too late")
+
+    sqs.script("delete_message_batch", never)
+    quick.delay()
+    consumer, thread = consume(queue, concurrency=2, wait_seconds=0)
+    assert deleting.wait(10)
+
+    consumer.stop()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert any(r.__dict__.get("action") == "settle_unfinished" for r in caplog.records)
+    assert counts("jobs") == (0, 1)
     answer.set()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
+from sqs_tasks.worker import health as health_module
 from sqs_tasks.worker.busy import watching_busy
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.fleet_health import FleetHealth
@@ -90,6 +91,35 @@ def test_ready_needs_an_answer_of_sqs_now_and_then(state, clock):
     state.received()
     stopping.append(1)
     assert health.ready() == {"worker": "stopping"}
+
+
+def test_a_coroutine_that_blocks_the_event_loop_is_noticed(env, monkeypatch):
+    """All async tasks and their timeouts stand still; the second probe sees it."""
+    monkeypatch.setattr(health_module, "LOOP_STUCK_SECONDS", 0.01)
+    queue = env.queue("jobs")
+    blocking, go_on = threading.Event(), threading.Event()
+
+    @queue.processor("blocks")
+    async def blocks() -> None:
+        blocking.set()
+        go_on.wait(30)
+
+    env.create_queues()
+    consumer = Consumer([queue], concurrency=2, wait_seconds=0)
+    health = WorkerHealth(list, lambda: False, str, consumer.loop_seconds_stuck)
+    assert health.live() == {}
+    blocks.delay()
+    thread = threading.Thread(target=consumer.run, args=(MaxTasksShutdown(1),))
+    thread.start()
+    assert blocking.wait(10)
+
+    assert health.live() == {}
+    threading.Event().wait(0.02)
+    assert health.live() == {"event loop": "an async task blocks it"}
+
+    go_on.set()
+    thread.join(10)
+    assert health.live() == {}
 
 
 def test_health_is_answered_over_http(state, clock):
