@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqs_tasks.errors import SQSTasksError as SQSTasksError
     from sqs_tasks.local.memory import MemorySession as MemorySession
     from sqs_tasks.message import Job as Job
+    from sqs_tasks.message import JobBatch as JobBatch
     from sqs_tasks.message import ReceivedMessage as ReceivedMessage
     from sqs_tasks.middleware import context_middleware as context_middleware
     from sqs_tasks.outcome import Reject as Reject
@@ -54,6 +55,7 @@ _MODULES = {
     "SQSTasksError": "errors",
     "MemorySession": "local.memory",
     "Job": "message",
+    "JobBatch": "message",
     "ReceivedMessage": "message",
     "context_middleware": "middleware",
     "Reject": "outcome",
