@@ -34,12 +34,19 @@ _REASONS = {
 
 @dataclass(slots=True)
 class Request:
-    """A request; header names are in lower case."""
+    """A request; header names are in lower case.
+
+    Attributes:
+        body_at: Where its body begins, counted from the beginning of the head.
+        body_bytes: How long its body is; None when it comes in chunks.
+    """
 
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
-    body: bytes
+    body_at: int
+    body_bytes: int | None
+    body: bytes = b""
 
 
 @dataclass(slots=True)
@@ -63,17 +70,6 @@ class Handler(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Head:
-    """A request's head, with where its body begins and, unless it is chunked, how long it is."""
-
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    body_at: int
-    body_bytes: int | None
-
-
 class HTTPConnection(asyncio.BufferedProtocol):
     """Reads requests and writes responses, in order. Lives on the event loop's thread.
 
@@ -87,7 +83,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._chunk = bytearray(_READ_BYTES)
         self._pending = bytearray()
-        self._head: _Head | None = None
+        self._half: Request | None = None
         self._busy = False
         self._closing = False
         self._abandon: Callable[[], None] | None = None
@@ -147,31 +143,32 @@ class HTTPConnection(asyncio.BufferedProtocol):
     def _read_one(self, data: bytes | bytearray) -> int:
         """Handle the first request in the data, and return how many bytes it had; 0 when some of it is missing."""
         try:
-            head = self._head or self._parse_head(data)
-            if head is None:
+            request = self._half or self._parse_head(data)
+            if request is None:
                 return 0
-            end = _body_end(head, data)
+            end = _body_end(request, data)
         except ValueError:
             self._refuse(400)
             return 0
         if end is None:
-            self._head = head
-            if len(data) - head.body_at > MAX_BODY_BYTES or (head.body_bytes or 0) > MAX_BODY_BYTES:
+            self._half = request
+            if len(data) - request.body_at > MAX_BODY_BYTES or (request.body_bytes or 0) > MAX_BODY_BYTES:
                 self._refuse(413)
-            elif head.headers.pop(b"expect", b"").lower() == b"100-continue":
+            elif request.headers.pop(b"expect", b"").lower() == b"100-continue":
                 self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return 0
-        self._head = None
-        body = bytes(data[head.body_at : end]) if head.body_bytes is not None else _dechunked(data[head.body_at : end])
-        if head.headers.get(b"connection", b"").lower() == b"close":
+        self._half = None
+        body = data[request.body_at : end]
+        request.body = bytes(body) if request.body_bytes is not None else _dechunked(body)
+        if request.headers.get(b"connection", b"").lower() == b"close":
             self._closing = True
         self._busy = True
-        abandon = self._handle(Request(head.method, head.target, head.headers, body), self._reply)
+        abandon = self._handle(request, self._reply)
         if self._busy:
             self._abandon = abandon
         return end
 
-    def _parse_head(self, data: bytes | bytearray) -> _Head | None:
+    def _parse_head(self, data: bytes | bytearray) -> Request | None:
         end = data.find(b"\r\n\r\n")
         if end < 0:
             if len(data) > MAX_HEAD_BYTES:
@@ -202,7 +199,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
             self._transport.write(data)
 
 
-def _parse_head(head: bytes) -> _Head:
+def _parse_head(head: bytes) -> Request:
     lines = head.split(b"\r\n")
     method, target, version = lines[0].split(b" ")
     if not version.startswith(b"HTTP/1."):
@@ -221,15 +218,15 @@ def _parse_head(head: bytes) -> _Head:
         if not length.isdigit():
             raise ValueError("a content length that is no number")
         size = int(length)
-    return _Head(method, target, headers, len(head) + 4, size)
+    return Request(method, target, headers, len(head) + 4, size)
 
 
-def _body_end(head: _Head, data: bytes | bytearray) -> int | None:
+def _body_end(request: Request, data: bytes | bytearray) -> int | None:
     """Where the body ends, or None while some of it is missing."""
-    if head.body_bytes is not None:
-        end = head.body_at + head.body_bytes
+    if request.body_bytes is not None:
+        end = request.body_at + request.body_bytes
         return end if len(data) >= end else None
-    at = head.body_at
+    at = request.body_at
     while True:
         line_end = data.find(b"\r\n", at)
         if line_end < 0:

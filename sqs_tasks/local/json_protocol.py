@@ -18,6 +18,8 @@ CONTENT_TYPE = "application/x-amz-json-1.0"
 TARGET_PREFIX = "AmazonSQS."
 
 
+_decode = json.JSONDecoder().raw_decode
+
 _SENDS = ("SendMessage", "SendMessageBatch")
 
 
@@ -40,7 +42,7 @@ def read(action: str, body: bytes) -> dict[str, Any]:
         SQSFault: The body is no JSON object, or a parameter is missing or of a wrong type.
     """
     try:
-        params = json.loads(body) if body else {}
+        params = _read_object(body) if body else {}
     except ValueError:
         raise _serialization("the request body is not JSON") from None
     shape = shapes.INPUTS.get(action)
@@ -52,6 +54,13 @@ def read(action: str, body: bytes) -> dict[str, Any]:
     if b"Binary" in body:
         params = _with_bytes(shape, params)
     return params if shape.fits(params) else repair(action, params)
+
+
+def _read_object(body: bytes) -> Any:
+    text = body.decode()
+    # The usual case, without the searches for space around the object that json.loads makes.
+    found, end = _decode(text)
+    return found if end == len(text) else json.loads(text)
 
 
 def repair(action: str, params: Any) -> dict[str, Any]:

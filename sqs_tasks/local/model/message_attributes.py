@@ -50,8 +50,7 @@ def examine(attributes: Attributes) -> tuple[Attributes, int, str]:
             f"Number of message attributes [{count}] exceeds the allowed maximum [{limits.MAX_MESSAGE_ATTRIBUTES}]."
         )
     texts: list[Any] = []
-    for name in sorted(attributes) if count > 1 else attributes:
-        attribute = attributes[name]
+    for name, attribute in attributes.items():
         text = attribute.get("StringValue")
         if text is None or len(attribute) != 2 or len(text) > _SHORT:  # noqa: PLR2004  text and type, no more
             return attributes, *_examine_all(attributes)

@@ -76,7 +76,9 @@ class Queue:
         self._max_in_flight = max_in_flight
         self._messages: dict[int, Message] = {}
         self._backlog: Backlog | FifoBacklog = FifoBacklog() if self.fifo else Backlog(next_number)
-        self._retention: list[tuple[float, int]] = []
+        # By age: the time of sending, and the first and last number of messages that came in one go.
+        self._retention: list[list[Any]] = []
+        self._youngest: list[Any] = [0.0, 0, 0]
         self._tag = receipt.new_tag()
         self.attributes: dict[str, str] = {}
         self.delay_seconds = int(attributes["DelaySeconds"])
@@ -113,7 +115,12 @@ class Queue:
         message.receives_here = 0
         message.was_hidden = False
         self._messages[number] = message
-        heapq.heappush(self._retention, (message.sent_at, number))
+        youngest = self._youngest
+        if youngest[2] == number - 1 and youngest[0] == message.sent_at:
+            youngest[2] = number
+        else:
+            self._youngest = youngest = [message.sent_at, number, number]
+            heapq.heappush(self._retention, youngest)
         if delay_seconds > 0:
             self.delayed += 1
             self._wait(message, State.DELAYED, now + delay_seconds)
@@ -268,13 +275,17 @@ class Queue:
         """Drop messages older than the retention period."""
         retention, messages = self._retention, self._messages
         if len(retention) > _SWEEP_AT_LEAST and len(retention) > 2 * len(messages):
-            self._retention = retention = [entry for entry in retention if entry[1] in messages]
+            self._retention = retention = [
+                entry for entry in retention if any(number in messages for number in range(entry[1], entry[2] + 1))
+            ]
             heapq.heapify(retention)
         oldest = now - self.retention_seconds
         while retention and retention[0][0] <= oldest:
-            message = messages.get(heapq.heappop(retention)[1])
-            if message is not None:
-                self.forget(message, now)
+            _, first, last = heapq.heappop(retention)
+            for number in range(first, last + 1):
+                message = messages.get(number)
+                if message is not None:
+                    self.forget(message, now)
 
     def purge(self, now: float) -> None:
         """Drop every message, in flight and delayed ones too, and forget deduplication ids."""
@@ -283,6 +294,7 @@ class Queue:
             message.state = State.GONE
         self._messages.clear()
         self._retention.clear()
+        self._youngest = [0.0, 0, 0]
         self._backlog.clear()
         self.deduplication.clear()
         self.attempts.clear()
