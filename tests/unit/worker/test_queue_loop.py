@@ -605,6 +605,58 @@ def test_fifo_groups_keep_their_order_through_failures(env, fifo, counts, concur
     assert counts("orders.fifo") == (0, 0)
 
 
+def test_fifo_order_holds_for_async_tasks(env, fifo, counts):
+    """On the loop, groups side by side, each in order through a failure."""
+    order = {"a": [], "b": [], "c": []}
+    failed = set()
+
+    @fifo.processor("step", group_by="group")
+    async def step(group: str, n: int) -> None:
+        await asyncio.sleep(0.001)
+        if n == 1 and group not in failed:
+            failed.add(group)
+            raise ValueError(n)
+        order[group].append(n)
+
+    env.create_queues()
+    with fifo.add_batch():
+        for n in range(4):
+            for group in order:
+                step.delay(group=group, n=n)
+
+    fifo.process_queue(MaxTasksShutdown(12 + 3), wait_seconds=0, concurrency=4)
+
+    assert order == {group: [0, 1, 2, 3] for group in order}
+    assert counts("orders.fifo") == (0, 0)
+
+
+def test_plain_and_async_tasks_share_a_queue_with_a_prefetch(env, counts):
+    """Each kind has its own slots; none is lost between them."""
+    queue = env.queue("mixed")
+    done = []
+
+    @queue.processor("plain")
+    def plain(n: int) -> None:
+        done.append(n)
+
+    @queue.processor("coroutine")
+    async def coroutine(n: int) -> None:
+        await asyncio.sleep(0)
+        done.append(n)
+
+    env.create_queues()
+    with queue.add_batch():
+        for n in range(0, 200, 2):
+            plain.delay(n=n)
+            coroutine.delay(n=n + 1)
+        queue.add_job("unknown")
+
+    Consumer([queue], concurrency=3, async_concurrency=2, prefetch=5, wait_seconds=0).run(MaxTasksShutdown(201))
+
+    assert sorted(done) == list(range(200))
+    assert counts("mixed") == (0, 1)
+
+
 def test_fifo_process_batch_keeps_order_and_stops_a_group_at_its_failure(env, fifo, counts):
     """What follows the failed message stays in the queue, uncounted."""
     fifo = env.queue("kept.fifo", backoff_policy=ConstantBackoff(30))
