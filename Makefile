@@ -53,8 +53,12 @@ demo: $(STAMPS)/python ## Run a small shop on the embedded SQS: container worker
 test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack ## Lint, check types and run every test
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
-	$(call step,types,$(BIN)/mypy)
+	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
 	$(call step,tests,$(LOCAL_AWS) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS))
+
+.PHONY: bench
+bench: $(STAMPS)/python $(STAMPS)/ministack ## Measure beside the peers, as ratios; each benchmark makes the environments it needs
+	@for one in benchmarks/*.py; do echo "--- $$one"; $(LOCAL_AWS) $(BIN)/python $$one; done
 
 .PHONY: test-aws
 test-aws: $(STAMPS)/python ## Run the conformance suite against real AWS with your own credentials
