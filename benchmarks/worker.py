@@ -719,8 +719,17 @@ def report(contenders: Sequence[Contender], results: Mapping[tuple[str, str], Se
     """The tables."""
 
     def median(name: str, kind: str) -> Result | None:
-        found = sorted(results.get((name, kind), ()), key=lambda one: one.per_cpu_second)
-        return found[len(found) // 2] if found else None
+        found = results.get((name, kind), ())
+        if not found:
+            return None
+        # Of each number by itself: a neighbour on the machine costs time, and not the same runs their CPU.
+        seconds, cpu, requests = (
+            sorted(numbers)[len(found) // 2]
+            for numbers in zip(
+                *((one.seconds / one.jobs, one.cpu / one.jobs, one.requests) for one in found), strict=True
+            )
+        )
+        return Result(jobs=jobs, seconds=seconds * jobs, cpu=cpu * jobs, requests=requests)
 
     machine = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()} {platform.system()}"
     lines = [
