@@ -58,11 +58,11 @@ def load(app: str) -> SQSEnv:
 
 
 def _frames_outside_importing(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the application's first line on."""
+    """The traceback from the application's first line on; None when none of its lines ran, as with a syntax error."""
     start = trace
     while start is not None and _is_importing(start.tb_frame.f_code.co_filename):
         start = start.tb_next
-    return start or trace
+    return start
 
 
 def _is_importing(filename: str) -> bool:

@@ -13,7 +13,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: What boto3 needs in order to sign for a local SQS, which does not look at signatures.
-_LOCAL_ENVIRONMENT = {
+LOCAL_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
 }
@@ -43,19 +43,33 @@ def endpoint_options(command: Command) -> Command:
 
 
 def _set_endpoint(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    """boto3 takes it from the environment, and so does what the tasks themselves start."""
-    if value is None:
-        return
+    if value is not None:
+        use_endpoint(value)
+
+
+def use_endpoint(value: str) -> None:
+    """Set SQS's URL where boto3 reads it, and so does what the tasks themselves start.
+
+    Raises:
+        click.BadParameter: It is no URL.
+    """
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.BadParameter(f"{value!r} must be a URL such as http://127.0.0.1:9324")
     os.environ["AWS_ENDPOINT_URL_SQS"] = value
     if _is_this_machine(parts.hostname) and not _has_credentials():
-        os.environ.update(_LOCAL_ENVIRONMENT)
+        os.environ.update(LOCAL_CREDENTIALS)
 
 
 def _set_region(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    """boto3 for Python reads AWS_DEFAULT_REGION alone; other SDKs read AWS_REGION."""
+    use_region(value)
+
+
+def use_region(value: str | None) -> None:
+    """Set the region, or one for an SQS on this machine when nobody names any.
+
+    boto3 for Python reads AWS_DEFAULT_REGION alone; other SDKs read AWS_REGION.
+    """
     if value is None and _is_this_machine(urlsplit(os.environ.get("AWS_ENDPOINT_URL_SQS", "")).hostname or ""):
         value = None if "AWS_PROFILE" in os.environ else _LOCAL_REGION
     if value is not None:

@@ -21,6 +21,7 @@ class _Place(NamedTuple):
 
 
 _COMMANDS = {
+    "dev": _Place("sqs_tasks.cli.dev", "dev", "Run an application on this machine: SQS, queues, worker, reload."),
     "worker": _Place("sqs_tasks.cli.worker", "worker", "Run the jobs of an application's queues."),
     "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
     "queues": _Place("sqs_tasks.cli.queues", "queues", "Create an application's queues, and see what is in them."),
@@ -74,10 +75,8 @@ def _is_from_aws(error: BaseException) -> bool:
 
 EPILOG = """\b
 A first look, without AWS:
-  $ sqs-tasks local-sqs                                  # and in another terminal, with what it prints:
-  $ sqs-tasks queues create myapp.tasks:env
+  $ sqs-tasks dev myapp.tasks:env                        # and in another terminal, with what it prints:
   $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com
-  $ sqs-tasks worker myapp.tasks:env
 
 APP is where an SQSEnv is found, as module:attribute; the current directory is searched too. It may also stand in
 SQS_TASKS_APP, and is then left out here.
