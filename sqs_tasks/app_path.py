@@ -54,4 +54,4 @@ def load_app(path: str | None = None) -> SQSEnv:
 
 
 def _search_path() -> str:
-    return ", ".join(repr(entry or ".") for entry in sys.path[:3]) + " …"
+    return ", ".join(repr(entry or ".") for entry in sys.path[:3]) + ", ..."

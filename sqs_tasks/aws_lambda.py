@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypedDict
 
-from sqs_tasks.arn import QueueArn
 from sqs_tasks.env import SQSEnv, urls_from_environment
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
@@ -35,6 +34,9 @@ BATCHING_WINDOW_VARIABLE = "SQS_TASKS_BATCHING_WINDOW_SECONDS"
 
 #: How Lambda says that a function starts.
 INITIALIZATION_VARIABLE = "AWS_LAMBDA_INITIALIZATION_TYPE"
+
+#: Where the account stands in ``arn:aws:lambda:region:account:function:name``.
+_ACCOUNT_PART = 4
 
 #: The longest batching window there is, in seconds.
 _MAX_BATCHING_WINDOW_SECONDS = 300.0
@@ -147,11 +149,8 @@ class SQSEventHandler:
         return {"batchItemFailures": [{"itemIdentifier": one} for one in ids if one not in invocation.done]}
 
     def queue_for(self, arn: str) -> GenericQueue | None:
-        """The registered queue an ARN means, or None."""
-        try:
-            name = QueueArn.parse(arn).queue_name
-        except ConfigurationError:
-            return None
+        """The registered queue an ARN means, or None; in every partition, its last part is the name in SQS (S5)."""
+        name = arn.rpartition(":")[2]
         queue = self._by_sqs_name.get(name)
         if queue is None:  # the first time, or a queue that was registered meanwhile
             self._by_sqs_name = {_sqs_name(one, self._given_urls): one for one in self.env.queues.values()}
@@ -173,23 +172,25 @@ class SQSEventHandler:
                 )
                 invocation.leave(batch, arn.rpartition(":")[2], "its queue is not registered")
                 continue
-            parsed = QueueArn.parse(arn)
             # The ARN says what kind it is; standard queues have message groups too (S2).
             self._checks[arn] = invocation.run(
                 queue,
                 batch,
-                fifo=parsed.fifo,
-                queue_url=partial(self._url, queue, parsed, context),
+                fifo=arn.endswith(".fifo"),
+                queue_url=partial(self._url, queue, arn, context),
                 check=self._checks.get(arn),
             )
 
-    def _url(self, queue: GenericQueue, arn: QueueArn, context: LambdaContext | None) -> str:
+    def _url(self, queue: GenericQueue, text: str, context: LambdaContext | None) -> str:
         """The URL of the queue that an ARN means, which may be another account's (S5)."""
+        from sqs_tasks.arn import QueueArn  # asked for with the first call to SQS
+
         known = queue.settings.queue_url or self._given_urls.get(queue.name)
         if known is not None:
             return known
+        arn = QueueArn.parse(text)
         own = str(getattr(context, "invoked_function_arn", "")).split(":")
-        foreign = len(own) > 4 and own[4] != arn.account_id  # noqa: PLR2004 - arn:aws:lambda:region:account:…
+        foreign = len(own) > _ACCOUNT_PART and own[_ACCOUNT_PART] != arn.account_id
         return self.env.urls.get(arn.queue_name, account_id=arn.account_id if foreign else None)
 
 

@@ -451,5 +451,5 @@ def urls_from_environment(variables: Mapping[str, str]) -> Mapping[str, str]:
     except ValueError as error:
         raise ConfigurationError(f"{QUEUE_URLS_VARIABLE} is not JSON: {error}") from error
     if not isinstance(urls, dict) or not all(isinstance(url, str) for url in urls.values()):
-        raise ConfigurationError(f'{QUEUE_URLS_VARIABLE} must be like {{"emails": "https://sqs…/emails"}}')
+        raise ConfigurationError(f'{QUEUE_URLS_VARIABLE} must be like {{"emails": "https://sqs.../emails"}}')
     return urls

@@ -17,7 +17,6 @@ from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
 from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings, group_id_of
 from sqs_tasks.signature import is_coroutine_function
-from sqs_tasks.streaming import stream
 from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
 from sqs_tasks.wire import JobReader, JobWriter, new_job_id
 
@@ -183,6 +182,8 @@ class JobQueue(GenericQueue):
             )
         if self.env.deliver is not None:
             return sum(1 for message in messages if self._dispatch(message) is not None)
+        from sqs_tasks.streaming import stream  # a producer's; functions that only work need no more than delay()
+
         return stream(self._sender, messages, max_in_flight, before=self.env.pre_send.emit)
 
     def message(

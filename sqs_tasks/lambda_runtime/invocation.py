@@ -1,24 +1,43 @@
-"""One invocation: what is done, what stays, and when it ends.
+"""One invocation: jobs run to their outcomes, messages settled, and what stays in the queue known at every moment.
 
 Only what is known to be done is left out of the answer. Whatever else happens, a message that nobody spoke for stays.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sqs_tasks.executor import Executor
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
-from sqs_tasks.lambda_runtime.deadline import Deadline, ObservedDurations
-from sqs_tasks.lambda_runtime.queue_run import UNKNOWN_TASK, QueueRun
+from sqs_tasks.lambda_runtime.deadline import Deadline, ObservedDurations, OutOfTime
 from sqs_tasks.lambda_runtime.records import read_messages
-from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.lanes import Lane, plan, run_lane
+from sqs_tasks.limits import MAX_BATCH_ENTRIES
+from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.middleware import Middleware
-from sqs_tasks.outcome import NotStarted, Outcome
-from sqs_tasks.settlement import LEAVE, Delete, Settlement, Verdict
+from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Succeeded
+from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.settlement import DELETE, LEAVE, RETRIES, Delete, Hide, Settlement, Unsettled, Verdict
+
+logger = logging.getLogger(__name__)
+
+#: In Lambda nothing that a task raises ends anything but its own job: SystemExit and KeyboardInterrupt too, and what
+#: libraries derive from BaseException for themselves (S53).
+LAMBDA_FAILURES: tuple[type[BaseException], ...] = (BaseException,)
+
+#: Calls about visibilities that may fail as a whole before no more are made in an invocation.
+MAX_LOST_CALLS = 3
+
+#: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.
+UNKNOWN_TASK = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,3 +192,326 @@ class Invocation:
                 queue_delay_seconds=waited,
             )
         )
+
+
+class QueueRun:
+    """The messages of one queue in one invocation.
+
+    Args:
+        invocation: The invocation.
+        queue: The queue.
+        settlement: What settles its messages.
+
+    Attributes:
+        hidden: Messages that SQS hid, with the moment at which each is back, by the monotonic clock.
+    """
+
+    def __init__(self, invocation: Invocation, queue: GenericQueue, settlement: Settlement) -> None:
+        self.invocation = invocation
+        self.deadline = invocation.deadline
+        self.queue = queue
+        self.settlement = settlement
+        self.hidden: list[tuple[ReceivedMessage, float]] = []
+        self._options = invocation.options
+        self._tasks = queue.tasks
+        self._is_watched = bool(
+            self._options.on_start
+            or self._options.on_settled
+            or any(task.settings.timeout is None for task in self._tasks)
+        )
+        self.executor = self._executor()
+        #: Those that are to be hidden, in the same form.
+        self._hides: list[tuple[ReceivedMessage, float]] = []
+        self._lock = threading.Lock()
+        self._lost_calls = 0
+        #: Seconds of runs that are not reported yet, by message id.
+        self._seconds: dict[str, float] = {}
+        #: Task names by message id, where a message's attributes do not say them.
+        self._foreign_names: dict[str, str] = {}
+
+    def run(self, messages: Iterable[ReceivedMessage], *, fifo: bool) -> None:
+        """Run all messages; whatever happens, what is done is in ``done`` and the rest keeps a visibility."""
+        try:
+            if not fifo and self._options.concurrency == 1 and not any(task.batch_size for task in self._tasks):
+                # Nothing has to be known of the later ones: a large batch takes no more memory than a small one.
+                for message in messages:
+                    self._run_one(message)
+                return
+            lanes = plan(list(messages), self.executor, fifo=fifo)
+            threads = min(self._options.concurrency, len(lanes))
+            if threads > 1:
+                self._run_in_threads(lanes, threads)
+            else:
+                for lane in lanes:
+                    self._run_lane(lane)
+        finally:
+            self._flush()
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def _executor(self) -> Executor:
+        executor = self.queue.executor(
+            run_coroutine=self._run_coroutine,
+            interrupter=self.deadline.interrupter,
+            failures=LAMBDA_FAILURES,
+            middleware=self._options.middleware,
+        )
+        if not self._is_watched:
+            return executor
+        parts = vars(executor)
+        if self.queue.settings.readers:
+            parts = {**parts, "decode": self._decode_foreign(executor.decode)}
+        return _WatchedExecutor(**parts, run=self)
+
+    def _run_one(self, message: ReceivedMessage) -> None:
+        """Run a message that needs no order. An error that is no task's ends with it: it stays in the queue."""
+        try:
+            stopped = self._may_start(message)
+            outcome = self.executor.execute(message) if stopped is None else stopped
+            if isinstance(outcome, Succeeded):
+                self._settle(message, outcome, DELETE)
+            else:
+                verdict = self.conclude(message, outcome, request_id=self.invocation.request_id)
+                self._settle(message, outcome, verdict)
+        except BaseException as error:  # noqa: BLE001 - it is logged there
+            self._cut_short((message,), error)
+
+    def _run_lane(self, lane: Lane) -> None:
+        """Run a lane. An error that is no task's ends this lane alone: what it left stays in the queue."""
+        settled: set[str] = set()
+        try:
+            for message, outcome, verdict in run_lane(
+                lane, self.executor, self, self._may_start, request_id=self.invocation.request_id
+            ):
+                if self.invocation.is_over:
+                    return  # the answer is given without this thread, and says that its messages stay
+                settled.add(message.message_id)
+                self._settle(message, outcome, verdict)
+        except BaseException as error:  # noqa: BLE001 - it is logged there
+            self._cut_short([message for message in lane.messages if message.message_id not in settled], error)
+
+    def _cut_short(self, messages: Sequence[ReceivedMessage], error: BaseException) -> None:
+        """Leave messages because of a failing logger, hook or policy; nobody above could do better."""
+        if isinstance(error, MemoryError):
+            self._stop_for_memory()
+        reason = f"{type(error).__name__} outside the task"
+        for message in messages:
+            self._report(message, Retried(delay_seconds=None, reason=reason, error=error), LEAVE)
+        logger.error(
+            "a part of the batch was cut short; its messages stay in the queue",
+            exc_info=error,
+            extra={"action": "batch_failed", "queue_name": self.queue.name},
+        )
+
+    def _run_in_threads(self, lanes: Sequence[Lane], count: int) -> None:
+        """Run lanes side by side, each in order, and wait for them until the margin begins.
+
+        Daemon threads: a job that does not end in time must not keep the environment from answering (S52).
+        """
+        waiting = iter(lanes)
+
+        def work() -> None:
+            while True:
+                with self._lock:
+                    lane = next(waiting, None)
+                if lane is None or self.invocation.is_over:
+                    return
+                self._run_lane(lane)
+
+        threads = [
+            threading.Thread(target=copy_context().run, args=(work,), name=f"sqs-tasks-lane-{i}", daemon=True)
+            for i in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            left = self.deadline.seconds_to_work()
+            thread.join(None if left == math.inf else left)
+        if any(thread.is_alive() for thread in threads):
+            self.invocation.is_over = True
+            logger.error(
+                "jobs of queue %s still run at the end of the invocation; their messages stay in the queue",
+                self.queue.name,
+                extra={"action": "jobs_overran", "queue_name": self.queue.name},
+            )
+            with self._lock:
+                left_over = [message for lane in waiting for message in lane.messages]
+            for message in left_over:
+                outcome = NotStarted(reason="the jobs before it took all the time")
+                self._settle(message, outcome, self.settlement.conclude(message, outcome))
+
+    def _run_coroutine(self, coroutine: Any, *, timeout_seconds: float | None) -> Any:
+        from sqs_tasks.event_loop import run_coroutine  # only a function with async tasks imports asyncio
+
+        return run_coroutine(coroutine, timeout_seconds=self.deadline.limit_seconds(timeout_seconds))
+
+    def started(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Tell the hooks that these messages run now, in this thread: several for a batch processor, else one."""
+        if self._options.on_start:
+            self._options.on_start.emit(messages, self.queue.name)
+
+    def took(self, messages: Sequence[ReceivedMessage], seconds: float) -> None:
+        """Note how long these messages took."""
+        for message in messages:
+            self._seconds[message.message_id] = seconds
+
+    # --- the deadline -----------------------------------------------------------------------------------------------
+
+    def _may_start(self, message: ReceivedMessage) -> NotStarted | None:
+        """Whether a message may start: as long as the time that is left covers what it may take (S51)."""
+        invocation = self.invocation
+        if invocation.stopped is not None:
+            return invocation.stopped
+        need = self._seconds_needed(message)
+        first, invocation.anything_started = not invocation.anything_started, True
+        if self.deadline.covers(need):
+            return None
+        left = self.deadline.seconds_left()
+        if not first:
+            return NotStarted(reason=f"{left:.1f} s are left, the task may take {need:.1f} s")
+        # No later invocation will have more time than a fresh one: better a run that may end in time.
+        logger.warning(
+            "%.1f s of the function's time are left and task %s may take %.1f s; it needs a longer timeout",
+            left,
+            message.job_name,
+            need,
+            extra={
+                "action": "deadline_too_short",
+                "queue_name": self.queue.name,
+                "job_name": message.job_name,
+                "message_id": message.message_id,
+            },
+        )
+        return None
+
+    def _seconds_needed(self, message: ReceivedMessage) -> float:
+        task = self._task(message)
+        if task is None:
+            return 0.0
+        return task.settings.timeout or self._options.durations.p99_seconds(self.queue.name, task.name)
+
+    def _task(self, message: ReceivedMessage) -> RegisteredTask | None:
+        try:
+            return self.executor.tasks.get(self._foreign_names.get(message.message_id) or message.job_name)
+        except Exception:  # noqa: BLE001 - a message's name is untrusted; the executor says what is wrong with it
+            return None
+
+    def _decode_foreign(self, decode: Callable[[ReceivedMessage], Job]) -> Callable[[ReceivedMessage], Job]:
+        def decode_and_note(message: ReceivedMessage) -> Job:
+            job = decode(message)
+            self._foreign_names[message.message_id] = job.job_name
+            return job
+
+        return decode_and_note
+
+    def _stop_for_memory(self) -> None:
+        self.invocation.stopped = NotStarted(reason="the function ran out of memory")
+
+    # --- settling ---------------------------------------------------------------------------------------------------
+
+    def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
+        """What becomes of a message; copying a dead letter is given up where it would cost the answer."""
+        if not isinstance(outcome, Rejected):
+            return self.settlement.conclude(message, outcome, request_id=request_id)
+        try:
+            with self.deadline.settling():
+                return self.settlement.conclude(message, outcome, request_id=request_id)
+        except OutOfTime:
+            logger.exception(
+                "the dead-letter queue took too long over message %s; it stays in its queue",
+                message.message_id,
+                extra={"action": "dead_letter_failed", "queue_name": self.queue.name, "message_id": message.message_id},
+            )
+            return LEAVE
+
+    def guarded(self, call: Callable[[], object]) -> None:
+        """Make a settlement call; without it messages come back later or are deleted later, but none is lost (S21)."""
+        try:
+            with self.deadline.settling():
+                call()
+        except BaseException:  # nothing about settling may cost the answer
+            logger.exception("cannot settle", extra={"action": "settle_failed", "queue_name": self.queue.name})
+
+    def _settle(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
+        if isinstance(verdict, Delete):
+            self.invocation.done.add(message.message_id)
+            # A dead letter is deleted at once: should the invocation be lost, its copy would be made again.
+            if self._options.eager_acknowledgement or not isinstance(outcome, Succeeded):
+                self.guarded(lambda: self.settlement.delete([message]))
+        elif isinstance(verdict, Hide):
+            self._hide(message, verdict.seconds)
+        if not isinstance(outcome, Succeeded) and isinstance(getattr(outcome, "error", None), MemoryError):
+            self._stop_for_memory()
+        if self._is_watched:
+            self._report(message, outcome, verdict)
+
+    def _report(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
+        seconds = self._seconds.pop(message.message_id, None)
+        task = self._task(message)
+        name = UNKNOWN_TASK if task is None else task.name
+        if seconds is not None and task is not None and task.settings.timeout is None:
+            self._options.durations.add(self.queue.name, name, seconds)
+        self.invocation.report(self.queue.name, name, message, outcome, verdict, seconds)
+
+    def _hide(self, message: ReceivedMessage, seconds: int) -> None:
+        with self._lock:
+            self._hides.append((message, time.monotonic() + seconds))
+            if len(self._hides) < MAX_BATCH_ENTRIES:
+                return
+            hides, self._hides = self._hides, []
+        self._change_visibility(hides)
+
+    def _flush(self) -> None:
+        with self._lock:
+            hides, self._hides = self._hides, []
+        if hides:
+            self._change_visibility(hides)
+
+    def _change_visibility(self, hides: Sequence[tuple[ReceivedMessage, float]]) -> None:
+        """Hide messages for what is left of their delays: it was counted from the failure, not from this call."""
+        if self._lost_calls >= MAX_LOST_CALLS:
+            return
+        now = time.monotonic()
+        # Rounded up; less a millisecond, because a sum and a difference of floats may come out a trifle above.
+        pairs = [(message, max(math.ceil(back_at - now - 0.001), 0)) for message, back_at in hides]
+        unsettled: list[Unsettled] | None = None
+        try:
+            with self.deadline.settling():
+                # Where SQS did not answer before, each further try costs time that the other jobs need.
+                unsettled = self.settlement.hide(pairs, retries=0 if self._lost_calls else RETRIES)
+        except BaseException:  # nothing about settling may cost the answer
+            logger.exception("cannot settle", extra={"action": "settle_failed", "queue_name": self.queue.name})
+        if unsettled is not None and len(unsettled) < len(hides):
+            lost = {one.message.message_id for one in unsettled}
+            self.hidden += [(message, back_at) for message, back_at in hides if message.message_id not in lost]
+        if unsettled is None or (len(unsettled) == len(pairs) and not all(one.is_final for one in unsettled)):
+            self._lost_calls += 1
+            if self._lost_calls == MAX_LOST_CALLS:
+                logger.error(
+                    "SQS accepts no visibilities; failed messages of this invocation return when theirs end",
+                    extra={"action": "hide_given_up", "queue_name": self.queue.name},
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WatchedExecutor(Executor):
+    """The executor of one queue run: it says what starts, and how long it took."""
+
+    run: QueueRun
+
+    def execute(self, message: ReceivedMessage) -> Outcome:
+        """Run the job of a message to its outcome."""
+        messages = (message,)
+        self.run.started(messages)
+        began = time.perf_counter()
+        outcome = super().execute(message)
+        self.run.took(messages, time.perf_counter() - began)
+        return outcome
+
+    def execute_batch(self, messages: Sequence[ReceivedMessage]) -> list[Outcome]:
+        """Run one batch processor over messages of its task."""
+        self.run.started(messages)
+        began = time.perf_counter()
+        outcomes = super().execute_batch(messages)
+        self.run.took(messages, time.perf_counter() - began)
+        return outcomes

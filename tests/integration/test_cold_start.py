@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,12 @@ ARGUMENTS = {"to": "a@example.com", "subject": "Hi", "body": "…"}
 def start(more="", job="send_email", arguments=None, *, ok=True):
     """The modules that one event imports."""
     setup = GOOD.format(more=more, event=event(record("m-1", job, arguments or ARGUMENTS, arn=ARN)))
-    done = subprocess.run([sys.executable, "-I", str(SCRIPT), setup], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), setup],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])},
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["answer"] == {"batchItemFailures": []}) is ok, done.stderr
@@ -103,7 +109,8 @@ def behind_runtime_client(directory, name, code):
         "    assert handler(event, context) == {'batchItemFailures': []}\n"
         "    return sorted(sys.modules)\n"
     )
-    function = SubprocessFunction(f"{name}.run", directory=directory)
+    variables = {"PYTHONPATH": os.pathsep.join([str(directory), str(SCRIPT.parents[2])])}
+    function = SubprocessFunction(f"{name}.run", directory=directory, variables=variables)
     try:
         result = function.invoke(InvokeRequest(request_id="r-1", payload=b"{}"))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -127,3 +128,17 @@ def test_event_of_another_source_is_a_clear_function_error(make):
     assert result.error.type == "ConfigurationError"
     assert "not an SQS event" in result.error.message
     assert json.loads(ask(function, record("a")).payload) == {"batchItemFailures": []}, "and it stays warm"
+
+
+def test_error_texts_are_ascii():
+    """An error of the start travels through AWS's runtime client, which ends over one in other characters (4.2)."""
+    found = [
+        f"{path.name}:{node.lineno}: {node.value!r}"
+        for path in (ROOT / "sqs_tasks").rglob("*.py")
+        for raised in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(raised, ast.Raise)
+        for node in ast.walk(raised)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.isascii()
+    ]
+
+    assert found == []

@@ -12,8 +12,7 @@ import pytest
 
 from sqs_tasks import ConstantBackoff, Reject, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
-from sqs_tasks.lambda_runtime.deadline import Deadline
-from sqs_tasks.lambda_runtime.deadline import REMEMBERED_RUNS, ObservedDurations
+from sqs_tasks.lambda_runtime.deadline import REMEMBERED_RUNS, Deadline, ObservedDurations
 from sqs_tasks.outcome import NotStarted
 from tests.support.lambda_events import FakeContext, event, failures, record
 from tests.unit.test_aws_lambda_fifo import Accepting
@@ -309,6 +308,24 @@ def test_thread_that_does_not_end_in_time_keeps_its_message_s52():
         assert function.client.visibilities == {}
     finally:
         release.set()
+
+
+def test_thread_that_ends_after_the_answer_says_nothing_any_more():
+    """The answer kept its message; a report, a delete or a visibility of a later moment would contradict it."""
+    function = Function(0.3, concurrency=2, margin_seconds=0.1, eager_acknowledgement=True)
+    release = threading.Event()
+    function.queue.processor("stuck")(lambda x: release.wait(10))
+    function.task("fine")
+    lanes = []
+    function.handler.on_start(lambda *_: lanes.append(threading.current_thread()))
+    assert function("stuck", "fine") == ["0"]
+    before = len(function.reports)
+
+    release.set()
+    for thread in lanes:
+        thread.join(10)
+
+    assert len(function.reports) == before
 
 
 def test_jobs_behind_threads_that_do_not_end_are_returned_at_once():

@@ -18,6 +18,7 @@ from sqs_tasks.client import ClientProvider
 from sqs_tasks.lambda_runtime.response_check import ResponseCheck
 from sqs_tasks.lambda_runtime.snapshots import SnapshotHooks
 from sqs_tasks.local.server import LocalSQSServer
+from sqs_tasks.message import ReceivedMessage
 from tests.support.lambda_app import LambdaApp
 from tests.support.lambda_events import FakeContext, event, failures, record
 from tests.support.scripted_client import failing
@@ -317,6 +318,17 @@ def test_witness_is_the_message_that_is_hidden_for_longest():
     check.failed([("a", now + 10), ("b", now + 90), ("c", now + 20)])
 
     assert check._witness.message == "b"
+
+
+def test_message_that_is_back_early_proves_that_answers_are_heeded():
+    check = ResponseCheck("work", lambda _: None)
+    message = ReceivedMessage(message_id="m-1", receipt_handle="h", body="")
+    check.failed([(message, time.monotonic() + 90)])
+
+    check.arrived([{"messageId": "m-2"}])
+    assert not check.is_settled
+    check.arrived([{"messageId": "m-1"}])
+    assert check.is_settled
 
 
 def test_ignored_answers_are_a_metric(capsys, monkeypatch):
