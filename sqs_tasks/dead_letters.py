@@ -48,11 +48,7 @@ class DeadLetters:
         extra = {"message_id": message.message_id, "job_name": message.job_name, "reason": outcome.reason}
         try:
             letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
-            request = letter.as_request()
-            trace = message.attributes.get("AWSTraceHeader")
-            if trace is not None:  # the copy belongs to the trace of the original, lineage and all (S36)
-                request["MessageSystemAttributes"] = {"AWSTraceHeader": string_attribute(trace)}
-            answer = self._client().send_message(QueueUrl=self._queue_url(), **request)
+            answer = self._client().send_message(QueueUrl=self._queue_url(), **letter.as_request())
         except Exception:  # no copy, no end: the message comes back, whatever stood in the way
             logger.exception(
                 "the dead-letter queue did not accept message %s; it stays in its queue",

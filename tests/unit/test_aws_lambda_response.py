@@ -122,7 +122,12 @@ def test_failed_message_that_came_twice_is_listed_once_and_hidden_by_its_later_r
     "raises", ["ValueError", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "RecursionError", "StopIteration"]
 )
 def test_whatever_a_task_raises_fails_its_job_alone_s53(function, raises):
+    """As any failure: with its backoff, and its attempts counted."""
     assert failures(function(record("a"), record("b", arguments={"raises": raises}), record("c"))) == ["b"]
+    (request,) = function.client.requests("change_message_visibility_batch")[:1]
+    assert [(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in request["Entries"]] == [
+        ("handle-of-b", 40)
+    ]
 
 
 def test_memory_error_stops_the_batch_and_returns_the_rest_s53(function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import socket
@@ -178,7 +179,8 @@ def test_service_may_be_called_as_it_likes(capsys, service, monkeypatch):
 
     With the service "tasks", which an application in tasks.py has, all of sqs_tasks would be silent.
     """
-    root = logging.StreamHandler()
+    written = io.StringIO()
+    root = logging.StreamHandler(written)
     logging.getLogger().addHandler(root)
     logger = Logger(service=service)
     function = Function(capsys, logger=logger, service=service)
@@ -193,6 +195,7 @@ def test_service_may_be_called_as_it_likes(capsys, service, monkeypatch):
 
     assert line["action"] == "job_succeeded"
     assert not root.filters
+    assert written.getvalue() == "", "a line is written once"
 
 
 def test_lines_of_lambdas_own_handler_get_the_format(capsys):
