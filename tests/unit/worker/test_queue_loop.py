@@ -336,6 +336,30 @@ def test_a_finished_job_is_settled_while_its_neighbour_still_runs(env, counts, c
     assert counts("jobs") == (0, 1)
 
 
+@pytest.mark.parametrize("options", [{"prefetch": 9}, {"concurrency": 4}])
+def test_no_more_is_received_while_much_is_done_and_not_settled(env, sqs, consume, options, monkeypatch):
+    """When SQS takes no deletes, what a process has done would be done again if it died: it must not grow."""
+    queue = env.queue("jobs")
+    ran = []
+
+    @queue.processor("quick")
+    def quick(n: int) -> None:
+        ran.append(n)
+
+    env.create_queues()
+    quick.map([{"n": n} for n in range(300)])
+    monkeypatch.setattr(consumer_module, "CLOSE_SECONDS", 0.1)
+    sqs.script("delete_message_batch", *[failing("InternalError", 500)] * 1000)
+
+    consume(queue, grace_seconds=0.1, **options)
+    deadline = time.monotonic() + 10
+    while len(ran) < settling.MAX_UNSETTLED and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.3)  # time enough to run all 300
+
+    assert settling.MAX_UNSETTLED <= len(ran) <= settling.MAX_UNSETTLED + 20
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_a_task_longer_than_its_visibility_runs_once(env, counts, concurrency):
     """The heartbeat keeps it; nobody else gets it, and its receive count stays 1 (dramatiq_sqs#53)."""
