@@ -36,11 +36,15 @@ def stream(
     failures: list[Any] = []
 
     def send(chunk: list[OutgoingMessage]) -> tuple[list[OutgoingMessage], list[MessageId | None], list[Any]]:
-        for message in chunk:
-            before(message)
         return chunk, *sender.send_chunk(chunk)
 
-    for chunk, ids, errors in _in_order(send, chunks(messages), max_in_flight, stop=lambda: bool(unsent)):
+    def announced() -> Iterator[OutgoingMessage]:
+        # Before requests are packed: what a hook adds to a message, a trace for example, counts against their size.
+        for message in messages:
+            before(message)
+            yield message
+
+    for chunk, ids, errors in _in_order(send, chunks(announced()), max_in_flight, stop=lambda: bool(unsent)):
         failures.extend(errors)
         for message, message_id in zip(chunk, ids, strict=True):
             if message_id is None:
