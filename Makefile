@@ -81,5 +81,5 @@ lock: $(STAMPS)/python ## Bring the locked versions up to date with pyproject.to
 
 .PHONY: clean
 clean: ## Remove everything that set-up and tests made
-	rm -rf $(VENV) $(MINISTACK) $(STAMPS) node_modules cdk.out dist .coverage* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(MINISTACK) .venv-* $(STAMPS) node_modules cdk.out dist .coverage* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
