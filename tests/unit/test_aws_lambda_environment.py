@@ -331,6 +331,15 @@ def test_message_that_is_back_early_proves_that_answers_are_heeded():
     assert check.is_settled
 
 
+def test_message_that_is_delivered_twice_saves_the_question():
+    app = failing_app(ConstantBackoff(40))
+    app.client.script("change_message_visibility_batch", *[lambda _: {"Successful": []}] * 10)
+    for _ in range(3):
+        app.handler(event(record("a", "work", arn="arn:aws:sqs:us-east-1:1:shop-work")), FakeContext())
+
+    assert app.visibilities() == [40, 40, 40], "the backoffs, and no question"
+
+
 def test_ignored_answers_are_a_metric(capsys, monkeypatch):
     telemetry = pytest.importorskip("sqs_tasks.integrations.powertools")
     monkeypatch.setattr(logging.getLogger("sqs_tasks"), "propagate", True)
