@@ -8,6 +8,10 @@ from sqs_tasks.app_path import load_app
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.dev.child_logs import log_to_session
 
-log_to_session(os.environ.get("SQS_TASKS_LOG_LEVEL", "info"))
 
-handler = SQSEventHandler(load_app())
+def __getattr__(name: str) -> SQSEventHandler:
+    """``handler``, made when the runtime asks for it: that is when the application is loaded."""
+    if name != "handler":
+        raise AttributeError(name)
+    log_to_session(os.environ.get("SQS_TASKS_LOG_LEVEL", "info"))
+    return SQSEventHandler(load_app())

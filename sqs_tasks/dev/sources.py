@@ -25,11 +25,15 @@ class Sources:
     Args:
         directories: What to watch, with everything below.
         events: Where changes are told.
+
+    Attributes:
+        watching: Set once a save would be noticed.
     """
 
     def __init__(self, directories: Sequence[Path], events: Events) -> None:
         self._directories = directories
         self._events = events
+        self.watching = threading.Event()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sqs-tasks-dev-sources", daemon=True)
 
@@ -44,8 +48,11 @@ class Sources:
             stop_event=self._done,
             rust_timeout=_LOOK_MS,
             raise_interrupt=False,
+            yield_on_timeout=True,
         ):
-            self._events.put(Changed(sorted({path for _, path in changes})))
+            self.watching.set()
+            if changes:
+                self._events.put(Changed(sorted({path for _, path in changes})))
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,0 +1,36 @@
+"""Lines of the child, as records."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from sqs_tasks.cli.logs import JSONFormatter
+from sqs_tasks.dev.record import OUTPUT, Record
+
+
+def test_log_line_is_the_record_it_was():
+    logged = logging.makeLogRecord({"name": "app", "levelname": "ERROR", "msg": "no", "action": "job_rejected"})
+    line = JSONFormatter().format(logged)
+
+    record = Record.read(line)
+
+    assert (record.level, record.message, record.action, record.outcome) == ("ERROR", "no", "job_rejected", "rejected")
+    assert json.loads(record.as_json()) == json.loads(line)
+
+
+@pytest.mark.parametrize("line", ["hello", "", "{", '{"a": 1}', "{}", "[1]"])
+def test_any_other_line_is_output(line):
+    record = Record.read(line)
+
+    assert record.told["logger"] == OUTPUT
+    assert record.as_text() == line
+    assert json.loads(record.as_json())["message"] == line
+
+
+def test_text_has_the_traceback_after_the_line():
+    record = Record.make("it failed", level="ERROR", exception="Traceback\nValueError: x\n")
+
+    assert record.as_text() == f"{record.time} ERROR   it failed\nTraceback\nValueError: x"

@@ -1,0 +1,124 @@
+"""The live view, drawn on a console that remembers."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sqs_tasks.dev.depths import Depths
+from sqs_tasks.dev.record import Record
+from sqs_tasks.dev.view import DRAW_SECONDS, View, duration
+
+
+class Bench:
+    def __init__(self, height=40):
+        self.out = io.StringIO()
+        self.now = 0.0
+        self.console = Console(file=self.out, width=100, height=height, force_terminal=True, color_system=None)
+        self.view = View(["myapp.tasks:env as worker"], self.console, clock=lambda: self.now)
+
+    def drawn(self):
+        with self.console.capture() as capture:
+            self.console.print(self.view.render())
+        return capture.get()
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def job(action, **fields):
+    told = {"queue_name": "emails", "job_name": "send_email", "attempt": 1, "duration_seconds": 0.0123, **fields}
+    return Record.make("a job", level=fields.pop("level", "INFO"), logger="sqs_tasks.executor", action=action, **told)
+
+
+def test_queues_show_their_numbers(bench):
+    bench.view.count([Depths(queue="emails", ready=1234, in_flight=2, delayed=3, dead=4)])
+
+    row = next(line for line in bench.drawn().splitlines() if "emails" in line)
+
+    assert row.split() == ["emails", "1,234", "2", "3", "4"]
+
+
+def test_jobs_show_outcome_attempt_and_duration_newest_first(bench):
+    bench.view.tell(job("job_retried", attempt=1))
+    bench.view.tell(job("job_succeeded", attempt=2, duration_seconds=3.21))
+
+    rows = [line.split()[1:] for line in bench.drawn().splitlines() if "send_email" in line]
+
+    assert rows == [
+        ["emails", "send_email", "succeeded", "2", "3.2", "s"],
+        ["emails", "send_email", "retried", "1", "12", "ms"],
+    ]
+
+
+def test_last_failure_shows_its_traceback(bench):
+    bench.view.tell(job("job_retried", exception="Traceback\n  first\nValueError: first"))
+    bench.view.tell(job("job_rejected", exception="Traceback\n  [second]\nValueError: second"))
+
+    drawn = bench.drawn()
+
+    assert "ValueError: second" in drawn
+    assert "[second]" in drawn
+    assert "ValueError: first" not in drawn
+
+
+def test_long_traceback_keeps_its_end(bench):
+    lines = [f"line {number}" for number in range(100)]
+    bench.view.tell(job("job_rejected", exception="\n".join(lines)))
+
+    drawn = bench.drawn()
+
+    assert "line 99" in drawn
+    assert "line 0 " not in drawn
+
+
+def test_drawing_fits_on_a_low_terminal():
+    """A drawing higher than the terminal could not be drawn over."""
+    bench = Bench(height=24)
+    bench.view.count([Depths(queue="emails", ready=0, in_flight=0, delayed=0, dead=0)])
+    for number in range(30):
+        bench.view.tell(job("job_rejected", exception="\n".join(f"line {line}" for line in range(50)), attempt=number))
+
+    assert len(bench.drawn().splitlines()) <= 24
+
+
+def test_syntax_error_is_shown_until_the_application_loads(bench):
+    refused = Record.make("cannot load x", level="ERROR", action="dev_not_loaded", exception="SyntaxError: invalid")
+    bench.view.tell(refused)
+    assert "SyntaxError" in bench.drawn()
+
+    bench.view.tell(Record.make("loaded", action="dev_loaded", status="running"))
+
+    assert "SyntaxError" not in bench.drawn()
+    assert "running" in bench.drawn()
+
+
+def test_what_tasks_print_scrolls_above(bench):
+    with bench.view:
+        bench.view.tell(Record.read("hello [bold] there"))
+
+    assert "hello [bold] there" in bench.out.getvalue()
+
+
+def test_drawings_keep_their_distance(bench):
+    with bench.view:
+        before = bench.out.tell()
+        bench.view.tell(job("job_succeeded"))
+        bench.view.pulse()
+        assert bench.out.tell() == before
+
+        bench.now += DRAW_SECONDS
+        bench.view.pulse()
+
+        assert bench.out.tell() > before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0004, "0 ms"), (0.5, "500 ms"), (3.44, "3.4 s"), (125.9, "2 min 5 s")]
+)
+def test_durations_are_said_as_people_do(seconds, said):
+    assert duration(seconds) == said
