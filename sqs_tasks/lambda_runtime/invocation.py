@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from sqs_tasks.executor import Executor
@@ -151,7 +152,7 @@ class Invocation:
         run.run(read_messages(records, batching_window_seconds=self.options.batching_window_seconds), fifo=fifo)
         if check is not None and not check.is_settled:
             check.arrived(records)
-            run.guarded(lambda: check.ask(settlement))
+            run.guarded(partial(check.ask, settlement))
         if run.hidden and (check is None or not check.is_settled):
             if check is None:
                 # Imported with the first failure, which has paid for boto3 as well.
@@ -295,13 +296,16 @@ class QueueRun:
         if isinstance(error, MemoryError):
             self._stop_for_memory()
         reason = f"{type(error).__name__} outside the task"
-        for message in messages:
-            self._report(message, Retried(delay_seconds=None, reason=reason, error=error), LEAVE)
-        logger.error(
-            "a part of the batch was cut short; its messages stay in the queue",
-            exc_info=error,
-            extra={"action": "batch_failed", "queue_name": self.queue.name},
-        )
+        try:
+            for message in messages:
+                self._report(message, Retried(delay_seconds=None, reason=reason, error=error), LEAVE)
+            logger.error(
+                "a part of the batch was cut short; its messages stay in the queue",
+                exc_info=error,
+                extra={"action": "batch_failed", "queue_name": self.queue.name},
+            )
+        except BaseException:  # noqa: BLE001, S110 - not even the log works; the other messages can still be run
+            pass
 
     def _run_in_threads(self, lanes: Sequence[Lane], count: int) -> None:
         """Run lanes side by side, each in order, and wait for them until the margin begins.

@@ -272,6 +272,25 @@ def test_logging_that_raises_costs_at_most_a_repetition(function):
     assert {"b", "d"} <= set(failures(answer)) <= {"a", "b", "c", "d"}
 
 
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_jobs_run_although_neither_hooks_nor_logs_work(concurrency):
+    function = Function(concurrency=concurrency)
+
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise KeyboardInterrupt
+
+    broken = Broken()
+    logging.getLogger("sqs_tasks").addHandler(broken)
+    try:
+        answer = function(*(record(f"m{i}", arguments={"x": i, "raises": "ValueError"}) for i in range(8)))
+    finally:
+        logging.getLogger("sqs_tasks").removeHandler(broken)
+
+    assert sorted(function.ran) == list(range(8))
+    assert len(failures(answer)) == 8
+
+
 def test_answer_is_json(function):
     assert json.loads(json.dumps(function(record("a", arguments={"raises": "ValueError"})))) == {
         "batchItemFailures": [{"itemIdentifier": "a"}]
