@@ -1,0 +1,224 @@
+"""``sqs-tasks dev`` as a process: reload, mistakes in the source, Lambda with faults, and how it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sqs_tasks.local.server import LocalSQSServer
+from tests.support.dev_process import PATIENCE, clean_environment, dev
+from tests.support.worker_processes import client
+
+#: Its task waits until the test, at the other end of the socket, lets it go.
+APP = """
+import os, socket
+
+from sqs_tasks import SQSEnv
+
+env = SQSEnv()
+calls = env.queue("calls", visibility_timeout_seconds=40)
+
+
+@calls.processor("call")
+def call() -> None:
+    with socket.create_connection(("127.0.0.1", PORT)) as line:
+        line.recv(16)
+
+
+@calls.processor("greet")
+def greet(name: str) -> None:
+    print(f"hello {name}")
+
+
+@calls.processor("die")
+def die() -> None:
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        yield listener
+
+
+@pytest.fixture
+def app(tmp_path, listener):
+    path = tmp_path / "app.py"
+    path.write_text(APP.replace("PORT", str(listener.getsockname()[1])))
+    return path
+
+
+def send(session, exports, task, *arguments):
+    subprocess.run(
+        [sys.executable, "-m", "sqs_tasks", "send", "app:env", "calls", task, *arguments],
+        cwd=session.directory,
+        env={**clean_environment(), **exports},
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+
+
+def started(session):
+    exports = session.wait_for("dev_started")["environment"]
+    session.wait_for("dev_loaded")
+    return exports
+
+
+def test_running_job_finishes_before_the_restart(app, tmp_path, listener):
+    """Saved in the middle of a job: the job succeeds on its first attempt, and then the new code runs."""
+    with dev(tmp_path, "app:env", "--grace-seconds", "30") as session:
+        exports = started(session)
+        send(session, exports, "call")
+        line, _ = listener.accept()
+        with line:
+            app.write_text(app.read_text().replace("hello", "welcome"))
+            session.wait_for("dev_changed")
+            session.wait_for("worker_stopping")
+        assert session.wait_for("job_succeeded")["attempt"] == 1
+        session.wait_for("dev_loaded")
+
+        send(session, exports, "greet", "name=you")
+
+        session.wait_for("job_succeeded")
+        assert session.stop() == (0, "")
+
+
+def test_mistake_in_the_source_is_shown_and_the_next_save_runs(app, tmp_path):
+    with dev(tmp_path, "app:env") as session:
+        exports = started(session)
+        good = app.read_text()
+
+        app.write_text(good + "def broken(:\n")
+        refused = session.wait_for("dev_not_loaded")
+        session.wait_for("dev_waiting")
+        app.write_text(good)
+        session.wait_for("dev_loaded")
+
+        assert "SyntaxError" in refused["exception"]
+        assert "importlib" not in refused["exception"]
+        send(session, exports, "greet", "name=you")
+        session.wait_for("job_succeeded")
+
+
+def test_worker_that_a_task_killed_is_started_again(app, tmp_path):
+    with dev(tmp_path, "app:env") as session:
+        exports = started(session)
+
+        send(session, exports, "die")
+
+        assert session.wait_for("dev_died")["exit_code"] == 3
+        session.wait_for("dev_loaded")
+
+
+@pytest.mark.parametrize("runtime", ["worker", "lambda"])
+def test_ctrl_c_does_not_wait_for_a_job(app, tmp_path, listener, runtime):
+    """With a job that would take for ever: exit code 0, nothing on standard error, and the job's process is gone."""
+    with dev(tmp_path, "app:env", "--as", runtime, "--grace-seconds", "300") as session:
+        send(session, started(session), "call")
+        line, _ = listener.accept()
+        with line:
+            line.settimeout(PATIENCE)
+            before = time.monotonic()
+
+            assert session.stop(signal.SIGINT) == (0, "")
+
+            assert time.monotonic() - before < 10
+            assert line.recv(1) == b""
+
+
+def test_as_lambda_jobs_survive_the_faults(app, tmp_path):
+    """This seed throttles the first attempt, and each record comes twice; every job succeeds all the same."""
+    faults = ("--fault", "throttle=0.5,duplicate=1", "--seed", "81")
+    with dev(tmp_path, "app:env", "--as", "lambda", *faults) as session:
+        exports = started(session)
+        for name in ("one", "two"):
+            send(session, exports, "greet", f"name={name}")
+
+        session.wait_for("event_source_throttled")
+        done = set()
+        while len(done) < 2:
+            done.add(session.wait_for("job_succeeded")["message_id"])
+
+        assert session.stop(signal.SIGTERM) == (0, "")
+
+
+def test_given_endpoint_is_used(app, tmp_path):
+    """Its queues are made there, and stay there."""
+    with LocalSQSServer() as server, dev(tmp_path, "app:env", "--endpoint-url", server.endpoint_url) as session:
+        assert started(session)["AWS_ENDPOINT_URL_SQS"] == server.endpoint_url
+        session.stop()
+        sqs = client(server.endpoint_url)
+        names = {url.rpartition("/")[2] for url in sqs.list_queues()["QueueUrls"]}
+        sqs.close()
+
+    assert names == {"calls", "calls_dead"}
+
+
+def run(directory, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "sqs_tasks", "dev", *words],
+        cwd=directory,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def test_faults_without_lambda_are_wrong_usage(tmp_path):
+    ran = run(tmp_path, "app:env", "--fault", "crash=0.1")
+
+    assert ran.returncode == 2
+    assert "--as lambda" in ran.stderr
+
+
+def test_port_that_is_taken_is_one_line(tmp_path, listener):
+    ran = run(tmp_path, "app:env", "--port", str(listener.getsockname()[1]))
+
+    assert ran.returncode == 1
+    assert "try --port 0" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
+def test_on_a_terminal_it_draws_and_ctrl_c_stops_it(app, tmp_path):
+    """The view appears, and Ctrl-C as typed ends it."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sqs_tasks", "dev", "app:env", "--port", "0"],
+        cwd=tmp_path,
+        env={**clean_environment(), "TERM": "xterm", "COLUMNS": "100", "LINES": "40"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while b"running" not in seen or b"calls" not in seen:
+            seen += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        try:
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        except OSError:  # Linux's way to say that nobody writes any more
+            pass
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+    assert b"export AWS_ENDPOINT_URL_SQS=http://127.0.0.1:" in seen
+    assert b"in flight" in seen
+    assert b"Traceback" not in seen
