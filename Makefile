@@ -9,6 +9,7 @@ PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11 python3.14
 VENV := .venv
 BIN := $(VENV)/bin
 MINISTACK := .venv-ministack
+AWSCLI := .venv-awscli
 STAMPS := .stamps
 
 # Fake credentials and nothing of the user's own: no target but `test-aws` may reach an account.
@@ -36,7 +37,7 @@ $(STAMPS)/python: requirements-dev.lock pyproject.toml
 
 $(STAMPS)/node: package-lock.json
 	@command -v npm >/dev/null || { echo "needs Node with npm on the PATH"; exit 1; }
-	$(call step,CDK command line,npm ci --silent --no-audit --no-fund)
+	$(call step,Node packages (the CDK command line; pyright; the JavaScript SDK),npm ci --silent --no-audit --no-fund)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/ministack: requirements-ministack.lock
@@ -45,12 +46,18 @@ $(STAMPS)/ministack: requirements-ministack.lock
 		$(MINISTACK)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-ministack.lock)
 	@mkdir -p $(STAMPS) && touch $@
 
+$(STAMPS)/awscli: requirements-awscli.lock
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer on the PATH"; exit 1; }
+	$(call step,AWS CLI,$(PYTHON) -m venv $(AWSCLI) && \
+		$(AWSCLI)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-awscli.lock)
+	@mkdir -p $(STAMPS) && touch $@
+
 .PHONY: demo
 demo: $(STAMPS)/python ## Run a small shop on the embedded SQS: container workers and the Lambda path
 	$(call step,the demo,$(LOCAL_AWS) $(BIN)/python -m examples.shop.demo)
 
 .PHONY: test
-test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack ## Lint, check types and run every test
+test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Lint, check types and run every test
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
 	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
