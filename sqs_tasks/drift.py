@@ -5,14 +5,16 @@ Whoever changed a timeout in the console, or forgot to deploy, finds it here. No
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from sqs_tasks.app_path import APP_VARIABLE
-from sqs_tasks.client import is_queue_missing
+from sqs_tasks.client import error_code, is_queue_missing
+from sqs_tasks.deployed_stacks import DeployedStacks
 from sqs_tasks.protocols import SQSClient
 
 #: What the mapping must say, or Lambda ignores the answer and deletes failed messages with the others (S9).
@@ -20,6 +22,9 @@ PARTIAL_FAILURES: Final = "ReportBatchItemFailures"
 
 #: Function timeouts that should fit into one visibility timeout (S19).
 VISIBILITY_FACTOR: Final = 6
+
+#: Where the stack leaves which tasks it was made for; see :func:`tasks_hash`.
+TASKS_VARIABLE: Final = "SQS_TASKS_TASKS_HASH"
 
 
 class LambdaClient(Protocol):
@@ -30,13 +35,6 @@ class LambdaClient(Protocol):
 
     def get_function_configuration(self, **kwargs: Any) -> Any:
         """A function's settings."""
-
-
-class CloudFormationClient(Protocol):
-    """What is asked of CloudFormation."""
-
-    def list_stack_resources(self, **kwargs: Any) -> Any:
-        """The resources of a stack, a page of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +59,7 @@ def differences(
     *,
     sqs: SQSClient,
     lambda_client: LambdaClient,
-    cloudformation: CloudFormationClient | None = None,
-    stack: str | None = None,
+    stacks: DeployedStacks | None = None,
 ) -> list[Difference]:
     """Compare a registry with what is deployed.
 
@@ -70,23 +67,37 @@ def differences(
         manifest: What ``env.manifest()`` returned.
         sqs: A client of SQS.
         lambda_client: A client of Lambda.
-        cloudformation: A client of CloudFormation; needed with ``stack``.
-        stack: A stack, of which queues are told that the registry does not have any more.
+        stacks: Stacks of which queues are told that the registry does not have any more, and functions whose code is
+            not the one that was deployed.
     """
+    aws = _Aws(sqs=sqs, lambda_client=lambda_client, stacks=stacks)
     found: list[Difference] = []
     for queue in manifest["queues"]:
-        found.extend(_of_queue(queue, app=manifest["app"], sqs=sqs, lambda_client=lambda_client))
-    if stack is not None and cloudformation is not None:
-        found.extend(_unregistered(manifest, stack=stack, cloudformation=cloudformation))
+        found.extend(_of_queue(queue, app=manifest["app"], aws=aws))
+    if stacks is not None:
+        found.extend(_unregistered(manifest, stacks))
     return found
 
 
-def _of_queue(
-    queue: Mapping[str, Any], *, app: str | None, sqs: SQSClient, lambda_client: LambdaClient
-) -> Iterator[Difference]:
+def tasks_hash(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Which tasks a worker must know: a hash of their names and aliases, as ``sqs_tasks_cdk`` makes it too."""
+    names = sorted([task["name"], *sorted(task["aliases"])] for task in tasks)
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Aws:
+    """Where the answers come from."""
+
+    sqs: SQSClient
+    lambda_client: LambdaClient
+    stacks: DeployedStacks | None
+
+
+def _of_queue(queue: Mapping[str, Any], *, app: str | None, aws: _Aws) -> Iterator[Difference]:
     name = queue["queue_name"]
     resource = f"queue {name}"
-    deployed = _attributes(sqs, name)
+    deployed = _attributes(aws.sqs, name)
     if deployed is None:
         yield Difference(resource=resource, field="exists", registered=True, deployed=False)
         return
@@ -107,9 +118,9 @@ def _of_queue(
                 registered=queue["content_based_deduplication"],
                 deployed=content_based,
             )
-    yield from _of_redrive(queue, deployed, sqs)
+    yield from _of_redrive(queue, deployed, aws.sqs)
     if queue["runs_on"] == "lambda" and queue["tasks"]:
-        yield from _of_mappings(queue, deployed, app=app, lambda_client=lambda_client)
+        yield from _of_mappings(queue, deployed, app=app, aws=aws)
 
 
 def _of_redrive(queue: Mapping[str, Any], deployed: Mapping[str, str], sqs: SQSClient) -> Iterator[Difference]:
@@ -149,10 +160,10 @@ def _of_redrive(queue: Mapping[str, Any], deployed: Mapping[str, str], sqs: SQSC
 
 
 def _of_mappings(
-    queue: Mapping[str, Any], deployed: Mapping[str, str], *, app: str | None, lambda_client: LambdaClient
+    queue: Mapping[str, Any], deployed: Mapping[str, str], *, app: str | None, aws: _Aws
 ) -> Iterator[Difference]:
     name = queue["queue_name"]
-    mappings = list(_pages(lambda_client.list_event_source_mappings, "EventSourceMappings", deployed["QueueArn"]))
+    mappings = list(_pages(aws.lambda_client.list_event_source_mappings, "EventSourceMappings", deployed["QueueArn"]))
     if not mappings:
         yield Difference(resource=f"queue {name}", field="EventSourceMapping", registered=True, deployed=False)
     for mapping in mappings:
@@ -165,7 +176,7 @@ def _of_mappings(
         state = mapping.get("State", "Enabled")
         if state not in {"Enabled", "Enabling", "Creating", "Updating"}:
             yield Difference(resource=resource, field="State", registered="Enabled", deployed=state)
-        yield from _of_function(queue, deployed, mapping, app=app, lambda_client=lambda_client)
+        yield from _of_function(queue, deployed, mapping, app=app, aws=aws)
 
 
 def _of_function(
@@ -174,14 +185,18 @@ def _of_function(
     mapping: Mapping[str, Any],
     *,
     app: str | None,
-    lambda_client: LambdaClient,
+    aws: _Aws,
 ) -> Iterator[Difference]:
     arn = mapping["FunctionArn"]
-    function = lambda_client.get_function_configuration(FunctionName=arn)
+    function = _configuration(aws.lambda_client, arn)
+    if function is None:
+        yield Difference(resource=f"function {arn.split(':', 6)[-1]}", field="exists", registered=True, deployed=False)
+        return
     resource = f"function {function['FunctionName']}"
     variables = function.get("Environment", {}).get("Variables", {})
     if app is not None and variables.get(APP_VARIABLE) != app:
         yield Difference(resource=resource, field=APP_VARIABLE, registered=app, deployed=variables.get(APP_VARIABLE))
+    yield from _of_tasks(queue, resource, variables)
     timeout, visibility = int(function["Timeout"]), int(deployed["VisibilityTimeout"])
     slowest = max((math.ceil(task["timeout_seconds"] or 0) for task in queue["tasks"]), default=0)
     if timeout <= slowest:
@@ -200,49 +215,58 @@ def _of_function(
             registered=f"at least {least} ({reason})",
             deployed=visibility,
         )
-    qualifier = arn.rpartition(":")[2] if arn.count(":") == _QUALIFIED_COLONS else None
-    if qualifier is not None:
-        yield from _of_version(resource, arn, qualifier, function, lambda_client)
+    yield from _of_code(resource, arn, function, aws)
+
+
+def _of_tasks(queue: Mapping[str, Any], resource: str, variables: Mapping[str, str]) -> Iterator[Difference]:
+    """The tasks that the function was deployed for; a job of another one is unknown there."""
+    registered = tasks_hash(queue["tasks"])
+    if variables.get(TASKS_VARIABLE, registered) != registered:
+        names = ", ".join(task["name"] for task in queue["tasks"])
+        yield Difference(
+            resource=resource, field="tasks", registered=names, deployed="others; this registry is not deployed"
+        )
 
 
 #: Colons in the ARN of an alias or a version; a function's own has one less.
 _QUALIFIED_COLONS: Final = 7
 
 
-def _of_version(
-    resource: str, arn: str, qualifier: str, function: Mapping[str, Any], lambda_client: LambdaClient
-) -> Iterator[Difference]:
-    """The code behind an alias against the function's newest."""
-    latest = lambda_client.get_function_configuration(FunctionName=arn.removesuffix(f":{qualifier}"))
-    if function.get("CodeSha256") != latest.get("CodeSha256"):
-        yield Difference(
-            resource=resource,
-            field=f"code of {qualifier}",
-            registered=latest.get("CodeSha256"),
-            deployed=function.get("CodeSha256"),
-        )
+def _of_code(resource: str, arn: str, function: Mapping[str, Any], aws: _Aws) -> Iterator[Difference]:
+    """The function's code against what its stack deployed, and the code behind an alias against the newest."""
+    deployed = function.get("CodeSha256")
+    bundle = None if aws.stacks is None else aws.stacks.code_sha256(arn)
+    if bundle is not None and deployed != bundle:
+        yield Difference(resource=resource, field="CodeSha256", registered=bundle, deployed=deployed)
+    if arn.count(":") != _QUALIFIED_COLONS:
+        return
+    unqualified, _, qualifier = arn.rpartition(":")
+    latest = (_configuration(aws.lambda_client, unqualified) or {}).get("CodeSha256")
+    if deployed != latest:
+        yield Difference(resource=resource, field=f"code of {qualifier}", registered=latest, deployed=deployed)
 
 
-def _unregistered(
-    manifest: Mapping[str, Any], *, stack: str, cloudformation: CloudFormationClient
-) -> Iterator[Difference]:
+def _configuration(lambda_client: LambdaClient, arn: str) -> Mapping[str, Any] | None:
+    """A function's settings, or None when there is no such function."""
+    try:
+        return dict(lambda_client.get_function_configuration(FunctionName=arn))
+    except Exception as error:
+        if error_code(error) == "ResourceNotFoundException":
+            return None
+        raise
+
+
+def _unregistered(manifest: Mapping[str, Any], stacks: DeployedStacks) -> Iterator[Difference]:
     registered = {queue["queue_name"] for queue in manifest["queues"]}
     registered |= {
         queue["dead_letter_queue"]["queue_name"]
         for queue in manifest["queues"]
         if queue["dead_letter_queue"] is not None
     }
-    token: dict[str, str] = {}
-    while True:
-        page = cloudformation.list_stack_resources(StackName=stack, **token)
-        for resource in page["StackResourceSummaries"]:
-            if resource["ResourceType"] == "AWS::SQS::Queue":
-                name = resource["PhysicalResourceId"].rpartition("/")[2]
-                if name not in registered:
-                    yield Difference(resource=f"queue {name}", field="exists", registered=False, deployed=True)
-        if not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
+    for resource in stacks.resources("AWS::SQS::Queue"):
+        name = resource.physical_id.rpartition("/")[2]
+        if name not in registered:
+            yield Difference(resource=f"queue {name}", field="exists", registered=False, deployed=True)
 
 
 def _attributes(sqs: SQSClient, queue_name: str) -> dict[str, str] | None:

@@ -15,7 +15,13 @@ from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.bundling import PythonBundle
-from sqs_tasks_cdk.environment import BATCHING_WINDOW_VARIABLE, app_package, worker_environment
+from sqs_tasks_cdk.environment import (
+    BATCHING_WINDOW_VARIABLE,
+    TASKS_VARIABLE,
+    app_package,
+    tasks_hash,
+    worker_environment,
+)
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -248,6 +254,7 @@ class LambdaWorker(Construct):
                 **worker_environment(app=app, service_name=self.service_name, log_level=log_level, user=environment),
                 # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
                 **({BATCHING_WINDOW_VARIABLE: str(window_seconds)} if window_seconds else {}),
+                **({TASKS_VARIABLE: tasks_hash(task_queue.tasks)} if task_queue.tasks else {}),
             },
             log_group=self.log_group,
             role=self.role,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
@@ -11,12 +12,13 @@ import click
 from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.deployed_stacks import DeployedStacks
 from sqs_tasks.drift import Difference, differences
 
 EPILOG = """\b
 Examples:
   $ sqs-tasks diff myapp.tasks:env
-  $ sqs-tasks diff myapp.tasks:env --stack shop-tasks    also queues of the stack that are not registered any more
+  $ sqs-tasks diff myapp.tasks:env --stack shop-tasks    also the functions' code, and queues no longer registered
   $ sqs-tasks diff myapp.tasks:env --json | jq '.[].resource'
 
 \b
@@ -27,10 +29,15 @@ Nothing is changed; 'cdk deploy' or 'sqs-tasks queues create' does that.
 
 @click.command(epilog=EPILOG)
 @click.argument("app", required=False, envvar=APP_VARIABLE)
-@click.option("--stack", help="A CloudFormation stack to look for queues in that are not registered.")
+@click.option(
+    "--stack",
+    "stacks",
+    multiple=True,
+    help="A stack: finds code that it did not deploy, and queues that are not registered. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with an object for each difference.")
 @endpoint_options
-def diff(*, app: str | None, stack: str | None, as_json: bool) -> None:
+def diff(*, app: str | None, stacks: Sequence[str], as_json: bool) -> None:
     """Compare APP's queues, mappings and functions with what is deployed."""
     import boto3
 
@@ -40,8 +47,9 @@ def diff(*, app: str | None, stack: str | None, as_json: bool) -> None:
         env.manifest(app=path),
         sqs=env.client(),
         lambda_client=boto3.client("lambda"),
-        cloudformation=None if stack is None else boto3.client("cloudformation"),
-        stack=stack,
+        stacks=DeployedStacks(names=stacks, cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3"))
+        if stacks
+        else None,
     )
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))

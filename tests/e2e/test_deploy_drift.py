@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ import pytest
 
 from tests.e2e.deployed_tasks import env
 from tests.support.cdk_cli import CdkCli
-from tests.support.deploying import Deployed, build_code
-from tests.support.ministack import MiniStack
+from tests.support.deploying import ACCOUNT, Deployed, build_code
+from tests.support.ministack import REGION, MiniStack
 
 HERE = Path(__file__).parent
 
@@ -145,6 +147,47 @@ def test_function_changed_by_hand_is_found(deployed: Deployed) -> None:
     assert _found(deployed) == []
 
 
+def test_code_changed_by_hand_is_found(deployed: Deployed) -> None:
+    """Code that somebody uploaded to the function, which has no alias, is not what the stack deployed."""
+    client, arn = deployed.client("lambda"), _mapping(deployed)["FunctionArn"]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as bundle:
+        bundle.writestr("app.py", "def handler(event, context): ...")
+    before = client.get_function_configuration(FunctionName=arn)["CodeSha256"]
+    template = deployed.client("cloudformation").get_template(StackName="E2E")["TemplateBody"]
+    (place,) = {
+        item["Properties"]["Code"]["S3Key"]
+        for item in template["Resources"].values()
+        if item["Type"] == "AWS::Lambda::Function"
+    }
+    bucket = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+
+    client.update_function_code(FunctionName=arn, ZipFile=archive.getvalue())
+    found = _found(deployed, "--stack", "E2E")
+    unseen = _found(deployed)
+    client.update_function_code(FunctionName=arn, S3Bucket=bucket, S3Key=place)
+
+    assert [(one["field"], one["registered"]) for one in found] == [("CodeSha256", before)]
+    assert found[0]["resource"].startswith("function ")
+    assert unseen == []
+    assert _found(deployed, "--stack", "E2E") == []
+
+
+def test_registry_that_was_not_deployed_is_found(deployed: Deployed) -> None:
+    """A function that was deployed for other tasks than the registry has by now."""
+    client, arn = deployed.client("lambda"), _mapping(deployed)["FunctionArn"]
+    variables = client.get_function_configuration(FunctionName=arn)["Environment"]["Variables"]
+    older = {**variables, "SQS_TASKS_TASKS_HASH": "0123456789abcdef"}
+    client.update_function_configuration(FunctionName=arn, Environment={"Variables": older})
+
+    found = _found(deployed)
+    client.update_function_configuration(FunctionName=arn, Environment={"Variables": variables})
+
+    assert [one["field"] for one in found] == ["tasks"]
+    assert "send_email" in found[0]["registered"]
+    assert _found(deployed) == []
+
+
 def test_queue_that_is_gone_or_was_never_registered_is_found(deployed: Deployed) -> None:
     """A queue that somebody deleted, and a queue of the stack that the registry does not have."""
     client = deployed.client("sqs")
@@ -175,14 +218,14 @@ _OTHER_REGISTRY = """
 import json
 import boto3
 from sqs_tasks import SQSEnv
+from sqs_tasks.deployed_stacks import DeployedStacks
 from sqs_tasks.drift import differences
 
 found = differences(
     SQSEnv().manifest(),
     sqs=boto3.client("sqs"),
     lambda_client=boto3.client("lambda"),
-    cloudformation=boto3.client("cloudformation"),
-    stack="E2E",
+    stacks=DeployedStacks(names=["E2E"], cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3")),
 )
 print(json.dumps([one.resource for one in found if (one.registered, one.deployed) == (False, True)]))
 """

@@ -10,6 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
+from sqs_tasks.drift import tasks_hash
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker, ProvisionedPollers
@@ -74,6 +75,7 @@ def test_worker_with_nothing_set(stack: Stack) -> None:
         "POWERTOOLS_SERVICE_NAME": "shop",
         "POWERTOOLS_METRICS_NAMESPACE": "SqsTasks",
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "SQS_TASKS_TASKS_HASH": tasks_hash([{"name": "send_email", "aliases": []}]),
     }
     assert resources.only("Lambda::EventSourceMapping") == {
         "EventSourceArn": {"Fn::GetAtt": [queue_id, "Arn"]},

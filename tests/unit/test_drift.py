@@ -5,15 +5,61 @@ The kinds of drift themselves are made by hand in ``tests/e2e/test_deploy_drift.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 from typing import Any
 
 import pytest
 
 from sqs_tasks import MemorySession
-from sqs_tasks.drift import Difference, differences
-from tests.support.manifests import manifest, queue
+from sqs_tasks.deployed_stacks import DeployedStacks
+from sqs_tasks.drift import Difference, differences, tasks_hash
+from tests.support.manifests import manifest, queue, task
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:worker"
+
+
+class _NotThere(Exception):
+    """How botocore says that there is no such function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.response = {"Error": {"Code": "ResourceNotFoundException"}}
+
+
+class FakeStacks:
+    """A stack with the function in a nested stack, and the bucket of its bundle; counts what is asked."""
+
+    def __init__(self, code: dict[str, Any], *, bundle: bytes = b"deployed") -> None:
+        self.code = code
+        self.bundle = bundle
+        self.asked: list[dict[str, Any]] = []
+
+    def list_stack_resources(self, **kwargs: Any) -> Any:
+        pages = {
+            "Shop": [("AWS::CloudFormation::Stack", "Nested", "Shop-Nested"), ("AWS::SQS::Queue", "Unmade", "")],
+            "Shop-Nested": [("AWS::Lambda::Function", "Worker", "worker")],
+        }[kwargs["StackName"]]
+        start = int(kwargs.get("NextToken", 0))
+        summaries = [
+            {"ResourceType": kind, "LogicalResourceId": logical, "PhysicalResourceId": physical}
+            for kind, logical, physical in pages[start : start + 1]
+        ]
+        more = {"NextToken": str(start + 1)} if start + 1 < len(pages) else {}
+        return {"StackResourceSummaries": summaries, **more}
+
+    def get_template(self, **kwargs: Any) -> Any:
+        assert kwargs == {"StackName": "Shop-Nested"}
+        return {"TemplateBody": {"Resources": {"Worker": {"Properties": {"Code": self.code}}}}}
+
+    def get_object(self, **kwargs: Any) -> Any:
+        self.asked.append(kwargs)
+        return {"Body": io.BytesIO(self.bundle)}
+
+    @property
+    def stacks(self) -> DeployedStacks:
+        return DeployedStacks(names=["Shop"], cloudformation=self, s3=self)
 
 
 class FakeLambda:
@@ -34,6 +80,8 @@ class FakeLambda:
         return page
 
     def get_function_configuration(self, **kwargs: Any) -> Any:
+        if self.functions.get(kwargs["FunctionName"], {}).get("Gone"):
+            raise _NotThere
         return {
             "FunctionName": "worker",
             "Timeout": 35,
@@ -114,3 +162,67 @@ def test_refusals_are_not_missing_queues() -> None:
 
     with pytest.raises(PermissionError):
         differences(manifest(), sqs=Refusing(), lambda_client=FakeLambda())  # type: ignore[arg-type]
+
+
+CDK_CODE = {"S3Bucket": {"Fn::Sub": "assets-${AWS::AccountId}-${AWS::Region}"}, "S3Key": "hash.zip"}
+
+
+def test_code_that_did_not_come_with_the_stack_is_told() -> None:
+    """The bundle that the template names is hashed once, however many queues its functions work."""
+    fake = FakeStacks(CDK_CODE)
+    bundle = base64.b64encode(hashlib.sha256(b"deployed").digest()).decode()
+    changed, same = FakeLambda(ARN), FakeLambda(ARN, ARN, functions={ARN: {"CodeSha256": bundle}})
+
+    found = differences(manifest(), sqs=_deployed(), lambda_client=changed, stacks=fake.stacks)
+
+    assert found == [Difference(resource="function worker", field="CodeSha256", registered=bundle, deployed="new")]
+    assert fake.asked == [{"Bucket": "assets-123456789012-us-east-1", "Key": "hash.zip"}]
+    fake.asked.clear()
+    assert differences(manifest(), sqs=_deployed(), lambda_client=same, stacks=fake.stacks) == []
+    assert len(fake.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [{"ZipFile": "def handler(): ..."}, {"S3Bucket": {"Ref": "Bucket"}, "S3Key": "x"}, {"ImageUri": "account/image"}],
+)
+def test_code_of_which_the_template_does_not_tell_the_place_is_not_compared(code: dict[str, Any]) -> None:
+    """Inline code, a bucket that is a parameter, an image: no hash, and no difference made up."""
+    fake = FakeStacks(code)
+
+    assert differences(manifest(), sqs=_deployed(), lambda_client=FakeLambda(ARN), stacks=fake.stacks) == []
+
+
+def test_function_of_another_stack_is_not_compared() -> None:
+    """A function that the stack does not have."""
+    fake = FakeStacks(CDK_CODE)
+    other = FakeLambda(ARN.replace("worker", "other"))
+
+    assert differences(manifest(), sqs=_deployed(), lambda_client=other, stacks=fake.stacks) == []
+
+
+def test_function_that_is_gone_is_told() -> None:
+    """A mapping outlives its function."""
+    fake = FakeLambda(ARN, functions={ARN: {"Gone": True}})
+
+    assert differences(manifest(), sqs=_deployed(), lambda_client=fake) == [
+        Difference(resource="function worker", field="exists", registered=True, deployed=False)
+    ]
+
+
+def test_registry_that_is_not_deployed_is_told() -> None:
+    """A function that the stack made for other tasks: their jobs would be unknown to it."""
+    names = [{"name": "send_email", "aliases": []}]
+    variables = {"SQS_TASKS_APP": "shop.tasks:env", "SQS_TASKS_TASKS_HASH": tasks_hash(names)}
+    fake = FakeLambda(ARN, functions={ARN: {"Environment": {"Variables": variables}}})
+
+    assert differences(manifest(), sqs=_deployed(), lambda_client=fake) == []
+    registry = manifest(queue(tasks=[task(), task("send_letter")]))
+    assert differences(registry, sqs=_deployed(), lambda_client=fake) == [
+        Difference(
+            resource="function worker",
+            field="tasks",
+            registered="send_email, send_letter",
+            deployed="others; this registry is not deployed",
+        )
+    ]
