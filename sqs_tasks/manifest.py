@@ -7,9 +7,12 @@ the application runs without CDK. The schema is in ``docs/manifest.md``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from math import ceil
 from typing import Any
 
 from sqs_tasks.__version__ import __version__
+from sqs_tasks.backoff_policies import ConstantBackoff, ExponentialBackoff, LinearBackoff, TableBackoff
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
@@ -58,11 +61,11 @@ def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
         if dead is None or "://" in dead
         else {"name": dead, "queue_name": env.get_sqs_queue_name(dead)},
         "runs_on": settings.runs_on,
-        "tasks": [_task(task) for task in queue.tasks],
+        "tasks": [_task(task, queue) for task in queue.tasks],
     }
 
 
-def _task(task: RegisteredTask) -> dict[str, Any]:
+def _task(task: RegisteredTask, queue: GenericQueue) -> dict[str, Any]:
     settings = task.settings
     return {
         "name": settings.name,
@@ -70,5 +73,23 @@ def _task(task: RegisteredTask) -> dict[str, Any]:
         "timeout_seconds": settings.timeout,
         "max_attempts": settings.max_attempts,
         "max_age_seconds": settings.max_age,
+        "total_backoff_seconds": _total_backoff_seconds(task, queue),
         "enqueues": None if settings.enqueues is None else list(settings.enqueues),
     }
+
+
+def _total_backoff_seconds(task: RegisteredTask, queue: GenericQueue) -> int | None:
+    """What the waits between all attempts add up to at most; None when there is no telling.
+
+    There is none for attempts without end, nor for a policy that is not one of ours: it may ask the clock or a dice.
+    """
+    policy, attempts = task.settings.backoff_policy or queue.backoff_policy, task.settings.max_attempts
+    if attempts is None:
+        return None
+    failed = range(1, attempts)
+    if type(policy) is ExponentialBackoff:
+        calm, most = replace(policy, jitter=0), policy.max_visibility_timeout
+        return ceil(sum(min(calm.delay_seconds(attempt) * (1 + policy.jitter), most) for attempt in failed))
+    if type(policy) in {ConstantBackoff, LinearBackoff, TableBackoff}:
+        return ceil(sum(policy.delay_seconds(attempt) or 0 for attempt in failed))
+    return None

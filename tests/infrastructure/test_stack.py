@@ -11,6 +11,8 @@ from aws_cdk import App, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 
+from sqs_tasks import MemorySession, SQSEnv
+from sqs_tasks.backoff_policies import ConstantBackoff
 from sqs_tasks_cdk.errors import ManifestError, RuleError, StackError
 from sqs_tasks_cdk.stack import SqsTasks, TaskStack
 from sqs_tasks_cdk.task_queues import TaskQueues
@@ -288,3 +290,13 @@ def test_rule_numbers_reach_the_author_of_a_registry(app: App) -> None:
             manifest=manifest(queue("films", tasks=[task("render", timeout_seconds=3_600)])),
             lambda_defaults={"code": CODE},
         )
+
+
+def test_r3_backoffs_of_a_registry_are_held_against_the_retention(app: App) -> None:
+    """R3: from the policies in code to the refusal, by the manifest alone."""
+    env = SQSEnv(MemorySession())
+    emails = env.queue("emails", message_retention_seconds=3_600, backoff_policy=ConstantBackoff(1_000))
+    emails.processor("send_email", max_attempts=5)(lambda: None)
+
+    with pytest.raises(RuleError, match=r"backoffs of task 'send_email' .* add up to 4000 s, .* 3600 s.*\[R3\]"):
+        TaskStack(app, "Shop", manifest=env.manifest(app="shop.tasks:env"), lambda_defaults={"code": CODE})
