@@ -53,9 +53,12 @@ class TaskDashboard(Construct):
         for queue in queues:
             self._add_queue(queue, objectives(queue.logical_name))
             for worker in workers:
-                if isinstance(worker, LambdaWorker) and worker.task_queue.logical_name == queue.logical_name:
-                    self._add_function(worker)
-                    self._add_tasks(worker)
+                if isinstance(worker, LambdaWorker):
+                    if worker.task_queue.logical_name == queue.logical_name:
+                        self._add_function(worker)
+                        self._add_tasks(worker.task_queue, service=worker.service_name)
+                elif queue.logical_name in {one.logical_name for one in worker.task_queues}:
+                    self._add_tasks(queue, service=None)
         for worker in workers:
             if isinstance(worker, FargateWorker):
                 self._add_service(worker)
@@ -116,8 +119,7 @@ class TaskDashboard(Construct):
             ]
         )
 
-    def _add_tasks(self, worker: LambdaWorker) -> None:
-        queue, service = worker.task_queue, worker.service_name
+    def _add_tasks(self, queue: TaskQueue, *, service: str | None) -> None:
         names = [task.name for task in queue.tasks]
         if not names:
             return
@@ -132,13 +134,18 @@ class TaskDashboard(Construct):
             metrics = [job_time(name, service=service, queue=queue.logical_name, task=task) for task in names]
             return _graph(title, metrics)
 
-        self.dashboard.add_widgets(
-            *[
-                counts("Jobs done", "JobsSucceeded"),
-                counts("Jobs not done", "JobsRetried", "JobsDeadLettered", "JobsUnknown"),
+        of_each = (
+            [times("Run time, 95 of 100 (s)", "DurationSeconds")]
+            if service is None
+            else [
                 times("Run time, 95 of 100 (ms)", "Duration"),
                 times("Waited before, 95 of 100 (ms)", "QueueDelay"),
             ]
+        )
+        self.dashboard.add_widgets(
+            counts("Jobs done", "JobsSucceeded"),
+            counts("Jobs not done", "JobsRetried", "JobsDeadLettered", "JobsUnknown"),
+            *of_each,
         )
 
     def _add_service(self, worker: FargateWorker) -> None:

@@ -17,6 +17,7 @@ from sqs_tasks_cdk.backlog_scaling import BacklogScaling, backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.job_metrics import count_logged_jobs
 from sqs_tasks_cdk.task_queue import TaskQueue
 
 #: As long as Fargate waits between SIGTERM and SIGKILL (E5).
@@ -95,7 +96,7 @@ class FargateWorker(Construct):
         environment: More variables.
         secrets: Variables whose values come from Secrets Manager or Parameter Store.
         service_name: Who logs and metrics say they come from; the top-level package of ``app`` when left out.
-        log_level: From which level on the worker logs.
+        log_level: From which level on the worker logs. Above INFO, jobs that succeed are not in the metrics by task.
         concurrency: Jobs at once in each queue, in threads.
         stop_timeout: From SIGTERM to SIGKILL, up to 2 minutes.
         grace_period: How long running jobs may take to finish after SIGTERM; 5 s less than ``stop_timeout``, in which
@@ -180,6 +181,7 @@ class FargateWorker(Construct):
         makes_network = cluster is None and vpc is None
         self.cluster = self._cluster(cluster, vpc)
         self.log_group = logs.LogGroup(self, "Logs", retention=log_retention, removal_policy=log_removal_policy)
+        count_logged_jobs(self.log_group)
         self.task_definition = ecs.FargateTaskDefinition(
             self,
             "Definition",

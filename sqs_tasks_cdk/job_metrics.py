@@ -1,30 +1,64 @@
-"""The metrics by task that workers write to their logs, as CloudWatch has them (EMF)."""
+"""The metrics by task that come of workers' logs, as CloudWatch has them.
+
+Functions write them in the embedded format (EMF), by ``queue``, ``service`` and ``task``. Of services, CloudWatch
+counts the lines that the worker logs for each job, by ``queue`` and ``task``; what it logs is the same with any
+sqs_tasks, and there is nothing that the worker itself would have to send.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_logs as logs
 
 from sqs_tasks_cdk.environment import METRICS_NAMESPACE
 
 #: What became of jobs, as counts.
 JobCount = Literal["JobsSucceeded", "JobsRetried", "JobsDeadLettered", "JobsUnknown", "JobsNotStarted"]
 
-#: How long runs took, and how old their messages were when they started, in milliseconds.
-JobTime = Literal["Duration", "QueueDelay"]
+#: How long runs took, and how old their messages were when they started, in milliseconds; of services, in seconds.
+JobTime = Literal["Duration", "QueueDelay", "DurationSeconds"]
+
+#: The ``action`` of the line that a worker logs for a job, by the metric that counts it.
+LOGGED: Final[Mapping[JobCount, str]] = {
+    "JobsSucceeded": "job_succeeded",
+    "JobsRetried": "job_retried",
+    "JobsDeadLettered": "job_rejected",
+    "JobsUnknown": "unknown_task",
+}
+
+#: The lines that say how long a run took.
+_TIMED: Final = ("job_succeeded", "job_retried", "job_rejected")
 
 #: How fine these metrics are shown.
 PERIOD: Final = Duration.minutes(1)
 
 
-def job_count(name: JobCount, *, service: str, queue: str, task: str, period: Duration = PERIOD) -> cloudwatch.Metric:
+def count_logged_jobs(log_group: logs.LogGroup) -> None:
+    """Have CloudWatch make metrics of the lines that a service's workers log for each job."""
+    for name, action in LOGGED.items():
+        _add_filter(log_group, name, logs.FilterPattern.string_value("$.action", "=", action), value="1")
+    timed = [logs.FilterPattern.string_value("$.action", "=", action) for action in _TIMED]
+    _add_filter(
+        log_group,
+        "DurationSeconds",
+        logs.FilterPattern.any(*timed),
+        value="$.duration_seconds",
+        unit=cloudwatch.Unit.SECONDS,
+    )
+
+
+def job_count(
+    name: JobCount, *, service: str | None, queue: str, task: str, period: Duration = PERIOD
+) -> cloudwatch.Metric:
     """How many jobs of a task ended so.
 
     Args:
         name: How they ended.
-        service: The worker's service name.
+        service: The function's service name; None for a service's workers.
         queue: The logical name of the queue.
         task: The name of the task.
         period: Over how long they are added up.
@@ -33,13 +67,13 @@ def job_count(name: JobCount, *, service: str, queue: str, task: str, period: Du
 
 
 def job_time(
-    name: JobTime, *, service: str, queue: str, task: str, statistic: str = "p95", period: Duration = PERIOD
+    name: JobTime, *, service: str | None, queue: str, task: str, statistic: str = "p95", period: Duration = PERIOD
 ) -> cloudwatch.Metric:
     """How long a task's jobs took, or waited.
 
     Args:
         name: Which of the two.
-        service: The worker's service name.
+        service: The function's service name; None for a service's workers.
         queue: The logical name of the queue.
         task: The name of the task.
         statistic: How many values become one.
@@ -48,12 +82,33 @@ def job_time(
     return _metric(name, statistic, service=service, queue=queue, task=task, period=period)
 
 
-def _metric(name: str, statistic: str, *, service: str, queue: str, task: str, period: Duration) -> cloudwatch.Metric:
+def _metric(
+    name: str, statistic: str, *, service: str | None, queue: str, task: str, period: Duration
+) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=METRICS_NAMESPACE,
         metric_name=name,
-        dimensions_map={"queue": queue, "service": service, "task": task},
+        dimensions_map={"queue": queue, **({} if service is None else {"service": service}), "task": task},
         statistic=statistic,
         period=period,
         label=f"{task} {name}",
+    )
+
+
+def _add_filter(
+    log_group: logs.LogGroup,
+    name: JobCount | JobTime,
+    pattern: logs.IFilterPattern,
+    *,
+    value: str,
+    unit: cloudwatch.Unit = cloudwatch.Unit.COUNT,
+) -> None:
+    log_group.add_metric_filter(
+        name,
+        filter_pattern=pattern,
+        metric_namespace=METRICS_NAMESPACE,
+        metric_name=name,
+        metric_value=value,
+        unit=unit,
+        dimensions={"queue": "$.queue_name", "task": "$.job_name"},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
+from sqs_tasks import MemorySession, SQSEnv
+from sqs_tasks.backoff_policies import IMMEDIATE_RETURN
+from sqs_tasks.cli.logs import JSONFormatter
 from sqs_tasks_cdk.backlog_scaling import backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker
+from sqs_tasks_cdk.job_metrics import LOGGED
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import ManifestTask
 from sqs_tasks_cdk.stack import SqsTasks, TaskStack
@@ -108,6 +113,51 @@ def test_worker_reads_every_variable_that_it_is_given(stack: Stack) -> None:
     unread = {name for name in variables if name.startswith("SQS_TASKS_") and f'"{name}"' not in sources}
 
     assert unread == set()
+
+
+def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    """What CloudWatch is told to count is what jobs really log: the action, and the fields of the dimensions."""
+    _worker(stack)
+    env = SQSEnv(MemorySession())
+    jobs = env.queue("films", backoff_policy=IMMEDIATE_RETURN)
+    env.create_queues()
+
+    @jobs.processor("render", max_attempts=2)
+    def render(fails: bool) -> None:
+        if fails:
+            raise ValueError
+
+    render.delay(fails=False)
+    render.delay(fails=True)
+    jobs.add_job("unheard_of")
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            env.process_batch("films", wait_seconds=0)
+    lines = [json.loads(JSONFormatter().format(record)) for record in caplog.records]
+
+    filters = {
+        item["Properties"]["MetricTransformations"][0]["MetricName"]: item["Properties"]
+        for item in Resources(stack).of_type("Logs::MetricFilter").values()
+    }
+    assert {name: item["FilterPattern"] for name, item in filters.items()} == {
+        **{name: f'{{ $.action = "{action}" }}' for name, action in LOGGED.items()},
+        "DurationSeconds": (
+            '{ ($.action = "job_succeeded") || ($.action = "job_retried") || ($.action = "job_rejected") }'
+        ),
+    }
+    for name, item in filters.items():
+        (made,) = item["MetricTransformations"]
+        counted = [line for line in lines if f'"{line.get("action")}"' in item["FilterPattern"]]
+        assert counted, f"nothing logs what {name} counts"
+        assert {(line["queue_name"], line["job_name"]) for line in counted} <= {
+            ("films", "render"),
+            ("films", "unheard_of"),
+        }
+        assert {item["Key"]: item["Value"] for item in made["Dimensions"]} == {
+            "queue": "$.queue_name",
+            "task": "$.job_name",
+        }
+        assert made["MetricValue"] == "1" or all(line["duration_seconds"] >= 0 for line in counted)
 
 
 def test_worker_with_everything_set(stack: Stack) -> None:

@@ -222,6 +222,9 @@ def test_dashboard_has_a_row_for_each_queue(stack: Stack) -> None:
         "Age of the oldest (s)",
         "Flow",
         "Dead letters",
+        "Jobs done",
+        "Jobs not done",
+        "Run time, 95 of 100 (s)",
         "## Service for films",
         "Tasks",
         "Backlog per task",
@@ -232,6 +235,15 @@ def test_dashboard_has_a_row_for_each_queue(stack: Stack) -> None:
         ["SqsTasks", name, "queue", "emails", "service", "shop", "task", task_name]
         for name in ("JobsRetried", "JobsDeadLettered", "JobsUnknown")
         for task_name in ("send", "nag")
+    ]
+    times = next(widget for widget in widgets if widget["properties"].get("title") == "Run time, 95 of 100 (s)")
+    assert times["properties"]["metrics"][0][:6] == [
+        "SqsTasks",
+        "DurationSeconds",
+        "queue",
+        "films",
+        "task",
+        "send_email",
     ]
     assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
 
