@@ -16,6 +16,7 @@ from constructs import Construct
 from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import (
+    APP_VARIABLE,
     BATCHING_WINDOW_VARIABLE,
     TASKS_VARIABLE,
     app_package,
@@ -30,6 +31,24 @@ HANDLER: Final = "app.handler"
 
 #: Megabytes of a function unless told otherwise. boto3 alone takes 34, and CPU comes in proportion.
 DEFAULT_MEMORY_SIZE: Final = 512
+
+#: Seconds that Lambda gives a function that does not say.
+_DEFAULT_FUNCTION_SECONDS: Final = 3
+
+#: What is left to decide when the function is there already: the mapping, and what its rules need to know.
+MAPPING_SETTINGS: Final = frozenset(
+    {
+        "app",
+        "batch_size",
+        "enabled",
+        "filtered_messages_are_deleted",
+        "filters",
+        "max_batching_window",
+        "max_concurrency",
+        "provisioned_pollers",
+        "service_name",
+    }
+)
 
 #: The actions of a function's network interfaces in a VPC; EC2 knows no resource for them.
 _VPC_ACTIONS: Final = (
@@ -59,6 +78,7 @@ class LambdaWorkerSettings(TypedDict, total=False):
     """What code may decide about the function of a queue: arguments of :class:`LambdaWorker`."""
 
     app: str
+    function: lambda_.IFunction
     code: lambda_.Code
     bundle: PythonBundle
     handler: str
@@ -105,16 +125,19 @@ class LambdaWorker(Construct):
             there (C7).
         task_queue: The queue.
         app: Where the worker finds its registry, as ``module:attribute``.
+        function: An existing function, in place of every setting that would make one. It gets the queue's rights; one
+            that is made in this app also the variables that a worker reads. It needs the handler, and ``timeout`` as
+            well if it comes from elsewhere.
         code: The function's code, ready made; bundled when left out.
         bundle: What to bundle in place of the top-level package of ``app`` from the present directory.
-        handler: The entry point in the code.
+        handler: The entry point in the code; ``app.handler`` when left out.
         runtime: A Python runtime, unless ``code`` brings its own.
         architecture: arm64 unless a wheel is missing for it.
         timeout: Of one invocation, up to 15 minutes; computed when left out.
-        memory_size: Megabytes.
+        memory_size: Megabytes; 512 when left out.
         environment: More variables.
         service_name: Who logs and metrics say they come from; the top-level package of ``app`` when left out.
-        log_level: From which level on the worker logs.
+        log_level: From which level on the worker logs; INFO when left out.
         batch_size: Messages of one invocation at most: up to 10, or 10,000 with a batching window. When left out as
             many, up to 10, as can run one after another at their slowest; 1 for a FIFO queue (S23).
         max_batching_window: How long Lambda collects messages for a batch, up to 5 minutes; not for FIFO.
@@ -127,9 +150,9 @@ class LambdaWorker(Construct):
         filters: Patterns of messages that the function gets. Lambda *deletes* the others (S41).
         filtered_messages_are_deleted: That this is understood; needed for ``filters``.
         enabled: Whether the queue feeds the function.
-        tracing: Whether X-Ray traces invocations.
-        log_retention: How long logs stay.
-        log_removal_policy: What happens to the logs when they leave the stack.
+        tracing: Whether X-Ray traces invocations; ACTIVE when left out.
+        log_retention: How long logs stay; a month when left out.
+        log_removal_policy: What happens to the logs when they leave the stack; DESTROY when left out.
         function_name: Generated when left out.
         description: Of the function.
         layers: Of the function.
@@ -144,7 +167,7 @@ class LambdaWorker(Construct):
         function: The function.
         alias: The alias that the queue feeds, or None.
         event_source_mapping: What feeds it.
-        log_group: Its logs.
+        log_group: Its logs; None for an existing function.
         role: What it may do; open for further grants.
         timeout: Of one invocation.
         batch_size: Messages of one invocation at most.
@@ -161,16 +184,17 @@ class LambdaWorker(Construct):
         *,
         task_queue: TaskQueue,
         app: str,
+        function: lambda_.IFunction | None = None,
         code: lambda_.Code | None = None,
         bundle: PythonBundle | None = None,
-        handler: str = HANDLER,
+        handler: str | None = None,
         runtime: lambda_.Runtime | None = None,
         architecture: lambda_.Architecture | None = None,
         timeout: Duration | None = None,
-        memory_size: int = DEFAULT_MEMORY_SIZE,
+        memory_size: int | None = None,
         environment: Mapping[str, str] | None = None,
         service_name: str | None = None,
-        log_level: str = "INFO",
+        log_level: str | None = None,
         batch_size: int | None = None,
         max_batching_window: Duration | None = None,
         max_concurrency: int | None = None,
@@ -182,9 +206,9 @@ class LambdaWorker(Construct):
         filters: Sequence[Mapping[str, Any]] | None = None,
         filtered_messages_are_deleted: bool = False,
         enabled: bool = True,
-        tracing: lambda_.Tracing = lambda_.Tracing.ACTIVE,
-        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
-        log_removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
+        tracing: lambda_.Tracing | None = None,
+        log_retention: logs.RetentionDays | None = None,
+        log_removal_policy: RemovalPolicy | None = None,
         function_name: str | None = None,
         description: str | None = None,
         layers: Sequence[lambda_.ILayerVersion] | None = None,
@@ -199,8 +223,35 @@ class LambdaWorker(Construct):
         queue = task_queue.logical_name
         is_default_runtime = runtime is None
         runtime = runtime if runtime is not None else lambda_.Runtime.PYTHON_3_13
+        given_architecture = architecture
         architecture = architecture if architecture is not None else lambda_.Architecture.ARM_64
         window_seconds = 0 if max_batching_window is None else int(max_batching_window.to_seconds())
+        if function is not None:
+            self._refuse_with_function(
+                code=code,
+                bundle=bundle,
+                handler=handler,
+                runtime=None if is_default_runtime else runtime,
+                architecture=given_architecture,
+                memory_size=memory_size,
+                environment=environment,
+                log_level=log_level,
+                reserved_concurrent_executions=reserved_concurrent_executions,
+                alias=alias,
+                snap_start=snap_start or None,
+                recursive_loop=recursive_loop,
+                tracing=tracing,
+                log_retention=log_retention,
+                log_removal_policy=log_removal_policy,
+                function_name=function_name,
+                description=description,
+                layers=layers,
+                ephemeral_storage_size=ephemeral_storage_size,
+                vpc=vpc,
+                vpc_subnets=vpc_subnets,
+                security_groups=security_groups,
+            )
+            timeout = self._timeout_of(function, timeout)
 
         self._choose_size(timeout=timeout, batch_size=batch_size)
         rules.check_mapping(
@@ -233,48 +284,67 @@ class LambdaWorker(Construct):
             ),
         )
 
-        self.log_group = logs.LogGroup(self, "Logs", retention=log_retention, removal_policy=log_removal_policy)
-        self.role = self._make_role(vpc=vpc)
-        self.function = lambda_.Function(
-            self,
-            "Function",
-            function_name=function_name,
-            description=description or f"Works the queue {queue}",
-            code=code
-            if code is not None
-            else (bundle or PythonBundle(packages=[app_package(app)])).to_code(
-                runtime=runtime, architecture=architecture
-            ),
-            handler=handler,
-            runtime=runtime,
-            architecture=architecture,
-            timeout=self.timeout,
-            memory_size=memory_size,
-            environment={
-                **worker_environment(app=app, service_name=self.service_name, log_level=log_level, user=environment),
-                # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
-                **({BATCHING_WINDOW_VARIABLE: str(window_seconds)} if window_seconds else {}),
-                **({TASKS_VARIABLE: tasks_hash(task_queue.tasks)} if task_queue.tasks else {}),
-            },
-            log_group=self.log_group,
-            role=self.role,
-            tracing=tracing,
-            recursive_loop=recursive_loop,
-            reserved_concurrent_executions=reserved_concurrent_executions,
-            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
-            layers=layers,
-            ephemeral_storage_size=ephemeral_storage_size,
-            vpc=vpc,
-            vpc_subnets=vpc_subnets,
-            security_groups=security_groups,
-        )
-        # A snapshot is taken of a published version, so the mapping must feed one (C8, P7).
-        alias = "live" if snap_start and alias is None else alias
-        self.alias = (
-            None
-            if alias is None
-            else lambda_.Alias(self, "Alias", alias_name=alias, version=self.function.current_version)
-        )
+        self.function: lambda_.IFunction
+        self.role: iam.IRole
+        self.log_group: logs.LogGroup | None = None
+        self.alias: lambda_.Alias | None = None
+        if function is None:
+            tracing = tracing or lambda_.Tracing.ACTIVE
+            self.log_group = logs.LogGroup(
+                self,
+                "Logs",
+                retention=log_retention or logs.RetentionDays.ONE_MONTH,
+                removal_policy=log_removal_policy or RemovalPolicy.DESTROY,
+            )
+            self.role = self._make_role(self.log_group, vpc=vpc)
+            made = lambda_.Function(
+                self,
+                "Function",
+                function_name=function_name,
+                description=description or f"Works the queue {queue}",
+                code=code
+                if code is not None
+                else (bundle or PythonBundle(packages=[app_package(app)])).to_code(
+                    runtime=runtime, architecture=architecture
+                ),
+                handler=handler or HANDLER,
+                runtime=runtime,
+                architecture=architecture,
+                timeout=self.timeout,
+                memory_size=memory_size or DEFAULT_MEMORY_SIZE,
+                environment={
+                    **worker_environment(
+                        app=app, service_name=self.service_name, log_level=log_level or "INFO", user=environment
+                    ),
+                    # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
+                    **({BATCHING_WINDOW_VARIABLE: str(window_seconds)} if window_seconds else {}),
+                    **({TASKS_VARIABLE: tasks_hash(task_queue.tasks)} if task_queue.tasks else {}),
+                },
+                log_group=self.log_group,
+                role=self.role,
+                tracing=tracing,
+                recursive_loop=recursive_loop,
+                reserved_concurrent_executions=reserved_concurrent_executions,
+                snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
+                layers=layers,
+                ephemeral_storage_size=ephemeral_storage_size,
+                vpc=vpc,
+                vpc_subnets=vpc_subnets,
+                security_groups=security_groups,
+            )
+            self.function = made
+            # A snapshot is taken of a published version, so the mapping must feed one (C8, P7).
+            alias = "live" if snap_start and alias is None else alias
+            self.alias = (
+                None if alias is None else lambda_.Alias(self, "Alias", alias_name=alias, version=made.current_version)
+            )
+            self._acknowledge_function(made, tracing=tracing, vpc=vpc, is_default_runtime=is_default_runtime)
+        else:
+            self.function, self.role = function, self._role_of(function)
+            if isinstance(function, lambda_.Function):
+                function.add_environment(APP_VARIABLE, app)
+                if window_seconds:
+                    function.add_environment(BATCHING_WINDOW_VARIABLE, str(window_seconds))
         self.event_source_mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
@@ -294,12 +364,53 @@ class LambdaWorker(Construct):
         )
         # Lambda tries the rights when the mapping is made: they must be there first.
         task_queue.grant_consume(self).apply_before(self.event_source_mapping)
-        self._acknowledge(tracing=tracing, vpc=vpc, is_default_runtime=is_default_runtime)
+        Validations.of(self.event_source_mapping).acknowledge(
+            Acknowledgment(
+                id="Serverless::Serverless-LambdaEventSourceMappingDestination",
+                reason="SQS mappings have no failure destination; the queue's redrive policy is it (S46)",
+            )
+        )
 
     @property
-    def queue_environment(self) -> lambda_.Function:
-        """Where the URLs of queues are told, as in ``other_queue.grant_send(worker)``."""
+    def queue_environment(self) -> Any:
+        """Where the URLs of queues are told, as in ``other_queue.grant_send(worker)``.
+
+        An existing function from elsewhere has nothing that could be told; it looks queues up by name.
+        """
         return self.function
+
+    def _refuse_with_function(self, **settings: Any) -> None:
+        given = [name for name, value in settings.items() if value is not None]
+        if given:
+            raise StackError(
+                f"queue {self.task_queue.logical_name!r}: an existing function (function=) cannot be given "
+                f"{', '.join(given)}; leave them out, or leave function= out to have a function made"
+            )
+
+    def _timeout_of(self, function: lambda_.IFunction, timeout: Duration | None) -> Duration:
+        queue = self.task_queue.logical_name
+        if not isinstance(function, lambda_.Function):
+            if timeout is None:
+                raise StackError(
+                    f"queue {queue!r}: the timeout of a function from elsewhere cannot be read here, and visibility "
+                    "follows from it; give timeout= as it is there"
+                )
+            return timeout
+        own = function.timeout or Duration.seconds(_DEFAULT_FUNCTION_SECONDS)
+        if timeout is not None and timeout.to_seconds() != own.to_seconds():
+            raise StackError(
+                f"queue {queue!r}: timeout of {int(timeout.to_seconds())} s for an existing function that has "
+                f"{int(own.to_seconds())} s; leave timeout= out, and set it where the function is made"
+            )
+        return own
+
+    def _role_of(self, function: lambda_.IFunction) -> iam.IRole:
+        if function.role is None:
+            raise StackError(
+                f"queue {self.task_queue.logical_name!r}: the existing function has no role here that could be granted "
+                "the queue; import it with lambda_.Function.from_function_attributes(role=...)"
+            )
+        return function.role
 
     def _choose_size(self, *, timeout: Duration | None, batch_size: int | None) -> None:
         queue = self.task_queue
@@ -379,15 +490,17 @@ class LambdaWorker(Construct):
                 f"storage; SnapStart allows {limits.MAX_SNAP_START_STORAGE_MEBIBYTES} MiB; leave out one or the other"
             )
 
-    def _make_role(self, *, vpc: ec2.IVpc | None) -> iam.Role:
+    def _make_role(self, log_group: logs.LogGroup, *, vpc: ec2.IVpc | None) -> iam.Role:
         # The managed AWSLambdaBasicExecutionRole would let it write every log of the account (C10).
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.log_group.grant_write(role)
+        log_group.grant_write(role)
         if vpc is not None:
             role.add_to_policy(iam.PolicyStatement(actions=list(_VPC_ACTIONS), resources=["*"]))
         return role
 
-    def _acknowledge(self, *, tracing: lambda_.Tracing, vpc: ec2.IVpc | None, is_default_runtime: bool) -> None:
+    def _acknowledge_function(
+        self, function: lambda_.Function, *, tracing: lambda_.Tracing, vpc: ec2.IVpc | None, is_default_runtime: bool
+    ) -> None:
         """Answer cdk-nag where it asks for what a worker of a queue should not have (C10)."""
         if tracing != lambda_.Tracing.DISABLED or vpc is not None:
             Validations.of(self.role).acknowledge(
@@ -396,21 +509,15 @@ class LambdaWorker(Construct):
                     reason="X-Ray segments and network interfaces have no resource that a policy could name",
                 )
             )
-        Validations.of(self.function).acknowledge(
+        Validations.of(function).acknowledge(
             Acknowledgment(
                 id="Serverless::Serverless-LambdaDLQ",
                 reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own (S46)",
             )
         )
-        Validations.of(self.event_source_mapping).acknowledge(
-            Acknowledgment(
-                id="Serverless::Serverless-LambdaEventSourceMappingDestination",
-                reason="SQS mappings have no failure destination; the queue's redrive policy is it (S46)",
-            )
-        )
         if is_default_runtime:
             for rule in ("AwsSolutions::AwsSolutions-L1", "Serverless::Serverless-LambdaLatestVersion"):
-                Validations.of(self.function).acknowledge(
+                Validations.of(function).acknowledge(
                     Acknowledgment(
                         id=rule,
                         reason="Python 3.13 is supported until 2029; runtime= takes a newer one",

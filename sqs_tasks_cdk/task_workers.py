@@ -17,7 +17,7 @@ from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
-from sqs_tasks_cdk.lambda_worker import LambdaWorker, LambdaWorkerSettings
+from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues, check_names
@@ -95,7 +95,13 @@ class TaskWorkers(Construct):
                 **(lambda_defaults or {}),
                 **(lambda_settings or {}).get(registered.name, {}),
             }
-            if registered.name in loops:
+            if "function" in settings:
+                # What defaults say of functions that are made is not for one that is there already.
+                settings = {
+                    **{name: value for name, value in (lambda_defaults or {}).items() if name in MAPPING_SETTINGS},
+                    **(lambda_settings or {}).get(registered.name, {}),
+                }
+            elif registered.name in loops:
                 settings.setdefault("recursive_loop", lambda_.RecursiveLoop.ALLOW)
             self.workers[registered.name] = self._function(registered, settings)
         for registered in self._manifest.queues:
@@ -120,7 +126,7 @@ class TaskWorkers(Construct):
 
     def _function(self, registered: ManifestQueue, settings: dict[str, Any]) -> LambdaWorker:
         app = self._app_of(settings)
-        if "code" not in settings:
+        if "code" not in settings and "function" not in settings:
             settings["code"] = self._code(app, settings)
         return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
 

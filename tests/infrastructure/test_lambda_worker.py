@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from aws_cdk import CfnElement, Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
@@ -410,3 +411,100 @@ def test_function_in_a_vpc(stack: Stack) -> None:
     resources = Resources(stack)
     assert len(resources.only("Lambda::Function")["VpcConfig"]["SubnetIds"]) == 1
     assert any("ec2:CreateNetworkInterface" in statement["Action"] for statement in resources.statements())
+
+
+def _existing(stack: Stack, **settings: Any) -> lambda_.Function:
+    return lambda_.Function(
+        stack,
+        "Existing",
+        **{
+            "code": CODE,
+            "handler": "mine.handler",
+            "runtime": lambda_.Runtime.PYTHON_3_13,
+            "timeout": Duration.seconds(50),
+            **settings,
+        },
+    )
+
+
+def test_existing_function_takes_the_place_of_settings(stack: Stack) -> None:
+    """C2: a function of the app gets the mapping, the rights, the URLs; its own timeout decides the visibility."""
+    function = _existing(stack)
+
+    worker = _worker(stack, code=None, function=function, max_batching_window=Duration.seconds(7), max_concurrency=3)
+
+    resources = Resources(stack)
+    (function_id,) = resources.of_type("Lambda::Function")
+    variables = resources.only("Lambda::Function")["Environment"]["Variables"]
+    mapping = resources.only("Lambda::EventSourceMapping")
+    assert worker.function is function
+    assert (worker.log_group, worker.alias) == (None, None)
+    assert resources.of_type("Logs::LogGroup") == {}
+    assert set(variables) == {"SQS_TASKS_APP", "SQS_TASKS_BATCHING_WINDOW_SECONDS", "SQS_TASKS_QUEUE_URLS"}
+    assert mapping["FunctionName"] == {"Ref": function_id}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 3}
+    assert mapping["BatchSize"] == 1, "(50 s - 5 s) / 30 s"
+    assert resources.queue("shop-emails")["VisibilityTimeout"] == 6 * 50 + 7
+    assert "sqs:ReceiveMessage" in resources.actions_on("emails")
+
+
+def test_existing_function_may_work_two_queues(stack: Stack) -> None:
+    """S4: one function with a mapping for each queue, and the URLs of both."""
+    function = _existing(stack)
+    for name in ("emails", "letters"):
+        LambdaWorker(stack, f"{name}-worker", task_queue=_queue(stack, name), app="shop.tasks:env", function=function)
+
+    resources = Resources(stack)
+    assert len(resources.of_type("Lambda::EventSourceMapping")) == 2
+    urls = joined(resources.only("Lambda::Function")["Environment"]["Variables"]["SQS_TASKS_QUEUE_URLS"])
+    assert '"emails":' in urls
+    assert '"letters":' in urls
+
+
+def test_function_from_elsewhere_needs_its_timeout_and_role(stack: Stack) -> None:
+    """An imported function: what cannot be read of it must be said."""
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:mailer"
+    role = iam.Role.from_role_arn(stack, "Role", "arn:aws:iam::123456789012:role/mailer")
+    imported = lambda_.Function.from_function_attributes(stack, "Mailer", function_arn=arn, role=role)
+    bare = lambda_.Function.from_function_arn(stack, "Bare", arn)
+
+    with pytest.raises(StackError, match=r"timeout of a function from elsewhere .* give timeout="):
+        LambdaWorker(stack, "A", task_queue=_queue(stack, "a"), app="shop.tasks:env", function=imported)
+    with pytest.raises(StackError, match=r"no role here .* from_function_attributes"):
+        LambdaWorker(
+            stack,
+            "B",
+            task_queue=_queue(stack, "b"),
+            app="shop.tasks:env",
+            function=bare,
+            timeout=Duration.seconds(50),
+        )
+    _worker(stack, code=None, function=imported, timeout=Duration.seconds(50))
+
+    resources = Resources(stack)
+    assert resources.queue("shop-emails")["VisibilityTimeout"] == 300
+    assert "sqs:ReceiveMessage" in resources.actions_on("emails")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"code": CODE}, "cannot be given code"),
+        ({"memory_size": 1_024, "alias": "live"}, "cannot be given memory_size, alias"),
+        ({"environment": {"MODE": "live"}, "snap_start": True}, "cannot be given environment, snap_start"),
+        ({"timeout": Duration.seconds(60)}, "timeout of 60 s for an existing function that has 50 s"),
+    ],
+)
+def test_existing_function_together_with_settings_is_refused(stack: Stack, settings: dict[str, Any], says: str) -> None:
+    """C2: an existing function or settings of a new one, never both."""
+    function = _existing(stack)
+
+    with pytest.raises(StackError, match=says):
+        _worker(stack, **{"code": None, "function": function, **settings})
+
+
+def test_r1_existing_function_with_too_little_time_is_refused(stack: Stack) -> None:
+    """R1: Lambda's three seconds, which a function has that does not say, are not enough."""
+    with pytest.raises(RuleError, match=r"timeout of 3 s .* 'send_email' may take 30 s"):
+        _worker(stack, code=None, function=_existing(stack, timeout=None))

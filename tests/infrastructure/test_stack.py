@@ -300,3 +300,32 @@ def test_r3_backoffs_of_a_registry_are_held_against_the_retention(app: App) -> N
 
     with pytest.raises(RuleError, match=r"backoffs of task 'send_email' .* add up to 4000 s, .* 3600 s.*\[R3\]"):
         TaskStack(app, "Shop", manifest=env.manifest(app="shop.tasks:env"), lambda_defaults={"code": CODE})
+
+
+def test_existing_function_in_a_registry(app: App) -> None:
+    """C2: one queue has a function already; what is said of new functions is for the others."""
+    stack = Stack(app, "Shop")
+    function = lambda_.Function(
+        stack,
+        "Mine",
+        code=CODE,
+        handler="mine.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        timeout=Duration.seconds(100),
+    )
+    tasks = SqsTasks(
+        stack,
+        "Tasks",
+        manifest=manifest(queue("emails", tasks=[task(enqueues=["letters"])]), queue("letters")),
+        lambda_defaults={"code": CODE, "memory_size": 1_024, "max_concurrency": 5},
+        lambda_settings={"emails": {"function": function}},
+    )
+
+    resources = Resources(stack)
+    assert tasks.workers["emails"].function is function  # type: ignore[union-attr]
+    assert len(resources.of_type("Lambda::Function")) == 2
+    assert _urls(resources, "Mine") == {"emails", "emails_dead", "letters"}
+    assert {
+        item["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+        for item in resources.of_type("Lambda::EventSourceMapping").values()
+    } == {5}
