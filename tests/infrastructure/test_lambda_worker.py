@@ -471,7 +471,7 @@ def test_function_from_elsewhere_needs_its_timeout_and_role(stack: Stack) -> Non
 
     with pytest.raises(StackError, match=r"timeout of a function from elsewhere .* give timeout="):
         LambdaWorker(stack, "A", task_queue=_queue(stack, "a"), app="shop.tasks:env", function=imported)
-    with pytest.raises(StackError, match=r"no role here .* from_function_attributes"):
+    with pytest.raises(StackError, match=r"no role here .*from_function_attributes"):
         LambdaWorker(
             stack,
             "B",
