@@ -61,11 +61,22 @@ test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Li
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
 	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
-	$(call step,tests,$(LOCAL_AWS) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS))
+	$(call step,tests,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS))
 
 .PHONY: bench
 bench: $(STAMPS)/python $(STAMPS)/ministack ## Measure beside the peers, as ratios; each benchmark makes the environments it needs
 	@for one in benchmarks/*.py; do echo "--- $$one"; $(LOCAL_AWS) $(BIN)/python $$one; done
+
+.PHONY: test-pythons
+test-pythons: $(STAMPS)/python ## Run the unit tests on every supported Python that the machine has
+	@for version in 3.11 3.12 3.13; do \
+		one=$$($(BIN)/uv python find --no-python-downloads $$version 2>/dev/null) || { echo "--- no Python $$version here"; continue; }; \
+		echo "--- unit tests on $$one"; \
+		$(BIN)/uv venv -q --allow-existing --seed --python $$one .venv-$$version; \
+		.venv-$$version/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dev.lock; \
+		.venv-$$version/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e .; \
+		$(LOCAL_AWS) .venv-$$version/bin/python -m pytest -q tests/unit; \
+	done
 
 .PHONY: test-aws
 test-aws: $(STAMPS)/python ## Run the conformance suite against real AWS with your own credentials

@@ -27,7 +27,7 @@ class CountedMessage(Protocol):
 
 
 class BackoffPolicy:
-    """Base of all policies; subclasses override :meth:`delay_seconds`, or the seed's :meth:`get_visibility_timeout`."""
+    """Base of all policies; subclasses override :meth:`delay_seconds`, or sqs-workers' ``get_visibility_timeout``."""
 
     def delay_seconds(self, attempt: int) -> float | None:
         """Seconds to wait after this attempt, or None to leave it to the queue.
@@ -38,7 +38,7 @@ class BackoffPolicy:
         raise NotImplementedError
 
     def get_visibility_timeout(self, message: CountedMessage) -> float | None:
-        """The seed's way to ask: as :meth:`delay_seconds`, for a message."""
+        """sqs-workers' way to ask: as :meth:`delay_seconds`, for a message."""
         return self.delay_seconds(message.receive_count)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqs_tasks.errors import QueueNotFoundError
+from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.protocols import SQSClient, SQSSession
 
 #: Error codes with which endpoints say that a queue is not there: JSON protocol, query protocol, older emulators.
@@ -104,6 +104,14 @@ class ClientProvider:
             kwargs["config"] = Config(**{**_DEFAULT_CONFIG, **self._config})
             # Not the module's default session: making clients of one session is not thread-safe.
             session = boto3.Session() if session is None or session is boto3 else session
+            if "region_name" not in kwargs and getattr(session, "region_name", None) is None:
+                # boto3 reads AWS_DEFAULT_REGION alone; containers and other SDKs set AWS_REGION.
+                kwargs["region_name"] = os.environ.get("AWS_REGION") or None
+                if kwargs["region_name"] is None:
+                    raise ConfigurationError(
+                        "no AWS region is set; set AWS_REGION, pass SQSEnv(region_name=...), or choose one with "
+                        "'aws configure'"
+                    )
         client: SQSClient = session.client("sqs", **kwargs)
         return client
 

@@ -16,7 +16,7 @@ from sqs_tasks.settings import QueueSettings
 from sqs_tasks.shutdown_policies import SHORTEST_LONG_POLL_SECONDS
 from sqs_tasks.wire import new_job_id
 
-#: Seconds SQS holds a message back that goes upstream again, as the seed has it.
+#: Seconds SQS holds a message back that goes upstream again, as sqs-workers has it.
 PUSH_BACK_DELAY_SECONDS = 1
 
 

@@ -13,7 +13,7 @@
     ├── TaskTimeoutError            a task that ran longer than its timeout (also a TimeoutError)
     └── BatchSendError              a batch of which some entries were not accepted; carries the unsent jobs
 
-``SQSError`` is the seed's name for the root. What users raise to steer a job, ``Retry`` and ``Reject``, are not
+``SQSError`` is sqs-workers' name for the root. What users raise to steer a job, ``Retry`` and ``Reject``, are not
 errors and live in :mod:`sqs_tasks.outcome`.
 """
 
@@ -81,6 +81,6 @@ class BatchSendError(SQSTasksError):
         self.errors = tuple(errors)
 
 
-#: The seed's names.
+#: sqs-workers' names.
 SQSError = SQSTasksError
 SQSBatchError = BatchSendError

@@ -80,7 +80,7 @@ class Reject(Exception):  # noqa: N818 - it steers a job, it is not an error
         self.reason = reason
 
 
-#: The seed's name for :class:`Retry`.
+#: sqs-workers' name for :class:`Retry`.
 RetryJob = Retry
 
 

@@ -1,4 +1,4 @@
-"""A processor runs one job of one task. Subclass it, as the seed documents, to do something around every task.
+"""A processor runs one job of one task. Subclass it, as in sqs-workers, to do something around every task.
 
 ::
 
@@ -67,7 +67,7 @@ class Processor:
         self.context_var = context_var
         self.ignore_unknown_arguments = False
         self.signature = TaskSignature(fn, label=job_name or queue.name, injected=context_var if pass_context else None)
-        # The first seed documents an override with the arguments alone; its later version passes the context too.
+        # sqs-workers' README documents an override with the arguments alone; its later version passes the context too.
         self._process_takes_context = _takes_two(self.process)
 
     @classmethod

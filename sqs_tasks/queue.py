@@ -62,7 +62,7 @@ class JobQueue(GenericQueue):
         Args:
             job_name: The name on the wire. Without one it is ``module.function``, which strands queued jobs when the
                 function moves.
-            *names: The seed's README passes the queue's name first; it may stand there.
+            *names: sqs-workers' README passes the queue's name first; it may stand there.
             **options: See :class:`~sqs_tasks.settings.TaskSettings`.
 
         Raises:
@@ -232,7 +232,7 @@ class JobQueue(GenericQueue):
         self._check(settings)
         is_async = is_coroutine_function(fn)
         if not batch_size:
-            # A queue-wide batching policy makes every task a batch processor, as the seed has it.
+            # A queue-wide batching policy makes every task a batch processor, as sqs-workers has it.
             batch_size = self.batch_size
         check_kinds(self.env.middleware, job_name=settings.name, is_async=is_async)
         processor = self.env.processor_maker(

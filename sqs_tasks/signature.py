@@ -19,7 +19,7 @@ _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
 _EMPTY = inspect.Parameter.empty
 
-#: Keywords that ``delay`` and ``add_job`` take for themselves, as the seed does.
+#: Keywords that ``delay`` and ``add_job`` take for themselves, as sqs-workers does.
 RESERVED_NAMES = frozenset({"_content_type", "_deduplication_id", "_delay_seconds", "_group_id"})
 
 

@@ -114,7 +114,7 @@ class AsyncTask(Generic[P, R_co]):
 
     @property
     def job_name(self) -> str:
-        """The seed's word for :attr:`name`."""
+        """sqs-workers' word for :attr:`name`."""
         return self.name
 
     @property
@@ -255,7 +255,7 @@ class BakedAsyncTask:
 
 
 def split_reserved(kwargs: Mapping[str, Any]) -> tuple[SendOptions, dict[str, Any]]:
-    """The seed's ``_delay_seconds`` and its kin as options, and the arguments without them."""
+    """sqs-workers' ``_delay_seconds`` and its kin as options, and the arguments without them."""
     if RESERVED_NAMES.isdisjoint(kwargs):
         return _NO_OPTIONS, dict(kwargs)
     options = {name[1:]: kwargs[name] for name in RESERVED_NAMES & kwargs.keys()}

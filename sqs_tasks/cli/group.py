@@ -76,7 +76,7 @@ def _is_from_aws(error: BaseException) -> bool:
 EPILOG = """\b
 A first look, without AWS:
   $ sqs-tasks dev myapp.tasks:env                        # and in another terminal, with what it prints:
-  $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com
+  $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com subject=Hi body=Hello
 
 APP is where an SQSEnv is found, as module:attribute; the current directory is searched too. It may also stand in
 SQS_TASKS_APP, and is then left out here.

@@ -47,4 +47,4 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

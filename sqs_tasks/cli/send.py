@@ -22,7 +22,7 @@ from sqs_tasks.task import AsyncTask, SendOptionsDict
 
 EPILOG = """\b
 Examples:
-  $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com subject=Hi
+  $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com subject=Hi body=Hello
   $ sqs-tasks send myapp.tasks:env emails send_email '{"to": "a@example.com", "cc": ["b@example.com"]}'
   $ sqs-tasks send myapp.tasks:env emails send_email - < jobs.jsonl
   $ sqs-tasks send myapp.tasks:env emails send_email - --delay-seconds 60 <<< '{"to": "a@example.com"}'

@@ -65,7 +65,7 @@ class SubprocessFunction:
                 raise ConfigurationError(f"handler {handler!r} must be 'module.function', such as 'app.handler'")
             if importlib.util.find_spec("awslambdaric") is None:
                 raise ConfigurationError(
-                    "a Python function in a subprocess needs AWS's runtime client: pip install awslambdaric"
+                    "a Python function in a subprocess needs AWS's runtime client: pip install 'sqs-tasks[invoke]'"
                 )
             command = [sys.executable, "-m", "awslambdaric", handler]
         self.configuration = configuration or FunctionConfiguration()

@@ -39,7 +39,7 @@ HEAVY = {
     "zlib",
 }
 
-#: Modules that one good event may import over AWS's runtime client; issue 6 counts them.
+#: Modules that one good event may import over AWS's runtime client.
 MOST_MODULES = 60
 
 GOOD = """

@@ -209,7 +209,7 @@ def test_a_class_can_be_a_task(desk: Desk) -> None:
 
 
 def test_a_processor_maker_and_middleware_wrap_every_task() -> None:
-    """Subclass as in the seed, or a chain of functions; the first middleware is outermost, the processor innermost."""
+    """Subclass as in sqs-workers, or a chain of functions; the first middleware is outermost, the processor innermost."""
     seen = []
 
     class Loud(Processor):

@@ -78,5 +78,5 @@ def test_debug_does_not_print_requests(root):
     """The DEBUG of botocore has bodies and signatures; whoever wants them configures logging in the application."""
     configure_logging("DEBUG", "text")
 
-    assert logging.getLogger("botocore.endpoint").getEffectiveLevel() == logging.INFO
+    assert logging.getLogger("botocore.endpoint").getEffectiveLevel() == logging.WARNING
     assert logging.getLogger("sqs_tasks").getEffectiveLevel() == logging.DEBUG

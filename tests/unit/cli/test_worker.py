@@ -118,7 +118,7 @@ def test_region_that_is_missing_is_one_line(run, directory):
     result = run("worker", "aws_app:env")
 
     assert result.exit_code == 1
-    assert "NoRegionError" in result.stderr
+    assert "no AWS region is set; set AWS_REGION" in result.stderr
 
 
 def test_limits_count_the_jobs_of_all_queues():
