@@ -153,6 +153,10 @@ def _check(runtime: Runtime, faults: str) -> None:
         raise click.ClickException(
             "dev watches the sources with watchfiles; install it with: pip install 'sqs-tasks[cli]'"
         )
+    if runtime == "lambda" and importlib.util.find_spec("awslambdaric") is None:
+        raise click.ClickException(
+            "--as lambda runs functions with AWS's own runtime client; install it with: pip install 'sqs-tasks[invoke]'"
+        )
     if faults and runtime != "lambda":
         raise click.UsageError("--fault needs --as lambda: the faults are those of the event source simulator")
     Faults.parse(faults)
