@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -13,6 +14,9 @@ from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.task_queue import TaskQueue
+
+#: Alarms in the rule of one composite alarm, which may have 10,240 characters.
+_MAX_COMBINED: Final = 40
 
 _FIVE_MINUTES = Duration.minutes(5)
 _AGE = Duration.minutes(15)
@@ -154,6 +158,29 @@ class Alarms(Construct):
             comparison=_LESS,
             periods=5,
             missing=cloudwatch.TreatMissingData.BREACHING,
+        )
+
+    def combine(self, actions: Sequence[cloudwatch.IAlarmAction]) -> cloudwatch.CompositeAlarm:
+        """One alarm that goes off when any of them does, and that tells it once."""
+        alarms: list[cloudwatch.IAlarm] = list(self.by_name.values())
+        parts: list[cloudwatch.IAlarm] = alarms
+        if len(alarms) > _MAX_COMBINED:
+            chunks = [alarms[start : start + _MAX_COMBINED] for start in range(0, len(alarms), _MAX_COMBINED)]
+            parts = [self._composite(f"Part{number}", chunk) for number, chunk in enumerate(chunks, 1)]
+        composite = self._composite("Any", parts)
+        for action in actions:
+            composite.add_alarm_action(action)
+            composite.add_ok_action(action)
+        return composite
+
+    def _composite(self, construct_id: str, alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.CompositeAlarm:
+        return cloudwatch.CompositeAlarm(
+            self,
+            construct_id,
+            alarm_rule=cloudwatch.AlarmRule.any_of(
+                *(cloudwatch.AlarmRule.from_alarm(alarm, cloudwatch.AlarmState.ALARM) for alarm in alarms)
+            ),
+            alarm_description=f"Something is wrong with the tasks; the alarms that it is made of say what.{self._note}",
         )
 
     def _add(

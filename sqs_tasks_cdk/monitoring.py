@@ -32,12 +32,15 @@ class TaskMonitoring(Construct):
         alarm_topic: Where alarms are told.
         alarm_actions: What else alarms do, when they start and when they end.
         alarms_declined_because: Why alarms tell nobody; goes into their descriptions.
+        combined: Whether one composite alarm tells of all, in place of each for itself: one message when much goes
+            wrong at once. It ends when the last of them does.
         objectives: What is promised of every queue.
         queue_objectives: What is promised of a queue instead, by its logical name.
         with_dashboard: Whether there is a dashboard; the first three of an account are free.
         dashboard_name: Generated when left out.
 
     Attributes:
+        composite_alarm: The one that tells of all, or None.
         alarms: The alarms by name: a queue's logical name and what it watches, as in ``"emails dead-letters"``.
         dashboard: The dashboard, or None.
 
@@ -55,6 +58,7 @@ class TaskMonitoring(Construct):
         alarm_topic: sns.ITopic | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
         alarms_declined_because: str | None = None,
+        combined: bool = False,
         objectives: Objectives | None = None,
         queue_objectives: Mapping[str, Objectives] | None = None,
         with_dashboard: bool = True,
@@ -81,7 +85,7 @@ class TaskMonitoring(Construct):
             return (queue_objectives or {}).get(name, common)
 
         note = f" Tells nobody: {alarms_declined_because}." if alarms_declined_because else ""
-        alarms = Alarms(self, "Alarms", actions=given, note=note)
+        alarms = Alarms(self, "Alarms", actions=() if combined else given, note=note)
         for queue in queues:
             alarms.watch_queue(queue, objectives_of(queue.logical_name))
         for worker in workers:
@@ -90,6 +94,7 @@ class TaskMonitoring(Construct):
             else:
                 alarms.watch_service(worker)
         self.alarms = alarms.by_name
+        self.composite_alarm = alarms.combine(given) if combined else None
         self.dashboard = (
             TaskDashboard(
                 self,

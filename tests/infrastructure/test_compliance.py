@@ -59,7 +59,7 @@ def _watched(stack: Stack) -> None:
 def _everything(stack: Stack) -> None:
     """Keys, a network with flow logs, aliases, SnapStart, windows, an image of its own."""
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2, flow_logs={"all": ec2.FlowLogOptions()})
-    SqsTasks(
+    tasks = SqsTasks(
         stack,
         "Tasks",
         manifest=REGISTRY,
@@ -76,6 +76,7 @@ def _everything(stack: Stack) -> None:
         },
         fargate_defaults={"bundle": PythonBundle(source=HERE.parent / "e2e", packages=["deployed_tasks"])},
     )
+    tasks.monitor(alarms_declined_because="nobody is there", combined=True)
 
 
 STACKS: dict[str, Callable[[Stack], None]] = {"plain": _plain, "watched": _watched, "everything": _everything}

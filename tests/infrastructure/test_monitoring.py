@@ -61,6 +61,35 @@ def test_every_alarm_tells_the_topic(stack: Stack) -> None:
         assert alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [{"Ref": topic_id}]
 
 
+def test_one_alarm_may_tell_of_all(stack: Stack) -> None:
+    """Combined: a composite alarm has the actions, and each alarm has none."""
+    topic = sns.Topic(stack, "Topic")
+    monitoring = _tasks(stack).monitor(alarm_topic=topic, combined=True)
+
+    resources = Resources(stack)
+    (topic_id,) = resources.of_type("SNS::Topic")
+    composite = resources.only("CloudWatch::CompositeAlarm")
+    assert monitoring.composite_alarm is not None
+    assert composite["AlarmActions"] == composite["OKActions"] == [{"Ref": topic_id}]
+    alarms = resources.of_type("CloudWatch::Alarm")
+    rule = composite["AlarmRule"]["Fn::Join"][1]
+    assert {part["Fn::GetAtt"][0] for part in rule if isinstance(part, dict)} == set(alarms)
+    assert not any("AlarmActions" in alarm["Properties"] for alarm in alarms.values())
+
+
+def test_rule_of_a_composite_alarm_stays_within_its_limit(stack: Stack) -> None:
+    """Many alarms are combined in parts: a rule has 10,240 characters, and an alarm's ARN some 200 of them."""
+    queues = [TaskQueue(stack, f"queue{number}") for number in range(10)]
+
+    monitoring = TaskMonitoring(stack, "M", queues=queues, alarms_declined_because="test", combined=True)
+
+    composites = Resources(stack).of_type("CloudWatch::CompositeAlarm")
+    rules = [item["Properties"]["AlarmRule"]["Fn::Join"][1] for item in composites.values()]
+    sizes = sorted(sum(isinstance(part, dict) for part in rule) for rule in rules)
+    assert len(monitoring.alarms) == 50
+    assert sizes == [2, 10, 40]
+
+
 def test_alarms_without_anybody_are_refused(stack: Stack) -> None:
     """C5: an alarm needs somebody who hears it, or a reason in words."""
     tasks = _tasks(stack)
