@@ -1,8 +1,9 @@
-"""How a registry is doing, on one page: a row for each queue, one for its worker, one for its tasks."""
+"""How a registry is doing: a row for each queue, one for its worker, one for its tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,12 +18,18 @@ from sqs_tasks_cdk.task_queue import TaskQueue
 #: Columns of a dashboard.
 _WIDTH = 24
 
+#: Metrics that CloudWatch shows on one dashboard.
+MAX_METRICS: Final = 2_500
+
+#: Metrics in the rows of a queue with a function, of a task, and at most of a service.
+_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 14, 6, 20
+
 #: Grid units that a graph is high.
 _HEIGHT = 6
 
 
 class TaskDashboard(Construct):
-    """A dashboard with a row for each queue, its worker and its tasks.
+    """A dashboard with a row for each queue, its worker and its tasks; a second one where the first is full.
 
     Args:
         scope: The parent.
@@ -33,7 +40,7 @@ class TaskDashboard(Construct):
         dashboard_name: Generated when left out.
 
     Attributes:
-        dashboard: The dashboard.
+        dashboards: The dashboards, one unless there are some 400 tasks or more.
     """
 
     def __init__(
@@ -47,10 +54,12 @@ class TaskDashboard(Construct):
         dashboard_name: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dashboard = cloudwatch.Dashboard(
-            self, "Dashboard", dashboard_name=dashboard_name, default_interval=Duration.hours(6)
-        )
+        self._name = dashboard_name
+        self._metrics = 0
+        self.dashboards: list[cloudwatch.Dashboard] = []
+        self._page = self._next_dashboard()
         for queue in queues:
+            self._make_room(_METRICS_OF_A_QUEUE + _METRICS_OF_A_TASK * len(queue.tasks))
             self._add_queue(queue, objectives(queue.logical_name))
             for worker in workers:
                 if isinstance(worker, LambdaWorker):
@@ -61,10 +70,30 @@ class TaskDashboard(Construct):
                     self._add_tasks(queue, service=None)
         for worker in workers:
             if isinstance(worker, FargateWorker):
+                self._make_room(_METRICS_OF_A_SERVICE)
                 self._add_service(worker)
 
+    def _make_room(self, metrics: int) -> None:
+        """Begin another dashboard if this one cannot show so many more."""
+        if self._metrics + metrics > MAX_METRICS:
+            self._metrics = 0
+            self._page = self._next_dashboard()
+        self._metrics += metrics
+
+    def _next_dashboard(self) -> cloudwatch.Dashboard:
+        number = len(self.dashboards) + 1
+        suffix = "" if number == 1 else str(number)
+        made = cloudwatch.Dashboard(
+            self,
+            f"Dashboard{suffix}",
+            dashboard_name=f"{self._name}-{number}" if self._name is not None and suffix else self._name,
+            default_interval=Duration.hours(6),
+        )
+        self.dashboards.append(made)
+        return made
+
     def _add_queue(self, queue: TaskQueue, objectives: Objectives) -> None:
-        self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {queue.logical_name}", width=_WIDTH, height=1))
+        self._page.add_widgets(cloudwatch.TextWidget(markdown=f"## {queue.logical_name}", width=_WIDTH, height=1))
         age = cloudwatch.HorizontalAnnotation(value=objectives.age.to_seconds(), label="Objective")
         graphs = [
             _graph(
@@ -88,13 +117,13 @@ class TaskDashboard(Construct):
         ]
         if queue.dead_letter_queue is not None:
             graphs.append(_graph("Dead letters", [queue.metric_dead_letters(label="Dead letters")]))
-        self.dashboard.add_widgets(*graphs)
+        self._page.add_widgets(*graphs)
 
     def _add_function(self, worker: LambdaWorker) -> None:
         function = worker.function
         limit = cloudwatch.HorizontalAnnotation(value=worker.timeout.to_milliseconds(), label="Timeout")
         minute = Duration.minutes(1)
-        self.dashboard.add_widgets(
+        self._page.add_widgets(
             *[
                 _graph(
                     "Invocations",
@@ -142,7 +171,7 @@ class TaskDashboard(Construct):
                 times("Waited before, 95 of 100 (ms)", "QueueDelay"),
             ]
         )
-        self.dashboard.add_widgets(
+        self._page.add_widgets(
             counts("Jobs done", "JobsSucceeded"),
             counts("Jobs not done", "JobsRetried", "JobsDeadLettered", "JobsUnknown"),
             *of_each,
@@ -150,9 +179,9 @@ class TaskDashboard(Construct):
 
     def _add_service(self, worker: FargateWorker) -> None:
         names = ", ".join(queue.logical_name for queue in worker.task_queues)
-        self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## Service for {names}", width=_WIDTH, height=1))
+        self._page.add_widgets(cloudwatch.TextWidget(markdown=f"## Service for {names}", width=_WIDTH, height=1))
         backlog = cloudwatch.HorizontalAnnotation(value=worker.scaling.backlog_per_task, label="Target")
-        self.dashboard.add_widgets(
+        self._page.add_widgets(
             *[
                 _graph("Tasks", [worker.scaling.metric_running_tasks()]),
                 _graph("Backlog per task", [worker.scaling.metric_backlog_per_task()], annotation=backlog),

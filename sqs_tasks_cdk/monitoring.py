@@ -43,6 +43,7 @@ class TaskMonitoring(Construct):
         composite_alarm: The one that tells of all, or None.
         alarms: The alarms by name: a queue's logical name and what it watches, as in ``"emails dead-letters"``.
         dashboard: The dashboard, or None.
+        dashboards: The dashboard and what follows it: CloudWatch shows 2,500 metrics on one, which is some 400 tasks.
 
     Raises:
         StackError: Neither an action nor a reason for none, or both; objectives for a queue that is not watched.
@@ -95,7 +96,7 @@ class TaskMonitoring(Construct):
                 alarms.watch_service(worker)
         self.alarms = alarms.by_name
         self.composite_alarm = alarms.combine(given) if combined else None
-        self.dashboard = (
+        self.dashboards = (
             TaskDashboard(
                 self,
                 "Page",
@@ -103,7 +104,8 @@ class TaskMonitoring(Construct):
                 workers=workers,
                 objectives=objectives_of,
                 dashboard_name=dashboard_name,
-            ).dashboard
+            ).dashboards
             if with_dashboard
-            else None
+            else []
         )
+        self.dashboard = self.dashboards[0] if self.dashboards else None

@@ -277,6 +277,23 @@ def test_dashboard_has_a_row_for_each_queue(stack: Stack) -> None:
     assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
 
 
+def test_dashboard_that_is_full_is_followed_by_another(stack: Stack) -> None:
+    """CloudWatch shows 2,500 metrics on a dashboard: a large registry has several, and no queue is torn apart."""
+    names = [f"task{number}" for number in range(100)]
+    registry = manifest(*(queue(f"queue{number}", tasks=[task(name) for name in names]) for number in range(6)))
+    tasks = SqsTasks(stack, "Tasks", manifest=registry, **SETTINGS)
+
+    monitoring = tasks.monitor(alarms_declined_because="test", dashboard_name="shop")
+
+    made = [item["Properties"] for item in Resources(stack).of_type("CloudWatch::Dashboard").values()]
+    shown = {item["DashboardName"]: json.loads(joined(item["DashboardBody"]))["widgets"] for item in made}
+    counts = {
+        name: sum(len(widget["properties"].get("metrics", [])) for widget in widgets) for name, widgets in shown.items()
+    }
+    assert monitoring.dashboard is monitoring.dashboards[0]
+    assert counts == {"shop": 4 * 614, "shop-2": 2 * 614}
+
+
 def test_r9_monitoring_of_separate_stacks_shares_no_export(app: App) -> None:
     """R9: in the workers' stack it knows the queues of the other by name."""
     stateful, stateless = Stack(app, "Queues"), Stack(app, "Workers")
