@@ -12,6 +12,7 @@ import click
 from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.client import error_code
 from sqs_tasks.deployed_stacks import DeployedStacks
 from sqs_tasks.drift import Difference, differences
 
@@ -22,9 +23,16 @@ Examples:
   $ sqs-tasks diff myapp.tasks:env --json | jq '.[].resource'
 
 \b
-Exit codes: 0 when everything is as registered, 1 when something is not, 2 for wrong usage.
+Exit codes: 0 when everything is as registered, 1 when something is not, 2 when there is no telling: wrong usage, no
+rights, no answer.
 Nothing is changed; 'cdk deploy' or 'sqs-tasks queues create' does that.
 """
+
+
+class NotComparedError(click.ClickException):
+    """AWS did not tell what is deployed; a build must not take it for a difference."""
+
+    exit_code = 2
 
 
 @click.command(epilog=EPILOG)
@@ -43,14 +51,19 @@ def diff(*, app: str | None, stacks: Sequence[str], as_json: bool) -> None:
 
     path, _ = split_app([app] if app else [])
     env = load(path)
-    found = differences(
-        env.manifest(app=path),
-        sqs=env.client(),
-        lambda_client=boto3.client("lambda"),
-        stacks=DeployedStacks(names=stacks, cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3"))
-        if stacks
-        else None,
-    )
+    try:
+        found = differences(
+            env.manifest(app=path),
+            sqs=env.client(),
+            lambda_client=boto3.client("lambda"),
+            stacks=DeployedStacks(names=stacks, cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3"))
+            if stacks
+            else None,
+        )
+    except Exception as error:
+        if not error_code(error) and type(error).__module__.partition(".")[0] != "botocore":
+            raise
+        raise NotComparedError(f"{error_code(error) or type(error).__name__}: {error}") from error
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
