@@ -251,7 +251,7 @@ def test_handler_must_name_a_module_and_a_function():
 def test_missing_runtime_client_is_told(monkeypatch):
     monkeypatch.setattr(lambda_process.importlib.util, "find_spec", lambda name: None)
 
-    with pytest.raises(ConfigurationError, match="pip install .sqs-tasks.invoke."):
+    with pytest.raises(ConfigurationError, match=r"pip install .sqs-tasks.invoke."):
         SubprocessFunction("app.handler")
 
 

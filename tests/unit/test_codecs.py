@@ -653,7 +653,9 @@ def bomb(inflated_bytes: int) -> str:
     return base64.b64encode(b"".join(pieces) + packer.flush()).decode()
 
 
-@pytest.mark.parametrize("codec", [CompressedJSONCodec(), PickleCodec(), PickleCompatCodec()], ids=lambda codec: codec.content_type)
+@pytest.mark.parametrize(
+    "codec", [CompressedJSONCodec(), PickleCodec(), PickleCompatCodec()], ids=lambda codec: codec.content_type
+)
 def test_a_zip_bomb_is_not_inflated(codec):
     """A message within SQS's size could otherwise fill the memory of the worker."""
     text = bomb(codecs.MAX_INFLATED_BYTES + 1_048_576)
