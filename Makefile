@@ -16,6 +16,10 @@ STAMPS := .stamps
 LOCAL_AWS := AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 \
 	AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 
+# A file of tests to a process, so that its servers and stacks are made once; files in their order, since the long ones
+# stand before the many short ones. Much of the suite waits for real time or for processes of its own.
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # $(call step,what,command): say what is done, do it, say how long it took.
 define step
 @echo "--- $(1)"; start=$$SECONDS; $(2); echo "    $(1): $$((SECONDS - start)) s"
@@ -61,7 +65,7 @@ test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Li
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
 	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
-	$(call step,tests,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS))
+	$(call step,tests,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS))
 
 .PHONY: bench
 bench: $(STAMPS)/python $(STAMPS)/ministack ## Measure beside the peers, as ratios; each benchmark makes the environments it needs

@@ -82,6 +82,13 @@ def aws() -> Iterator[Backend]:
         client.close()
 
 
+def missing_for_aws() -> str:
+    """What the caller's environment lacks to reach AWS; empty when nothing."""
+    session = boto3.Session()
+    lacking = {"credentials": session.get_credentials(), "a region": session.region_name}
+    return " and ".join(name for name, value in lacking.items() if value is None)
+
+
 @contextlib.contextmanager
 def _client(endpoint_url: str) -> Iterator[Any]:
     client = boto3.client(

@@ -93,6 +93,9 @@ def endpoint_backend(pytestconfig: pytest.Config) -> Iterator[backends.Backend]:
 
 @pytest.fixture(scope="session")
 def aws_backend() -> Iterator[backends.Backend]:
+    if missing := backends.missing_for_aws():
+        # Once and for all, not an error for each check.
+        pytest.exit(f"the checks against AWS need {missing}: log in, or set AWS_PROFILE and AWS_REGION", returncode=4)
     with backends.aws() as backend:
         yield backend
 
