@@ -97,7 +97,7 @@ class _Aws:
 def _of_queue(queue: Mapping[str, Any], *, app: str | None, aws: _Aws) -> Iterator[Difference]:
     name = queue["queue_name"]
     resource = f"queue {name}"
-    deployed = _attributes(aws.sqs, name)
+    deployed = _attributes(aws.sqs, queue)
     if deployed is None:
         yield Difference(resource=resource, field="exists", registered=True, deployed=False)
         return
@@ -144,7 +144,7 @@ def _of_redrive(queue: Mapping[str, Any], deployed: Mapping[str, str], sqs: SQSC
             registered=queue["max_receive_count"],
             deployed=receives,
         )
-    attributes = _attributes(sqs, dead["queue_name"])
+    attributes = _attributes(sqs, dead)
     if attributes is None:
         yield Difference(resource=f"queue {dead['queue_name']}", field="exists", registered=True, deployed=False)
         return
@@ -269,10 +269,10 @@ def _unregistered(manifest: Mapping[str, Any], stacks: DeployedStacks) -> Iterat
             yield Difference(resource=f"queue {name}", field="exists", registered=False, deployed=True)
 
 
-def _attributes(sqs: SQSClient, queue_name: str) -> dict[str, str] | None:
-    """All attributes of a queue, or None when there is no such queue."""
+def _attributes(sqs: SQSClient, queue: Mapping[str, Any]) -> dict[str, str] | None:
+    """All attributes of a queue or dead-letter queue of the manifest, or None when there is no such queue."""
     try:
-        url = sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
+        url = queue.get("queue_url") or sqs.get_queue_url(QueueName=queue["queue_name"])["QueueUrl"]
         return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
     except Exception as error:
         if is_queue_missing(error):

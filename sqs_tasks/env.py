@@ -32,7 +32,7 @@ from sqs_tasks.provisioning import (
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
 from sqs_tasks.receipts import Receipt
-from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue
+from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue, queue_name_in
 from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
 from sqs_tasks.task import AsyncTask
 from sqs_tasks.wire import SAFE_CONTENT_TYPES
@@ -179,7 +179,7 @@ class SQSEnv:
         """
         if isinstance(queue_name, str) and "://" in queue_name:
             options.setdefault("queue_url", queue_name)
-            queue_name = queue_name.rstrip("/").rpartition("/")[2]
+            queue_name = queue_name_in(queue_name)
         asked = (queue_maker, batching_policy, backoff_policy, options)
         known = self._queues.get(queue_name)
         if known is not None:

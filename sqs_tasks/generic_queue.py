@@ -28,7 +28,7 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, check_group_id
+from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, check_group_id, queue_name_in
 from sqs_tasks.settlement import Settlement
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
@@ -153,8 +153,9 @@ class GenericQueue:
         return max([MIN_MAX_RECEIVE_COUNT, *(count + RECEIVE_HEADROOM for count in attempts)])
 
     def get_sqs_queue_name(self) -> str:
-        """The name in SQS."""
-        return self.env.get_sqs_queue_name(self.name)
+        """The name in SQS: what its URL ends with, or the prefix and the name in code."""
+        url = self.settings.queue_url
+        return self.env.get_sqs_queue_name(self.name) if url is None else queue_name_in(url)
 
     # --- sending ----------------------------------------------------------------------------------------------------
 

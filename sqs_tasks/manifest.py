@@ -16,6 +16,7 @@ from sqs_tasks.backoff_policies import ConstantBackoff, ExponentialBackoff, Line
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.settings import queue_name_in
 
 #: Raised when a field changes its meaning; new optional fields do not raise it.
 SCHEMA_VERSION = 1
@@ -50,6 +51,7 @@ def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
     return {
         "name": settings.name,
         "queue_name": queue.get_sqs_queue_name(),
+        "queue_url": settings.queue_url,
         "kind": "job" if isinstance(queue, JobQueue) else "raw",
         "fifo": settings.fifo,
         "content_based_deduplication": bool(settings.content_based_deduplication),
@@ -57,12 +59,17 @@ def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
         "visibility_timeout_seconds": settings.visibility_timeout_seconds,
         "message_retention_seconds": settings.message_retention_seconds,
         "max_receive_count": queue.max_receive_count,
-        "dead_letter_queue": None
-        if dead is None or "://" in dead
-        else {"name": dead, "queue_name": env.get_sqs_queue_name(dead)},
+        "dead_letter_queue": None if dead is None else _dead_letter_queue(env, dead),
         "runs_on": settings.runs_on,
         "tasks": [_task(task, queue) for task in queue.tasks],
     }
+
+
+def _dead_letter_queue(env: Environment, dead: str) -> dict[str, Any]:
+    if "://" not in dead:
+        return {"name": dead, "queue_name": env.get_sqs_queue_name(dead), "queue_url": None}
+    # A queue that is there already: its own name stands for it in code too.
+    return {"name": queue_name_in(dead), "queue_name": queue_name_in(dead), "queue_url": dead}
 
 
 def _task(task: RegisteredTask, queue: GenericQueue) -> dict[str, Any]:

@@ -251,6 +251,11 @@ def group_id_of(value: object) -> str:
     return f"sha256-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
+def queue_name_in(queue_url: str) -> str:
+    """The name in SQS of the queue at a URL: the last part of its path."""
+    return queue_url.rstrip("/").rpartition("/")[2]
+
+
 def default_dead_letter_queue(name: str) -> str | None:
     """``emails`` → ``emails_dead``, ``emails.fifo`` → ``emails_dead.fifo``; None for what is a dead-letter queue."""
     stem, dot, suffix = name.partition(".")

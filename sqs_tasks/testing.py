@@ -37,6 +37,7 @@ from sqs_tasks.message import Job, ReceivedMessage, from_sqs
 from sqs_tasks.outcome import NotStarted, Outcome, Retried, Retry, Succeeded
 from sqs_tasks.provisioning import queue_arn
 from sqs_tasks.queue import JobQueue
+from sqs_tasks.settings import queue_name_in
 from sqs_tasks.settlement import Delete, Hide, Settlement, Verdict
 from sqs_tasks.task import AsyncTask, BakedAsyncTask
 
@@ -64,7 +65,7 @@ def in_memory(env: SQSEnv, *, clock: ManualClock | None = None) -> Iterator[Memo
         env.create_queues()
         for queue in env.queues.values():
             if queue.settings.queue_url is not None:
-                name = queue.settings.queue_url.rstrip("/").rpartition("/")[2]
+                name = queue_name_in(queue.settings.queue_url)
                 client.create_queue(QueueName=name, Attributes={"FifoQueue": "true"} if queue.settings.fifo else {})
         yield session
 

@@ -61,10 +61,12 @@ class ManifestDeadLetterQueue:
     Attributes:
         name: The logical name, as in ``env.queue(name)``.
         queue_name: The name in SQS.
+        queue_url: Where it is, when the registration says so: a queue that is there already. None when it does not.
     """
 
     name: str
     queue_name: str
+    queue_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class ManifestQueue:
     Attributes:
         name: The logical name, as in ``env.queue(name)``.
         queue_name: The name in SQS: prefix, name, and ``.fifo`` for a FIFO queue.
+        queue_url: Where it is, when the registration says so: a queue that is there already. None when it does not.
         kind: ``"job"`` for tasks, ``"raw"`` for messages that other services put there.
         fifo: Whether it is a FIFO queue. Can't be changed once the queue exists.
         content_based_deduplication: Whether SQS derives deduplication ids from the body; FIFO only.
@@ -88,6 +91,7 @@ class ManifestQueue:
 
     name: str
     queue_name: str
+    queue_url: str | None = None
     kind: QueueKind = "job"
     fifo: bool = False
     content_based_deduplication: bool = False
@@ -209,7 +213,7 @@ def _check_together(manifest: Manifest) -> None:
                     path=f"{path}.{field}",
                 )
             seen[value] = index
-        if not queue.queue_name.startswith(manifest.queue_prefix):
+        if queue.queue_url is None and not queue.queue_name.startswith(manifest.queue_prefix):
             raise ManifestError(
                 f"{queue.queue_name!r} does not begin with the queue_prefix {manifest.queue_prefix!r}",
                 path=f"{path}.queue_name",
@@ -273,6 +277,7 @@ def _queue(fields: _Fields) -> ManifestQueue:
     queue = ManifestQueue(
         name=fields.text("name"),
         queue_name=_queue_name(fields, fifo=fifo),
+        queue_url=fields.optional_text("queue_url", absent=True),
         kind=cast("QueueKind", fields.choice("kind", get_args(QueueKind))),
         fifo=fifo,
         content_based_deduplication=fields.boolean("content_based_deduplication"),
@@ -334,7 +339,11 @@ def _dead_letter_queue(fields: _Fields, *, fifo: bool) -> ManifestDeadLetterQueu
     if dead is None:
         return None
     # The DLQ of a FIFO queue must be FIFO, and of a standard queue standard (S30); the suffix tells.
-    queue = ManifestDeadLetterQueue(name=dead.text("name"), queue_name=_queue_name(dead, fifo=fifo))
+    queue = ManifestDeadLetterQueue(
+        name=dead.text("name"),
+        queue_name=_queue_name(dead, fifo=fifo),
+        queue_url=dead.optional_text("queue_url", absent=True),
+    )
     dead.close()
     return queue
 
@@ -374,8 +383,8 @@ class _Fields:
     def text(self, name: str, *, empty: bool = False) -> str:
         return self._text(self._value(name), self._path(name), empty=empty)
 
-    def optional_text(self, name: str) -> str | None:
-        return None if self._value(name) is None else self.text(name)
+    def optional_text(self, name: str, *, absent: bool = False) -> str | None:
+        return None if self._value(name, absent=absent) is None else self.text(name)
 
     def texts(self, name: str) -> tuple[str, ...]:
         path = self._path(name)

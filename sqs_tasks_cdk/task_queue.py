@@ -539,10 +539,11 @@ class TaskQueue(Construct):
                 "stack",
             )
         key = queue.encryption_master_key
+        # A queue that is there already may be elsewhere; one that is made here is where the other stack is.
         return sqs.Queue.from_queue_attributes(
             scope,
             construct_id,
-            queue_arn=_arn(scope, name),
+            queue_arn=Stack.of(scope).format_arn(service="sqs", resource=name, **_place_of(queue)),
             fifo=True if self.fifo else None,
             key_arn=None if key is None else key.key_arn,
         )
@@ -587,6 +588,22 @@ def _metric(queue_name: str, name: str, statistic: str, settings: MetricSettings
 
 def _arn(scope: Construct, queue_name: str) -> str:
     return Stack.of(scope).format_arn(service="sqs", resource=queue_name)
+
+
+class _Place(TypedDict, total=False):
+    """Where an ARN says it is, as far as that is another place than the stack's."""
+
+    account: str
+    region: str
+
+
+def _place_of(queue: sqs.IQueue) -> _Place:
+    place: _Place = {}
+    if not Token.is_unresolved(queue.env.account):
+        place["account"] = queue.env.account
+    if not Token.is_unresolved(queue.env.region):
+        place["region"] = queue.env.region
+    return place
 
 
 def _dead_queue_name(queue_name: str | None) -> str | None:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqs_tasks_cdk.dead_letter_queue import DeadLetterQueue
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.existing_queues import neighbour, queue_at
 from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
 from sqs_tasks_cdk.task_queue import TaskQueue, TaskQueueSettings
+
+#: What ``defaults`` may say of a queue that is there already; the others are for those that are made.
+_OF_EXISTING = ("dead_letter_queue", "max_receive_count")
 
 
 class TaskQueues(Construct):
     """The queues and dead-letter queues of a registry, and no workers: what a stateful stack holds.
 
     Construct ids are the logical names, so that a queue keeps its logical ids whatever is added or removed beside it.
+    A queue that is registered by its URL is there already, and so is its dead-letter queue: neither is made.
 
     Args:
         scope: The parent.
@@ -33,7 +39,7 @@ class TaskQueues(Construct):
 
     Raises:
         ManifestError: The registry cannot be read.
-        StackError: ``settings`` for a queue that is not in the registry.
+        StackError: ``settings`` for a queue that is not in the registry, or a URL that is not a queue's.
     """
 
     def __init__(
@@ -49,11 +55,15 @@ class TaskQueues(Construct):
         self.manifest = Manifest.read(manifest)
         self.queues: dict[str, TaskQueue] = {}
         self.dead_letter_queues: dict[str, DeadLetterQueue] = {}
+        self._existing: dict[str, sqs.IQueue] = {}
         check_names(settings, self.manifest, what="queue settings")
         for registered in _dead_letter_queues_first(self.manifest):
-            self._add(
-                registered, TaskQueueSettings(**{**(defaults or {}), **(settings or {}).get(registered.name, {})})
-            )
+            own: Any = (settings or {}).get(registered.name, {})
+            general: dict[str, Any] = dict(defaults or {})
+            if registered.queue_url is not None and "queue" not in own:
+                general = {name: general[name] for name in _OF_EXISTING if name in general}
+                general["queue"] = self._queue_at(registered.queue_url)
+            self._add(registered, cast("TaskQueueSettings", {**general, **own}))
 
     def __getitem__(self, name: str) -> TaskQueue:
         """The queue of that logical name."""
@@ -67,15 +77,29 @@ class TaskQueues(Construct):
     def _add(self, registered: ManifestQueue, settings: TaskQueueSettings) -> None:
         dead = registered.dead_letter_queue
         source_of: TaskQueue | None = None
-        if dead is not None and "queue" not in settings and "dead_letter_queue" not in settings:
-            source_of = self.queues.get(dead.name)
-            settings["dead_letter_queue"] = (
-                source_of.queue if source_of is not None else self._dead_letter_queue(registered, settings)
-            )
+        if dead is not None and "dead_letter_queue" not in settings:
+            url = dead.queue_url
+            if url is None and registered.queue_url is not None:
+                url = neighbour(registered.queue_url, dead.queue_name)
+            if dead.name in self.queues and "queue" not in settings:
+                source_of = self.queues[dead.name]
+                settings["dead_letter_queue"] = source_of.queue
+            elif url is not None:
+                settings["dead_letter_queue"] = self._queue_at(url)
+            elif "queue" not in settings:
+                settings["dead_letter_queue"] = self._dead_letter_queue(registered, settings)
         queue = TaskQueue.from_manifest(self, registered.name, registered, **settings)
         self.queues[registered.name] = queue
         if source_of is not None:
             source_of.allow_redrive_from(queue)
+
+    def _queue_at(self, url: str) -> sqs.IQueue:
+        """A queue that is there already; several may share it as their dead-letter queue."""
+        if url not in self._existing:
+            # In a scope of their own, where URLs cannot meet the logical names.
+            scope = self.node.try_find_child("Existing") or Construct(self, "Existing")
+            self._existing[url] = queue_at(cast("Construct", scope), f"Queue{len(self._existing)}", url)
+        return self._existing[url]
 
     def _dead_letter_queue(self, registered: ManifestQueue, settings: TaskQueueSettings) -> DeadLetterQueue:
         """The dead-letter queue of a registration, which others may share.

@@ -250,6 +250,57 @@ def test_existing_queue_in_a_registry(app: App) -> None:
     assert resources.only("Lambda::EventSourceMapping")["EventSourceArn"].endswith(":shop-emails")
 
 
+def test_queue_registered_by_its_url_is_used_where_it_is(app: App) -> None:
+    """Code that says where a queue is and a stack that makes another one would drift apart on the first deploy."""
+    env = SQSEnv(MemorySession(), queue_prefix="shop-")
+    legacy = env.queue("mail", queue_url="https://sqs.eu-west-1.amazonaws.com/123456789012/legacy")
+    legacy.processor("send_email", timeout=30)(print)
+    own = env.queue("orders", dead_letter_queue="https://sqs.eu-west-1.amazonaws.com/123456789012/all_dead")
+    own.processor("ship", timeout=30)(print)
+
+    stack = TaskStack(
+        app,
+        "Shop",
+        manifest=env.manifest(app="shop.tasks:env"),
+        lambda_defaults={"code": CODE},
+        queue_defaults={"removal_policy": RemovalPolicy.RETAIN, "max_receive_count": 9},
+    )
+
+    resources = Resources(stack)
+    (made,) = resources.of_type("SQS::Queue").values()
+    assert made["Properties"]["QueueName"] == "shop-orders"
+    redrive = made["Properties"]["RedrivePolicy"]
+    assert joined(redrive["deadLetterTargetArn"]).endswith(":sqs:eu-west-1:123456789012:all_dead")
+    assert any(
+        joined(mapping["Properties"]["EventSourceArn"]).endswith(":sqs:eu-west-1:123456789012:legacy")
+        for mapping in resources.of_type("Lambda::EventSourceMapping").values()
+    )
+    policies = json.dumps(list(resources.of_type("IAM::Policy").values()))
+    # The dead-letter queue of a queue that is there already is taken to be there too, beside it.
+    assert ":sqs:eu-west-1:123456789012:shop-mail_dead" in policies
+    assert ":sqs:eu-west-1:123456789012:all_dead" in policies
+
+
+def test_r9_queue_of_another_account_is_that_in_a_stack_of_workers_too(app: App) -> None:
+    """R9: a reference by name must not lose where the queue is."""
+    stateful, stateless = Stack(app, "Queues"), Stack(app, "Workers")
+    data = manifest(queue(queue_url="https://sqs.eu-west-1.amazonaws.com/123456789012/legacy", queue_name="legacy"))
+    queues = TaskQueues(stateful, "Tasks", manifest=data)
+    TaskWorkers(stateless, "Tasks", queues=queues, lambda_defaults={"code": CODE})
+
+    mapping = Resources(stateless).only("Lambda::EventSourceMapping")
+
+    assert joined(mapping["EventSourceArn"]).endswith(":sqs:eu-west-1:123456789012:legacy")
+
+
+def test_url_that_is_not_a_queues_is_refused(app: App) -> None:
+    """At synth, with what to write instead."""
+    data = manifest(queue(queue_url="https://example.com/emails"))
+
+    with pytest.raises(StackError, match=r"'https://example.com/emails' is not the URL of a queue, like https://sqs"):
+        TaskStack(app, "Shop", manifest=data, lambda_defaults={"code": CODE})
+
+
 def test_r9_stateful_and_stateless_stacks_share_no_export(app: App) -> None:
     """R9: queues in one stack and workers in another are tied by names alone, and deployed in that order."""
     stateful, stateless = Stack(app, "Queues"), Stack(app, "Workers")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 from typing import Any
 
 import pytest
 
-from sqs_tasks import MemorySession
+from sqs_tasks import MemorySession, SQSEnv
 from sqs_tasks.deployed_stacks import DeployedStacks
 from sqs_tasks.drift import Difference, differences, tasks_hash
 from tests.support.manifests import manifest, queue, task
@@ -106,6 +107,29 @@ def _deployed(**attributes: str) -> Any:
 def test_what_is_as_registered_is_silent() -> None:
     """Nothing is told of a deployment that is right."""
     assert differences(manifest(), sqs=_deployed(), lambda_client=FakeLambda(ARN)) == []
+
+
+def test_queues_registered_by_url_are_compared_where_they_are() -> None:
+    """A queue and a dead-letter queue of any name, which the prefix and the name in code do not give away."""
+    client = _deployed()
+    env = SQSEnv(queue_prefix="other-")
+    url, dead = (client.get_queue_url(QueueName=name)["QueueUrl"] for name in ("shop-emails", "shop-emails_dead"))
+    mail = env.queue("mail", queue_url=url, dead_letter_queue=dead, max_receive_count=8)
+    mail.processor("send_email", timeout=30)(print)
+    lambda_client = FakeLambda(ARN)
+
+    assert differences(env.manifest(app="shop.tasks:env"), sqs=client, lambda_client=lambda_client) == []
+
+    redrive = json.dumps(
+        {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:shop-emails", "maxReceiveCount": 8}
+    )
+    client.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": redrive})
+    (found,) = differences(env.manifest(app="shop.tasks:env"), sqs=client, lambda_client=lambda_client)
+    assert (found.field, found.registered, found.deployed) == (
+        "RedrivePolicy.deadLetterTargetArn",
+        "shop-emails_dead",
+        "shop-emails",
+    )
 
 
 def test_missing_queue_is_told_once() -> None:
