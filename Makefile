@@ -74,7 +74,8 @@ bench: $(STAMPS)/python $(STAMPS)/ministack ## Measure beside the peers, as rati
 .PHONY: test-pythons
 test-pythons: $(STAMPS)/python ## Run the unit tests on every supported Python that the machine has
 	@for version in 3.11 3.12 3.13; do \
-		one=$$($(BIN)/uv python find --no-python-downloads $$version 2>/dev/null) || { echo "--- no Python $$version here"; continue; }; \
+		pyenv=$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin 2>/dev/null | tr '\n' ':' || true); \
+		one=$$(PATH="$$pyenv$$PATH" $(BIN)/uv python find --no-python-downloads $$version 2>/dev/null) || { echo "--- no Python $$version here"; continue; }; \
 		echo "--- unit tests on $$one"; \
 		$(BIN)/uv venv -q --allow-existing --seed --python $$one .venv-$$version; \
 		.venv-$$version/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dev.lock; \

@@ -6,10 +6,9 @@ is one; the in-memory SQS of :mod:`sqs_tasks.local` is another; the conformance 
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 
-@runtime_checkable
 class SQSClient(Protocol):
     """The operations of ``boto3.client("sqs")`` that this library calls, with boto3's keyword arguments and answers.
 
