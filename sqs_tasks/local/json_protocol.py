@@ -22,6 +22,9 @@ _decode = json.JSONDecoder().raw_decode
 
 _SENDS = ("SendMessage", "SendMessageBatch")
 
+#: What only some entries of a batch that was sent are answered with.
+_SOMETIMES_SENT = ("MD5OfMessageAttributes", "SequenceNumber", "MD5OfMessageSystemAttributes")
+
 
 def _binary(value: object) -> str:
     if isinstance(value, bytes):
@@ -91,10 +94,15 @@ def write(action: str, answer: dict[str, Any]) -> bytes:
 
 def _write_sent(entries: list[dict[str, str]]) -> bytes:
     """The most frequent answer, written by hand: nothing in it is ever more than letters, digits and hyphens."""
-    written = ",".join(
-        ["{" + ",".join([f'"{name}":"{value}"' for name, value in entry.items()]) + "}" for entry in entries]
-    )
-    return f'{{"Successful":[{written}]}}'.encode("ascii")
+    written = []
+    for entry in entries:
+        text = f'{{"Id":"{entry["Id"]}","MessageId":"{entry["MessageId"]}"'
+        text += f',"MD5OfMessageBody":"{entry["MD5OfMessageBody"]}"'
+        for name in _SOMETIMES_SENT:
+            if name in entry:
+                text += f',"{name}":"{entry[name]}"'
+        written.append(text)
+    return f'{{"Successful":[{"},".join(written)}}}]}}'.encode("ascii")
 
 
 def write_fault(fault: SQSFault) -> tuple[bytes, str]:

@@ -32,6 +32,8 @@ class MessageActions:
         digits = uuid.uuid4().hex
         self._id_prefix = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-"
         self._ids = itertools.count(1)
+        #: The attributes of the latest message, with what was found out about them.
+        self._examined: message_attributes.Examined = ({}, 0, "")
 
     def send_message(self, params: Params, caller: Caller, now: float) -> Answer:
         """Store a message."""
@@ -141,8 +143,12 @@ class MessageActions:
         body_md5 = md5(encoded, usedforsecurity=False).hexdigest()
         answer: Answer = {"MD5OfMessageBody": body_md5}
         attributes = attributes_md5 = None
-        if params.get("MessageAttributes"):
-            attributes, bytes_of_attributes, attributes_md5 = message_attributes.examine(params["MessageAttributes"])
+        given = params.get("MessageAttributes")
+        if given:
+            # The messages of a batch mostly carry the same attributes; they are then looked at once, and kept once.
+            if given != self._examined[0]:
+                self._examined = message_attributes.examine(given)
+            attributes, bytes_of_attributes, attributes_md5 = self._examined
             size += bytes_of_attributes
             answer["MD5OfMessageAttributes"] = attributes_md5
         if size > queue.max_bytes:

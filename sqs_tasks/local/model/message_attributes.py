@@ -34,9 +34,12 @@ _SHORT = 32
 Attribute = Mapping[str, Any]
 Attributes = Mapping[str, Attribute]
 
+#: The attributes as they are to be kept, the bytes that count against the limits (S38), and the digest.
+Examined = tuple[Attributes, int, str]
 
-def examine(attributes: Attributes) -> tuple[Attributes, int, str]:
-    """The attributes as they are to be kept, the bytes that count against the limits (S38), and the digest.
+
+def examine(attributes: Attributes) -> Examined:
+    """What there is to know about the attributes of a message.
 
     Attributes whose values are all short and came before are kept once, so that a full queue does not hold the same job
     name 200,000 times.
@@ -79,7 +82,7 @@ def size_of(attributes: Attributes) -> int:
 
 
 @lru_cache(_REMEMBERED)
-def _examine_texts(*texts: str) -> tuple[Attributes, int, str]:
+def _examine_texts(*texts: str) -> Examined:
     """As :func:`examine`, for names, types and values in a row."""
     attributes: Attributes = {
         name: {"DataType": data_type, "StringValue": text}

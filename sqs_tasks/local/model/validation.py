@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqs_tasks import limits
@@ -19,6 +20,10 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 #: Group, deduplication and receive-request attempt ids: alphanumeric characters and punctuation.
 _TOKEN = re.compile(r"[!-~]{1,128}")
+
+
+#: Ids of entries are mostly those of the batch before: a count from 0 to 9.
+_REMEMBERED_IDS = 256
 
 
 def queue_name(name: str, *, fifo: bool) -> None:
@@ -43,11 +48,16 @@ def entry_ids(entries: Sequence[Mapping[str, Any]], shape: str) -> None:
     seen = set()
     for entry in entries:
         entry_id = entry["Id"]
-        if not _ENTRY_ID.fullmatch(entry_id):
+        if not _is_entry_id(entry_id):
             raise faults.invalid_entry_id()
         if entry_id in seen:
             raise faults.entry_ids_not_distinct(entry_id)
         seen.add(entry_id)
+
+
+@lru_cache(_REMEMBERED_IDS)
+def _is_entry_id(text: str) -> bool:
+    return _ENTRY_ID.fullmatch(text) is not None
 
 
 def token(parameter: str, value: str) -> None:
