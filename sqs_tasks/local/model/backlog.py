@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqs_tasks.local.model.fairness import Fairness
-from sqs_tasks.local.model.message import Message, State
+from sqs_tasks.local.model.message import READY, Message
 
 #: ``[order, serial, message]``; the message is taken out when the entry no longer counts, and
 #: the rest is skipped later. The serial tells entries of one order apart: that of a message which was hidden while it
@@ -62,7 +62,7 @@ class Lane:
     def first(self) -> int | None:
         """The place of the oldest message, or None when there is none."""
         new, returned = self._new, self._returned
-        while new and new[0].state is not State.READY:
+        while new and new[0].state is not READY:
             new.popleft()
             self._dead -= 1
         while returned and returned[0][_MESSAGE] is None:
@@ -93,7 +93,7 @@ class Lane:
         self.size -= 1
         self._dead += 1
         if self._dead > _SWEEP_AT_LEAST and self._dead > self.size:
-            self._new = deque(kept for kept in self._new if kept.state is State.READY)
+            self._new = deque(kept for kept in self._new if kept.state is READY)
             self._returned = [kept for kept in self._returned if kept[_MESSAGE] is not None]
             heapq.heapify(self._returned)
             self._dead = 0

@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sqs_tasks.local.model.message import Message, State
+from sqs_tasks.local.model.message import DELAYED, IN_FLIGHT, Message
 
 #: ``[number, message]``, as in :mod:`sqs_tasks.local.model.backlog`.
 Entry = list[Any]
 
-_HOLDING = (State.DELAYED, State.IN_FLIGHT)
+_HOLDING = (DELAYED, IN_FLIGHT)
 
 
 class Group:

@@ -140,8 +140,6 @@ class MessageActions:
             raise faults.invalid_message_contents()
         encoded = body.encode()
         size = len(encoded)
-        body_md5 = md5(encoded, usedforsecurity=False).hexdigest()
-        answer: Answer = {"MD5OfMessageBody": body_md5}
         attributes = attributes_md5 = None
         given = params.get("MessageAttributes")
         if given:
@@ -150,16 +148,12 @@ class MessageActions:
                 self._examined = message_attributes.examine(given)
             attributes, bytes_of_attributes, attributes_md5 = self._examined
             size += bytes_of_attributes
-            answer["MD5OfMessageAttributes"] = attributes_md5
         if size > queue.max_bytes:
             raise faults.invalid_parameter(
                 f"One or more parameters are invalid. Reason: Message must be shorter than {queue.max_bytes} bytes."
             )
-        trace_header = None
         system = params.get("MessageSystemAttributes")
-        if system:
-            trace_header = _trace_header(system)
-            answer["MD5OfMessageSystemAttributes"] = message_attributes.digest(system)
+        trace_header = _trace_header(system) if system else None
         delay = _delay(queue, params["DelaySeconds"]) if "DelaySeconds" in params else queue.delay_seconds
         group_id = params.get("MessageGroupId")
         if group_id is not None:
@@ -171,9 +165,15 @@ class MessageActions:
         elif deduplication_id is not None:
             raise _not_for_this_type("MessageDeduplicationId", deduplication_id)
         message_id = f"{self._id_prefix}{next(self._ids):012x}"
+        body_md5 = md5(encoded, usedforsecurity=False).hexdigest()
         message = Message(
             message_id, body, body_md5, now, attributes, attributes_md5, group_id, deduplication_id, trace_header
         )
+        answer: Answer = {"MessageId": message_id, "MD5OfMessageBody": body_md5}
+        if attributes_md5 is not None:
+            answer["MD5OfMessageAttributes"] = attributes_md5
+        if system:
+            answer["MD5OfMessageSystemAttributes"] = message_attributes.digest(system)
         return message, delay, size, answer
 
     def _store(self, queue: Queue, prepared: _Prepared, now: float) -> Answer:
@@ -181,7 +181,6 @@ class MessageActions:
         message, delay, _, answer = prepared
         if not queue.fifo:
             queue.admit(message, delay, now)
-            answer["MessageId"] = message.message_id
             return answer
         scope = message.group_id if queue.deduplicates_by_group else None
         deduplication_id = str(message.deduplication_id)

@@ -18,7 +18,7 @@ from sqs_tasks.local.model.backlog import Backlog
 from sqs_tasks.local.model.deduplication import Deduplication
 from sqs_tasks.local.model.delivery import render
 from sqs_tasks.local.model.fifo_backlog import FifoBacklog
-from sqs_tasks.local.model.message import Message, State
+from sqs_tasks.local.model.message import DELAYED, GONE, IN_FLIGHT, READY, Message, State
 from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.receive_attempts import ReceiveAttempts
 from sqs_tasks.local.model.redrive import RedriveAllowPolicy, RedrivePolicy
@@ -123,9 +123,9 @@ class Queue:
             heapq.heappush(self._retention, youngest)
         if delay_seconds > 0:
             self.delayed += 1
-            self._wait(message, State.DELAYED, now + delay_seconds)
+            self._wait(message, DELAYED, now + delay_seconds)
         else:
-            message.state = State.READY
+            message.state = READY
             self._backlog.push(message)
             if self.polls:
                 self._woken(self)
@@ -164,7 +164,7 @@ class Queue:
                 message.first_received_at = now
             handle = receipt.handle(self._tag, message.number, message.handle_number)
             shown.append(render(message, handle, poll.wanted, fifo=self.fifo))
-            self._wait(message, State.IN_FLIGHT, now + seconds)
+            self._wait(message, IN_FLIGHT, now + seconds)
         if poll.attempt_id is not None:
             self.attempts.remember(poll.attempt_id, messages, now)
         if not seconds:
@@ -226,7 +226,7 @@ class Queue:
         message = self._messages.get(number)
         if message is None:
             return
-        if self.fifo and (message.state is not State.IN_FLIGHT or message.handle_number != receive):
+        if self.fifo and (message.state is not IN_FLIGHT or message.handle_number != receive):
             raise faults.receipt_handle_has_expired(handle)
         self.forget(message, now)
 
@@ -236,12 +236,12 @@ class Queue:
         message = self._messages.get(number)
         if message is None:
             raise faults.message_not_inflight(handle)
-        if self.fifo and (message.state is not State.IN_FLIGHT or message.handle_number != receive):
+        if self.fifo and (message.state is not IN_FLIGHT or message.handle_number != receive):
             raise faults.receipt_handle_has_expired(handle)
         if seconds and now + seconds > message.received_at + MAX_VISIBILITY_SECONDS:
             reason = f"Total VisibilityTimeout for the message is beyond the limit [{MAX_VISIBILITY_SECONDS} seconds]."
             raise faults.invalid_value("VisibilityTimeout", seconds, reason)
-        if message.state is State.READY:
+        if message.state is READY:
             # AWS takes a handle whose timeout is over (observed there by LocalStack's and moto's authors, against the
             # error MessageNotInflight of the documentation), and hides the message again.
             if not seconds:
@@ -250,7 +250,7 @@ class Queue:
             self._backlog.remove(message)
         self._cancel_alarm(message)
         if seconds:
-            self._wait(message, State.IN_FLIGHT, now + seconds)
+            self._wait(message, IN_FLIGHT, now + seconds)
         else:
             message.visible_at = now
             self._visible_again(message)
@@ -260,13 +260,13 @@ class Queue:
     def forget(self, message: Message, now: float) -> None:
         """Take a message out of the queue for good."""
         self._cancel_alarm(message)
-        was, message.state = message.state, State.GONE
+        was, message.state = message.state, GONE
         del self._messages[message.number]
-        if was is State.IN_FLIGHT:
+        if was is IN_FLIGHT:
             self._left_flight(message, now)
-        elif was is State.DELAYED:
+        elif was is DELAYED:
             self.delayed -= 1
-        if was is State.READY or self.fifo:
+        if was is READY or self.fifo:
             self._backlog.remove(message)
             if self.fifo:
                 self._wake()
@@ -291,7 +291,7 @@ class Queue:
         """Drop every message, in flight and delayed ones too, and forget deduplication ids."""
         for message in self._messages.values():
             self._cancel_alarm(message)
-            message.state = State.GONE
+            message.state = GONE
         self._messages.clear()
         self._retention.clear()
         self._youngest = [0.0, 0, 0]
@@ -326,7 +326,7 @@ class Queue:
         return True
 
     def _put_in_flight(self, message: Message) -> bool:
-        message.state = State.IN_FLIGHT
+        message.state = IN_FLIGHT
         self.in_flight += 1
         if isinstance(self._backlog, Backlog):
             self._backlog.fairness.received(message.group_id)
@@ -339,7 +339,7 @@ class Queue:
             handle = receipt.handle(self._tag, message.number, message.handle_number)
             shown.append(render(message, handle, poll.wanted, fifo=self.fifo))
             self._cancel_alarm(message)
-            self._wait(message, State.IN_FLIGHT, now + seconds)
+            self._wait(message, IN_FLIGHT, now + seconds)
         if poll.attempt_id is not None:
             self.attempts.remember(poll.attempt_id, messages, now)
         return {"Messages": shown}
@@ -350,12 +350,12 @@ class Queue:
         message.visible_at = moment
         message.was_hidden = True
         message.alarm = self._agenda.at(moment, self._time_is_up, message)
-        if state is State.DELAYED:
+        if state is DELAYED:
             self._backlog.hold(message)
 
     def _time_is_up(self, message: Message) -> None:
         message.alarm = None
-        if message.state is State.DELAYED:
+        if message.state is DELAYED:
             self.delayed -= 1
             self._make_ready(message)
         else:
@@ -372,7 +372,7 @@ class Queue:
             self._backlog.fairness.released(message.group_id, max(0.0, now - message.received_at), now)
 
     def _make_ready(self, message: Message) -> None:
-        message.state = State.READY
+        message.state = READY
         self._backlog.push(message)
         self._wake()
 
@@ -397,10 +397,10 @@ class Queue:
 
     def _delay_anew(self, now: float) -> None:
         """A FIFO queue's delay applies to messages that already wait; a standard queue's does not."""
-        for message in [waiting for waiting in self._messages.values() if waiting.state is State.DELAYED]:
+        for message in [waiting for waiting in self._messages.values() if waiting.state is DELAYED]:
             self._cancel_alarm(message)
             moment = message.sent_at + self.delay_seconds
             if moment > now:
-                self._wait(message, State.DELAYED, moment)
+                self._wait(message, DELAYED, moment)
             else:
                 self._time_is_up(message)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from sqs_tasks.local.model import faults
-from sqs_tasks.local.model.message import Message, State
+from sqs_tasks.local.model.message import IN_FLIGHT, Message
 
 #: Seconds for which an attempt can be repeated.
 INTERVAL_SECONDS = 300.0
@@ -47,7 +47,7 @@ class ReceiveAttempts:
             return None
         for message, number, handle_number, visible_at in attempt:
             if (
-                message.state is not State.IN_FLIGHT
+                message.state is not IN_FLIGHT
                 or message.number != number
                 or message.handle_number != handle_number
                 or message.visible_at != visible_at
