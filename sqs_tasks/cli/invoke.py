@@ -46,7 +46,7 @@ _PASSED_ON = (
 @click.option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
 @click.option("--reserved-concurrency", type=int, help="The function's own limit: what is over it is throttled.")
 @click.option("--timeout", type=float, default=30, show_default=True, help="The function's timeout in seconds.")
-@click.option("--memory", type=int, default=128, show_default=True, help="The function's megabytes; not enforced.")
+@click.option("--memory", type=int, default=128, show_default=True, help="The function's megabytes.")
 @click.option("--function-name", help="The function's name; the handler's module unless given.")
 @click.option(
     "--report-batch-item-failures/--no-report-batch-item-failures",

@@ -28,6 +28,9 @@ LOG_LEVEL_VARIABLE = "SQS_TASKS_LOG_LEVEL"
 #: Seconds that a function has for jobs without a timeout, and keeps free at its end.
 DEFAULT_TIMEOUT_SECONDS, MARGIN_SECONDS = 30.0, 5.0
 
+#: Megabytes of a function, above which its process is killed: as many as the stack gives it unless told.
+MEMORY_MB = 512
+
 #: Environments of each function at most: processes that import the application.
 MAX_ENVIRONMENTS = 5
 
@@ -80,6 +83,7 @@ def _source(queue: GenericQueue, options: ChildOptions) -> EventSourceMapping:
         FunctionConfiguration(
             name=queue.get_sqs_queue_name().removesuffix(".fifo"),
             timeout_seconds=function_timeout(queue, visibility),
+            memory_mb=MEMORY_MB,
             region=os.environ.get("AWS_REGION", "us-east-1"),
         ),
         environments=min(options.concurrency, MAX_ENVIRONMENTS),

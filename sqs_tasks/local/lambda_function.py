@@ -16,6 +16,9 @@ Handler = Callable[[Any, Any], Any]
 #: Seconds that an invocation may take on Lambda.
 MAX_FUNCTION_TIMEOUT_SECONDS = 900
 
+#: Megabytes that a function may have.
+MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
+
 #: Bytes of an invocation's event, and of its response: 6 MB (S7).
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
@@ -41,7 +44,8 @@ class FunctionConfiguration:
         name: The function's name.
         timeout_seconds: Seconds after which an invocation is killed, above 0 up to 900. Lambda's own default is 3; it
             is 30 here, as much as a new queue's visibility timeout allows (S18).
-        memory_mb: Megabytes, 128 to 10,240; reported, not enforced.
+        memory_mb: Megabytes, 128 to 10,240. A function in processes of its own is killed above it, on systems that tell
+            how much a process uses (Linux); one in this process is not.
         region: The region in the function's ARN.
         account_id: The account in the function's ARN.
     """
@@ -57,6 +61,10 @@ class FunctionConfiguration:
             raise ConfigurationError(
                 f"a function timeout of {self.timeout_seconds} seconds is not possible; "
                 f"give more than 0 and at most {MAX_FUNCTION_TIMEOUT_SECONDS}"
+            )
+        if not MIN_MEMORY_MB <= self.memory_mb <= MAX_MEMORY_MB:
+            raise ConfigurationError(
+                f"a function memory of {self.memory_mb} MB is not possible; give {MIN_MEMORY_MB} to {MAX_MEMORY_MB}"
             )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import secrets
 import signal
@@ -21,6 +22,8 @@ from sqs_tasks.local.fault_injection import Fault
 from sqs_tasks.local.invocation import InvocationStatus
 from sqs_tasks.local.lambda_function import FunctionConfiguration, InvokeRequest, InvokeResult, lost_result
 from sqs_tasks.local.runtime_api import RuntimeApi, RuntimeEvent, RuntimeExitedError
+
+logger = logging.getLogger(__name__)
 
 #: Environments that a function may have at once unless told: as many batches as Lambda starts with (S33).
 DEFAULT_ENVIRONMENTS = 5
@@ -260,18 +263,36 @@ class _Environment:
         )
         started = time.perf_counter()
         try:
-            answer = api.invoke(event, timeout_seconds)
+            answer = api.invoke(event, timeout_seconds, is_lost=self._is_over_its_memory)
         except RuntimeExitedError as exited:
             if not exited.took_event:
                 raise
             return self._lost(Fault.CRASH, (time.perf_counter() - started) * 1000, exit_code=process.wait())
         duration_ms = (time.perf_counter() - started) * 1000
-        self._peak_memory_mb = _peak_memory_mb(process.pid)
+        # Asked after an answer too: the kernel remembers a peak that was over between two looks.
+        if self._is_over_its_memory():
+            logger.warning(
+                "%s used more than its %d MB and was killed; give it more, or let it hold less",
+                self._configuration.name,
+                self._configuration.memory_mb,
+                extra={"action": "lambda_out_of_memory", "function_name": self._configuration.name},
+            )
+            return self._lost(Fault.OUT_OF_MEMORY, duration_ms)
         if answer is None:
             return self._lost(Fault.TIMEOUT, duration_ms)
         if answer.error is not None:
             return InvokeResult(status=InvocationStatus.ERROR, duration_ms=duration_ms, error=answer.error)
         return InvokeResult(status=InvocationStatus.SUCCEEDED, duration_ms=duration_ms, payload=answer.payload)
+
+    def _is_over_its_memory(self) -> bool:
+        """Whether the process used more than the function has. What it started itself is not counted."""
+        assert self._process is not None  # noqa: S101 - _init ran
+        peak = _peak_memory_mb(self._process.pid)
+        if peak is None:
+            return False
+        # On Lambda there is never more to be seen than there is.
+        self._peak_memory_mb = min(peak, self._configuration.memory_mb)
+        return peak > self._configuration.memory_mb
 
     def _lost(self, fault: Fault, duration_ms: float, *, exit_code: int = 1) -> InvokeResult:
         self.end()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +21,9 @@ from sqs_tasks.local.lambda_function import MAX_PAYLOAD_BYTES
 
 _VERSION = "/2018-06-01/runtime"
 _ANSWER = re.compile(rf"{_VERSION}/invocation/([^/]+)/(response|error)")
+#: Seconds between two looks at whether an invocation that runs is lost.
+_LOOK_SECONDS = 0.05
+
 _ERROR_TYPE_HEADER = "Lambda-Runtime-Function-Error-Type"
 
 
@@ -112,8 +117,12 @@ class RuntimeApi:
         """What the runtime reported when it could not load the handler, or None."""
         return self._init_error
 
-    def invoke(self, event: RuntimeEvent, timeout_seconds: float) -> RuntimeAnswer | None:
+    def invoke(
+        self, event: RuntimeEvent, timeout_seconds: float, *, is_lost: Callable[[], bool] = lambda: False
+    ) -> RuntimeAnswer | None:
         """Hand out an event and wait for the answer; None if there is none in that time.
+
+        None too as soon as ``is_lost()``, asked every 50 milliseconds, is true.
 
         Raises:
             RuntimeExitedError: The runtime ended instead.
@@ -122,7 +131,13 @@ class RuntimeApi:
             self._answer = None
             self._event, self._expected = event, event.request_id
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._answer is not None or self._ended, timeout_seconds)
+            ends_at = time.monotonic() + timeout_seconds
+            while not self._changed.wait_for(
+                lambda: self._answer is not None or self._ended,
+                min(_LOOK_SECONDS, max(0.0, ends_at - time.monotonic())),
+            ):
+                if time.monotonic() >= ends_at or is_lost():
+                    break
             answer, took_event = self._answer, self._event is None
             self._event = self._expected = None
             if answer is None and self._ended:

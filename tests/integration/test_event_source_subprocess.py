@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import sys
 import threading
 
 import pytest
@@ -35,6 +36,11 @@ def handler(event, context):
         os.kill(os.getpid(), signal.SIGKILL)
     if command == "hang":
         time.sleep(60)
+    if command == "fill":
+        kept = b"x" * 300_000_000
+        time.sleep(60)
+    if command == "peak":
+        len(b"x" * 300_000_000)
     if command == "raise":
         raise ValueError("no good")
     if command == "set":
@@ -196,6 +202,29 @@ def test_timeout_kills_the_process(make):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert ask(function, "work").init_duration_ms is not None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how much a process used")
+@pytest.mark.parametrize("command", ["fill", "peak"])
+def test_function_above_its_memory_is_killed(make, caplog, command):
+    """At once while it runs, and also when the peak was over before anyone looked; the next one starts cold."""
+    function = make()
+    assert ask(function, "work").status is InvocationStatus.SUCCEEDED
+
+    killed = ask(function, command)
+
+    assert killed.status is InvocationStatus.OUT_OF_MEMORY
+    assert killed.error.type == "Runtime.OutOfMemory"
+    assert killed.max_memory_used_mb == 256
+    assert killed.duration_ms < 30_000
+    assert "256 MB" in caplog.text
+    assert ask(function, "work").init_duration_ms is not None
+
+
+@pytest.mark.parametrize("memory_mb", [127, 10_241])
+def test_memory_that_lambda_does_not_offer_is_refused(memory_mb):
+    with pytest.raises(ConfigurationError, match="128 to 10240"):
+        FunctionConfiguration(memory_mb=memory_mb)
 
 
 @pytest.mark.parametrize("early", [True, False])
