@@ -44,7 +44,7 @@ class MemorySession:
         region_name: The region in queue ARNs.
         enforce_waits: Refuse a second purge within 60 seconds, and a queue named like one deleted within 60 seconds, as
             AWS does.
-        max_in_flight: The quota of messages in flight per queue.
+        max_in_flight: The quota of messages in flight per queue, and how far a FIFO queue looks for groups (S37).
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class LocalSQSServer:
         port: The port; 0 for a free one.
         clock: A :class:`~sqs_tasks.local.clock.ManualClock` to advance time by hand; long polls then wait for it.
         enforce_waits: See :class:`~sqs_tasks.local.model.service.Service`.
-        max_in_flight: The quota of messages in flight per queue.
+        max_in_flight: The quota of messages in flight per queue, and how far a FIFO queue looks for groups (S37).
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sqs_tasks.local.model.message import DELAYED, IN_FLIGHT, Message
+from sqs_tasks.local.model.message import DELAYED, IN_FLIGHT, READY, Message
 
 #: ``[number, message]``, as in :mod:`sqs_tasks.local.model.backlog`.
 Entry = list[Any]
@@ -78,14 +78,37 @@ class FifoBacklog:
 
     A receive takes as many messages of one group as it can before it turns to the next, and a group that becomes
     available goes to the end of the line, as observed on AWS.
+
+    SQS looks for groups among the first messages of a queue only (S37): behind a long backlog of one group, the others
+    wait until it has become shorter.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/avoid-backlog-with-the-same-message-group-id.html
+
+    Args:
+        look_ahead: How many of the first messages SQS looks at, those in flight and delayed included.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look_ahead: int) -> None:
+        self._look_ahead = look_ahead
         self._groups: dict[str, Group] = {}
         self._line: deque[tuple[str, Group]] = deque()
+        #: Messages that SQS looks at, and the numbers of those beyond, with themselves in order of arrival; of the
+        #: latter some may be gone.
+        self._seen = 0
+        self._unseen: set[int] = set()
+        self._beyond: deque[Message] = deque()
+
+    def arrive(self, message: Message) -> None:
+        """A message entered the queue, before anything else is told of it."""
+        if self._seen < self._look_ahead:
+            self._seen += 1
+        else:
+            self._unseen.add(message.number)
+            self._beyond.append(message)
 
     def push(self, message: Message) -> None:
         """Add a message that has arrived, whose delay is over, or that is visible again."""
+        if message.number in self._unseen:
+            return
         entry: Entry = [message.number, message]
         message.entry = entry
         group = self._group(message)
@@ -93,15 +116,21 @@ class FifoBacklog:
         self._list(str(message.group_id), group)
 
     def remove(self, message: Message) -> None:
-        """Take out a message; when it was in flight, its group may be free now."""
+        """A message left the queue; when it was in flight, its group may be free now."""
+        if message.number in self._unseen:
+            self._unseen.remove(message.number)
+            return
         if message.entry is not None:
             message.entry[1] = None
             message.entry = None
         self._list(str(message.group_id), self._group(message))
+        self._seen -= 1
+        self._look_further()
 
     def hold(self, message: Message) -> None:
         """Note a message that is in flight or delayed, so that later ones of its group wait."""
-        self._group(message).hold(message)
+        if message.number not in self._unseen:
+            self._group(message).hold(message)
 
     def take(self, limit: int, now: float, accept: Callable[[Message], bool]) -> list[Message]:  # noqa: ARG002
         """Take up to that many messages, in order within each group."""
@@ -130,6 +159,22 @@ class FifoBacklog:
         """Forget every message."""
         self._groups.clear()
         self._line.clear()
+        self._seen = 0
+        self._unseen.clear()
+        self._beyond.clear()
+
+    def _look_further(self) -> None:
+        """Look at the next messages, now that there is room among the first."""
+        while self._unseen and self._seen < self._look_ahead:
+            message = self._beyond.popleft()
+            if message.number not in self._unseen:
+                continue
+            self._unseen.remove(message.number)
+            self._seen += 1
+            if message.state is READY:
+                self.push(message)
+            else:
+                self.hold(message)
 
     def _group(self, message: Message) -> Group:
         group_id = str(message.group_id)

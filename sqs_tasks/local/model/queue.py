@@ -23,7 +23,8 @@ from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.receive_attempts import ReceiveAttempts
 from sqs_tasks.local.model.redrive import RedriveAllowPolicy, RedrivePolicy
 
-#: Messages in flight at which a standard queue answers OverLimit and a FIFO queue hands out nothing more (S37).
+#: Messages in flight at which a standard queue answers OverLimit and a FIFO queue hands out nothing more (S37). As many
+#: of its first messages a FIFO queue looks at for groups that can be received.
 MAX_IN_FLIGHT = 120_000
 
 #: Entries of deleted messages in the retention order are swept out when they outnumber the others and this many.
@@ -75,7 +76,7 @@ class Queue:
         self._woken = woken
         self._max_in_flight = max_in_flight
         self._messages: dict[int, Message] = {}
-        self._backlog: Backlog | FifoBacklog = FifoBacklog() if self.fifo else Backlog(next_number)
+        self._backlog: Backlog | FifoBacklog = FifoBacklog(max_in_flight) if self.fifo else Backlog(next_number)
         # By age: the time of sending, and the first and last number of messages that came in one go.
         self._retention: list[list[Any]] = []
         self._youngest: list[Any] = [0.0, 0, 0]
@@ -115,6 +116,8 @@ class Queue:
         message.receives_here = 0
         message.was_hidden = False
         self._messages[number] = message
+        if isinstance(self._backlog, FifoBacklog):
+            self._backlog.arrive(message)
         youngest = self._youngest
         if youngest[2] == number - 1 and youngest[0] == message.sent_at:
             youngest[2] = number

@@ -21,7 +21,7 @@ class Service:
         clock: The time.
         enforce_waits: Refuse what AWS refuses for 60 seconds: a second purge, and a queue named like one just deleted.
             Off by default, because tests and developers do both all the time.
-        max_in_flight: The quota of messages in flight per queue (S37).
+        max_in_flight: The quota of messages in flight per queue, and how far a FIFO queue looks for groups (S37).
     """
 
     def __init__(

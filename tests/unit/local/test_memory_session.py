@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -328,6 +329,67 @@ def test_the_quota_of_messages_in_flight() -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
     assert "Messages" not in nothing
     assert len(client.receive_message(QueueUrl=standard)["Messages"]) == 1
+
+
+@pytest.mark.parametrize("delay_seconds", [0, 5])
+def test_a_long_backlog_of_one_group_hides_the_groups_behind_it(delay_seconds: int) -> None:
+    """S37: a FIFO queue looks for groups among its first messages only, and further when one of those is gone."""
+    session = MemorySession(clock=ManualClock(), max_in_flight=3)
+    client = session.client("sqs")
+    attributes = {"FifoQueue": "true", "DelaySeconds": str(delay_seconds)}
+    url = client.create_queue(QueueName="q.fifo", Attributes=attributes)["QueueUrl"]
+    for number, group_id in enumerate(["long", "long", "long", "late", "later"]):
+        client.send_message(
+            QueueUrl=url, MessageBody=group_id, MessageGroupId=group_id, MessageDeduplicationId=str(number)
+        )
+    session.advance(delay_seconds)
+
+    def receive() -> list[Any]:
+        return list(client.receive_message(QueueUrl=url).get("Messages", []))
+
+    (first,) = receive()
+    hidden = receive()
+    client.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
+    (second,), (third,) = receive(), receive()
+
+    assert first["Body"] == "long"
+    assert hidden == []
+    assert sorted([second["Body"], third["Body"]]) == ["late", "long"]
+    assert receive() == []
+    counts = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert counts["ApproximateNumberOfMessages"] == "2"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_everything_arrives_in_order_from_behind_a_long_backlog(seed: int) -> None:
+    """S37: deleting, returning and losing messages to age in any order, nothing stays out of sight for ever."""
+    chance = random.Random(seed)
+    session = MemorySession(clock=ManualClock(), max_in_flight=4)
+    client = session.client("sqs")
+    url = client.create_queue(QueueName="q.fifo", Attributes={"FifoQueue": "true", "VisibilityTimeout": "30"})[
+        "QueueUrl"
+    ]
+    sent: dict[str, list[str]] = {}
+    for number in range(60):
+        group_id = chance.choice("aaaab")
+        sent.setdefault(group_id, []).append(str(number))
+        client.send_message(
+            QueueUrl=url, MessageBody=str(number), MessageGroupId=group_id, MessageDeduplicationId=str(number)
+        )
+
+    done: dict[str, list[str]] = {}
+    for _ in range(2_000):
+        messages = client.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=chance.randint(1, 4), AttributeNames=["All"]
+        ).get("Messages", [])
+        for message in messages:
+            if chance.random() < 0.2:
+                break
+            client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            done.setdefault(message["Attributes"]["MessageGroupId"], []).append(message["Body"])
+        session.advance(chance.choice([0, 31]))
+
+    assert done == sent
 
 
 def test_waits_of_a_minute_are_enforced_only_when_asked_for(session: MemorySession, url: str) -> None:
