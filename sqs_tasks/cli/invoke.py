@@ -26,6 +26,7 @@ from sqs_tasks.local.invocation import Invocation, InvocationStatus
 from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, LambdaFunction
 from sqs_tasks.local.lambda_in_process import InProcessFunction
 from sqs_tasks.local.lambda_process import DEFAULT_ENVIRONMENTS, SubprocessFunction
+from sqs_tasks.local.scaling import BATCHES_OF_A_POLLER
 
 #: What the function is told besides what this process was: where SQS is, and how to sign for it.
 _PASSED_ON = (
@@ -44,6 +45,12 @@ _PASSED_ON = (
 @click.option("--batch-size", type=int, default=10, show_default=True, help="Records in one invocation at most.")
 @click.option("--batching-window", type=float, default=0, show_default=True, help="Seconds to gather a batch.")
 @click.option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
+@click.option(
+    "--provisioned-pollers",
+    type=(int, int),
+    metavar="LEAST MOST",
+    help="Dedicated pollers, ten invocations at a time each; instead of a maximum concurrency.",
+)
 @click.option("--reserved-concurrency", type=int, help="The function's own limit: what is over it is throttled.")
 @click.option("--timeout", type=float, default=30, show_default=True, help="The function's timeout in seconds.")
 @click.option("--memory", type=int, default=128, show_default=True, help="The function's megabytes.")
@@ -75,6 +82,7 @@ def invoke(
     batch_size: int,
     batching_window: float,
     maximum_concurrency: int | None,
+    provisioned_pollers: tuple[int, int] | None,
     reserved_concurrency: int | None,
     timeout: float,
     memory: int,
@@ -109,7 +117,7 @@ def invoke(
                 memory_mb=memory,
                 region=region,
             ),
-            environments=maximum_concurrency,
+            environments=provisioned_pollers[1] * BATCHES_OF_A_POLLER if provisioned_pollers else maximum_concurrency,
             environ=environ,
             directory=directory,
             command=command,
@@ -122,6 +130,7 @@ def invoke(
             batch_size=batch_size,
             batching_window_seconds=batching_window,
             maximum_concurrency=maximum_concurrency,
+            provisioned_pollers=provisioned_pollers,
             reserved_concurrency=reserved_concurrency,
             report_batch_item_failures=report_batch_item_failures,
             filters=filters,

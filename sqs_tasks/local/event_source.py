@@ -1,7 +1,6 @@
 """The event source mapping: polls a queue and invokes a function with what it finds, as Lambda does.
 
-What it leaves out: Lambda's own scaling (it uses as many environments as it may from the start), provisioned pollers,
-IAM, and the up to twenty seconds that a window may take longer on a quiet queue (S32).
+What it leaves out is in ``docs/local.md``.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from sqs_tasks.local.invocation import Invocation, InvocationStatus
 from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, LambdaFunction
 from sqs_tasks.local.lambda_in_process import InProcessFunction
 from sqs_tasks.local.lineage import MAX_LINEAGE, lineage_count
+from sqs_tasks.local.scaling import Scaling
 from sqs_tasks.local.source_queue import Received, SourceQueue
 from sqs_tasks.protocols import SQSClient
 
@@ -66,6 +66,8 @@ class EventSourceMapping:
         batching_window_seconds: Seconds to gather a batch, 0 to 300; 0 on a FIFO queue (S30).
         maximum_concurrency: Invocations at a time, 2 to 1,000 (S34). Without it as many as the function has
             environments, which is one in this process.
+        provisioned_pollers: The least and the most dedicated pollers, from 2, instead of a maximum concurrency: each is
+            worth ten batches at a time, and the least are there from the start (S35).
         reserved_concurrency: The function's own limit. Lambda polls past it and what is over it is throttled (S34).
         report_batch_item_failures: Whether the response is looked at (S9).
         function_timeout_seconds: Seconds after which an invocation is lost; 30 unless told. Only for a callable, as
@@ -85,8 +87,6 @@ class EventSourceMapping:
         statistics: What was done so far.
         visibility_timeout_seconds: Seconds that received messages are invisible (S17).
         concurrency: Batches in flight at a time, at most.
-        allowed_concurrency: The same at this moment: fewer after throttles and, without partial responses, after
-            function errors (S12).
 
     Raises:
         ConfigurationError: AWS would refuse these settings.
@@ -101,6 +101,7 @@ class EventSourceMapping:
         batch_size: int = 10,
         batching_window_seconds: float = 0,
         maximum_concurrency: int | None = None,
+        provisioned_pollers: tuple[int, int] | None = None,
         reserved_concurrency: int | None = None,
         report_batch_item_failures: bool = True,
         function_timeout_seconds: float | None = None,
@@ -117,6 +118,7 @@ class EventSourceMapping:
             batch_size=batch_size,
             batching_window_seconds=batching_window_seconds,
             maximum_concurrency=maximum_concurrency,
+            provisioned_pollers=provisioned_pollers,
             reserved_concurrency=reserved_concurrency,
             report_batch_item_failures=report_batch_item_failures,
             filters=filters_of(filters),
@@ -127,7 +129,9 @@ class EventSourceMapping:
         timeout_seconds = self.function.configuration.timeout_seconds
         self.settings.check(self.queue, timeout_seconds)
         self.visibility_timeout_seconds = self.settings.visibility_timeout_seconds(self.queue, timeout_seconds)
-        self.concurrency = min(self.function.environments, maximum_concurrency or self.function.environments)
+        environments = self.function.environments
+        self.concurrency = min(environments, self.settings.most_batches or environments)
+        self._scaling = Scaling.of(most=self.concurrency, fifo=self.queue.fifo, provisioned_pollers=provisioned_pollers)
         self.statistics = EventSourceStatistics()
         self._on_invocation = on_invocation
         self._delivery = Delivery(
@@ -141,9 +145,17 @@ class EventSourceMapping:
         self._running = 0
         self._last_poll_was_empty = False
         self._poll_retry_seconds = POLL_RETRY_SECONDS
-        self.allowed_concurrency = self.concurrency
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def allowed_concurrency(self) -> int:
+        """Batches in flight at a time at this moment: few at first, more each second while messages come (S33).
+
+        Fewer after throttles and, without partial responses, after function errors (S12).
+        """
+        with self._lock:
+            return self._scaling.allowed(self._clock.now())
 
     # Step by step
 
@@ -292,6 +304,7 @@ class EventSourceMapping:
             self.statistics.received += len(received)
             # A poll beside a running batch may be empty only because that batch holds its FIFO groups.
             self._last_poll_was_empty = quiet and not received
+            self._scaling.polled(found=bool(received), now=self._clock.now())
         admitted = [item for item in self._filtered(received) if not self._is_recursive(item)]
         if admitted:
             self._batcher.add(admitted, self._clock.now())
@@ -368,7 +381,7 @@ class EventSourceMapping:
 
     def _wait_for_slot(self) -> None:
         with self._settled:
-            while self._running >= self.allowed_concurrency and not self._stopping.is_set():
+            while self._running >= self._scaling.allowed(self._clock.now()) and not self._stopping.is_set():
                 self._settled.wait(POLL_WAIT_SECONDS)
 
     def _release_undelivered(self) -> None:
@@ -435,15 +448,12 @@ class EventSourceMapping:
             return self.settings.reserved_concurrency is not None and self._running > self.settings.reserved_concurrency
 
     def _adjust_concurrency(self, invocation: Invocation) -> None:
-        """Fewer batches at a time after a failed invocation, one more after each good one.
-
-        With partial responses function errors change nothing (S12). How fast Lambda goes down and up is not published.
-        """
+        """Fewer batches at a time after a failed invocation; with partial responses only after throttles (S12)."""
         failed = invocation.status is not InvocationStatus.SUCCEEDED
         if failed and (not self.settings.report_batch_item_failures or invocation.status is InvocationStatus.THROTTLED):
-            self.allowed_concurrency = max(1, self.allowed_concurrency // 2)
+            self._scaling.failed(self._clock.now())
         else:
-            self.allowed_concurrency = min(self.concurrency, self.allowed_concurrency + 1)
+            self._scaling.succeeded()
 
     def _function(self, handler: Handler | LambdaFunction, given: dict[str, Any]) -> LambdaFunction:
         if callable(handler):
@@ -452,7 +462,7 @@ class EventSourceMapping:
                 handler,
                 FunctionConfiguration(**given, region=region),
                 clock=self._clock,
-                environments=self.settings.maximum_concurrency or 1,
+                environments=self.settings.most_batches or 1,
             )
         if given:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The settings of an event source mapping, refused where AWS refuses them (S17-S19, S30, S32, S34, S42)."""
+"""The settings of an event source mapping, refused where AWS refuses them (S17-S19, S30, S32, S34, S35, S42)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.limits import MAX_BATCH_ENTRIES, MAX_VISIBILITY_SECONDS
 from sqs_tasks.local.event_filter import EventFilter
+from sqs_tasks.local.scaling import BATCHES_OF_A_POLLER
 from sqs_tasks.local.source_queue import SourceQueue
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ MAX_BATCHING_WINDOW_SECONDS = 300
 
 #: The range of MaximumConcurrency (S34).
 MIN_MAXIMUM_CONCURRENCY, MAX_MAXIMUM_CONCURRENCY = 2, 1_000
+
+#: The range of provisioned pollers, of which there are at least two to two hundred (S35).
+MIN_POLLERS, MAX_LEAST_POLLERS, MAX_POLLERS = 2, 200, 10_000
 
 #: Seconds added to window and function timeout when a window makes Lambda set the visibility itself (S17).
 WINDOW_VISIBILITY_MARGIN_SECONDS = 30
@@ -38,9 +42,17 @@ class EventSourceSettings:
     batch_size: int = 10
     batching_window_seconds: float = 0
     maximum_concurrency: int | None = None
+    provisioned_pollers: tuple[int, int] | None = None
     reserved_concurrency: int | None = None
     report_batch_item_failures: bool = True
     filters: tuple[EventFilter, ...] = ()
+
+    @property
+    def most_batches(self) -> int | None:
+        """Batches in flight at a time, at most; None when the settings do not say."""
+        if self.provisioned_pollers is not None:
+            return self.provisioned_pollers[1] * BATCHES_OF_A_POLLER
+        return self.maximum_concurrency
 
     def visibility_timeout_seconds(self, queue: SourceQueue, function_timeout_seconds: float) -> int:
         """Seconds that received messages are invisible.
@@ -110,5 +122,14 @@ class EventSourceSettings:
                 f"maximum_concurrency={maximum} is out of range; give {MIN_MAXIMUM_CONCURRENCY} to "
                 f"{MAX_MAXIMUM_CONCURRENCY}. For one at a time use reserved_concurrency=1, or one FIFO group (S34)"
             )
+        if self.provisioned_pollers is not None:
+            if maximum is not None:
+                raise ConfigurationError("provisioned_pollers and maximum_concurrency exclude each other (S35)")
+            least, most = self.provisioned_pollers
+            if not (MIN_POLLERS <= least <= MAX_LEAST_POLLERS and least <= most <= MAX_POLLERS):
+                raise ConfigurationError(
+                    f"provisioned_pollers={least}, {most} is out of range; give at least {MIN_POLLERS} to "
+                    f"{MAX_LEAST_POLLERS}, and at most as many to {MAX_POLLERS} (S35)"
+                )
         if reserved is not None and reserved < 1:
             raise ConfigurationError(f"reserved_concurrency={reserved} is out of range; give 1 or more")

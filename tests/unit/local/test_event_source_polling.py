@@ -493,6 +493,11 @@ def test_advice_on_visibility_and_receive_count_is_logged_s19_s42(caplog):
         ({"batching_window_seconds": -1}, "0 to 300"),
         ({"maximum_concurrency": 1}, "2 to 1000"),
         ({"maximum_concurrency": 1001}, "2 to 1000"),
+        ({"provisioned_pollers": (1, 5)}, "provisioned_pollers=1, 5"),
+        ({"provisioned_pollers": (201, 300)}, "2 to 200"),
+        ({"provisioned_pollers": (5, 4)}, "provisioned_pollers=5, 4"),
+        ({"provisioned_pollers": (2, 10_001)}, "to 10000"),
+        ({"provisioned_pollers": (2, 3), "maximum_concurrency": 2}, "exclude each other"),
         ({"reserved_concurrency": 0}, "1 or more"),
         ({"function_timeout_seconds": 901}, "at most 900"),
         ({"function_timeout_seconds": 0}, "more than 0"),
@@ -500,7 +505,7 @@ def test_advice_on_visibility_and_receive_count_is_logged_s19_s42(caplog):
         ({"faults": "lightning=1"}, "unknown fault"),
     ],
 )
-def test_settings_that_aws_refuses_are_refused_s30_s32_s34(aws, settings, problem):
+def test_settings_that_aws_refuses_are_refused_s30_s32_s34_s35(aws, settings, problem):
     with pytest.raises(ConfigurationError, match=problem):
         aws.source(Recorder(), **settings)
 

@@ -190,7 +190,7 @@ def test_fifo_group_waits_for_its_running_batch_even_when_sqs_hands_it_out_s30()
     assert counts(client, url) == (0, 0)
 
 
-@pytest.mark.parametrize(("report", "allowed"), [(True, 8), (False, 4)])
+@pytest.mark.parametrize(("report", "allowed"), [(True, 4), (False, 2)])
 def test_function_errors_reduce_concurrency_only_without_partial_responses_s12(client, report, allowed):
     url = create_queue(client)
     send(client, url, "a")
@@ -198,7 +198,7 @@ def test_function_errors_reduce_concurrency_only_without_partial_responses_s12(c
     def handler(event, context):
         raise ValueError
 
-    source = EventSourceMapping(client, url, handler, maximum_concurrency=8, report_batch_item_failures=report)
+    source = EventSourceMapping(client, url, handler, maximum_concurrency=4, report_batch_item_failures=report)
     source.poll_once()
 
     assert source.allowed_concurrency == allowed
@@ -311,3 +311,72 @@ def test_refused_delete_is_told_and_the_message_comes_back(caplog):
     assert first.deleted == set()
     assert "could not delete message" in caplog.text
     assert len(source.poll_once().deleted) == 1
+
+
+# Scaling
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "after_a_second", "most"),
+    [
+        ({"maximum_concurrency": 100}, 5, 10, 100),
+        ({"maximum_concurrency": 3}, 3, 3, 3),
+        ({"provisioned_pollers": (2, 50)}, 20, 36, 500),
+        ({}, 1, 1, 1),
+    ],
+)
+def test_concurrency_grows_while_there_are_messages_s33_s35(settings, first, after_a_second, most):
+    """Few batches at a time when the queue wakes up, more with time, and few again once it was empty."""
+    session = MemorySession(clock=ManualClock())
+    client = session.client("sqs")
+    url = create_queue(client)
+    source = EventSourceMapping(client, url, lambda event, context: None, clock=session.clock, **settings)
+    allowed = [source.allowed_concurrency]
+
+    for seconds in (0, 1, 600):
+        session.advance(seconds)
+        send(client, url, "a")
+        source.poll_once()
+        allowed.append(source.allowed_concurrency)
+    source.poll_once()
+
+    assert allowed == [first, first, after_a_second, most]
+    assert source.allowed_concurrency == first
+
+
+def test_fifo_queue_has_no_curve_s30():
+    """Its concurrency is its number of active groups."""
+    session = MemorySession(clock=ManualClock())
+    client = session.client("sqs")
+    url = create_queue(client, "q.fifo")
+    source = EventSourceMapping(client, url, lambda event, context: None, clock=session.clock, maximum_concurrency=100)
+
+    assert source.allowed_concurrency == 100
+
+
+def test_running_invocations_follow_the_curve_s33():
+    """Five run at first, and a sixth only when time has passed."""
+    session = MemorySession(clock=ManualClock())
+    client = session.client("sqs")
+    url = create_queue(client)
+    send(client, url, *map(str, range(6)))
+    five, six = threading.Event(), threading.Event()
+    started = []
+
+    def handler(event, context):
+        started.append(None)
+        if len(started) == 5:
+            five.set()
+        if len(started) == 6:
+            six.set()
+        six.wait(PATIENCE)
+
+    source = EventSourceMapping(client, url, handler, batch_size=1, maximum_concurrency=10, clock=session.clock)
+    with source:
+        assert five.wait(PATIENCE)
+        one_too_many = six.wait(0.05)
+        session.advance(1)
+        assert six.wait(PATIENCE)
+
+    assert not one_too_many
+    assert source.statistics.deleted == 6
