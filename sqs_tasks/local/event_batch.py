@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from sqs_tasks.local.lambda_function import MAX_PAYLOAD_BYTES
 from sqs_tasks.local.source_queue import Received, groups_of
+
+#: Seconds that a shorter window may take on a queue with little traffic (S32).
+QUIET_WINDOW_SECONDS = 20.0
 
 #: Bytes of an event around its records.
 _ENVELOPE_BYTES = len('{"Records":[]}')
@@ -76,10 +79,11 @@ class Batcher:
             return self._batch_size
         return max(0, self._batch_size - len(self._gathered))
 
-    def add(self, received: Iterable[Received], now: float) -> None:
-        """Gather messages; the first one opens the window."""
+    def add(self, received: Iterable[Received], now: float, *, is_slow: Callable[[], bool] = lambda: False) -> None:
+        """Gather messages; the first one opens the window, and asks whether this one takes longer."""
         if not self._gathered:
-            self._window_ends_at = now + self._window_seconds
+            slow = 0 < self._window_seconds < QUIET_WINDOW_SECONDS and is_slow()
+            self._window_ends_at = now + (QUIET_WINDOW_SECONDS if slow else self._window_seconds)
         self._gathered.extend(received)
 
     def drop_expired(self, now: float) -> list[Received]:

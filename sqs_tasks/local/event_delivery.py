@@ -54,6 +54,11 @@ class Delivery:
         with self._lock:
             return self._dice.hits("throttle")
 
+    def window_is_slow(self) -> bool:
+        """Whether a fault prolongs the window that opens now."""
+        with self._lock:
+            return self._dice.hits("slow_window")
+
     def refuse(self, batch: Batch) -> Invocation:
         """The story of a throttled attempt: nothing reached the function, nothing is settled."""
         invocation = Invocation(

@@ -307,7 +307,7 @@ class EventSourceMapping:
             self._scaling.polled(found=bool(received), now=self._clock.now())
         admitted = [item for item in self._filtered(received) if not self._is_recursive(item)]
         if admitted:
-            self._batcher.add(admitted, self._clock.now())
+            self._batcher.add(admitted, self._clock.now(), is_slow=self._delivery.window_is_slow)
         return received
 
     def _filtered(self, received: list[Received]) -> list[Received]:

@@ -33,6 +33,7 @@ class Faults(Mapping[str, float]):
         oom: The runtime is killed for want of memory; the environment is replaced.
         duplicate: A record that was delivered is delivered again, in the same batch or in a later one (S6).
         cold_start: A warm environment is replaced before the invocation.
+        slow_window: A batching window takes twenty seconds where it should take less, as on a quiet queue (S32).
     """
 
     throttle: float = 0.0
@@ -41,6 +42,7 @@ class Faults(Mapping[str, float]):
     oom: float = 0.0
     duplicate: float = 0.0
     cold_start: float = 0.0
+    slow_window: float = 0.0
 
     def __post_init__(self) -> None:
         for name, probability in self.items():

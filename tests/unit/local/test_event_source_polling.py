@@ -395,6 +395,27 @@ def test_window_gathers_until_it_has_passed_s32(aws):
     assert handler.bodies == [["a", "b"]]
 
 
+@pytest.mark.parametrize(("window", "open_for"), [(5, 20), (30, 30)])
+def test_window_takes_longer_on_a_quiet_queue_by_a_fault_s32(aws, window, open_for):
+    """Up to twenty seconds, says AWS; a longer window stays what it is."""
+    source = aws.source(Recorder(), batching_window_seconds=window, faults="slow_window=1")
+    aws.send("a")
+    at_once = source.poll_once()
+    aws.session.advance(open_for - 1)
+    early = source.poll_once()
+    aws.session.advance(1)
+
+    assert (at_once, early) == (None, None)
+    assert source.poll_once().deleted
+
+
+def test_without_a_window_nothing_waits_s32(aws):
+    source = aws.source(Recorder(), faults="slow_window=1")
+    aws.send("a")
+
+    assert source.poll_once().deleted
+
+
 def test_full_batch_does_not_wait_for_its_window_s32(aws):
     handler = Recorder()
     aws.send(*"abc")
