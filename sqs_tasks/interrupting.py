@@ -148,20 +148,18 @@ class main_thread_timeout:  # noqa: N801 - a context manager, named as one
     """Raise TaskTimeoutError in the ``with`` block when it takes longer: one limit, with the alarm taken for it.
 
     Args:
-        timeout_seconds: The limit, above 0; None sets none.
+        timeout_seconds: The limit, above 0.
     """
 
     __slots__ = ("_alarm", "_limit", "_seconds")
 
-    def __init__(self, timeout_seconds: float | None) -> None:
+    def __init__(self, timeout_seconds: float) -> None:
         self._seconds = timeout_seconds
         self._alarm = MainThreadAlarm()
         self._limit: AbstractContextManager[None] = _NO_LIMIT
 
     def __enter__(self) -> None:
         """Set the alarm."""
-        if self._seconds is None:
-            return
         self._alarm.__enter__()
         try:
             self._limit = self._alarm.limit(self._seconds)
@@ -178,3 +176,8 @@ class main_thread_timeout:  # noqa: N801 - a context manager, named as one
             self._limit.__exit__(kind, error, traceback)
         finally:
             self._alarm.__exit__()
+
+
+def task_timeout(timeout_seconds: float | None) -> AbstractContextManager[None]:
+    """As :class:`main_thread_timeout` for tasks that may have no limit; those pay for none."""
+    return _NO_LIMIT if timeout_seconds is None else main_thread_timeout(timeout_seconds)

@@ -8,8 +8,7 @@ order is what the group was for (S22, S27).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from sqs_tasks.executor import Executor
 from sqs_tasks.message import ReceivedMessage
@@ -30,9 +29,8 @@ class Concluding(Protocol):
         """What becomes of a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """Messages to be run in order by one thread."""
+class Lane(NamedTuple):
+    """Messages to be run in order by one thread; a tuple, since on most queues there is one for each job."""
 
     messages: tuple[ReceivedMessage, ...]
     #: Whether a failure stops the rest.

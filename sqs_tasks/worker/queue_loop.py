@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from sqs_tasks import limits
 from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.client import error_code
 from sqs_tasks.event_loop import limited, run_coroutine
 from sqs_tasks.executor import CoroutineRunner, Executor, Interrupter
-from sqs_tasks.interrupting import main_thread_timeout
+from sqs_tasks.interrupting import task_timeout
 from sqs_tasks.lanes import Lane, plan, run_lane
 from sqs_tasks.message import ReceivedMessage, from_sqs
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Succeeded
@@ -50,6 +50,9 @@ SLOT_WAIT_SECONDS = 1.0
 
 #: Seconds that a receive of several messages may wait while other queues could use its slots: the shortest long poll.
 SHARED_WAIT_SECONDS = 1
+
+#: A message whose job is over, and whether it succeeded.
+_Told: TypeAlias = tuple[ReceivedMessage, bool]
 
 #: After these the client is made anew: credentials that were rotated in a file or an environment are read again.
 CREDENTIAL_CODES = frozenset(
@@ -151,7 +154,7 @@ class QueueLoop:
         self._index = index
         self._shared = shared
         self._stop = shared.stop
-        self._executor = queue.executor(run_coroutine=run_coroutine, interrupter=main_thread_timeout)
+        self._executor = queue.executor(run_coroutine=run_coroutine, interrupter=task_timeout)
         self._settlement = queue.settlement()
         self._lease_seconds = max(queue.settings.visibility_timeout_seconds or LEASE_SECONDS, MIN_LEASE_SECONDS)
         self.heartbeat = Heartbeat(self._settlement, self._lease_seconds)
@@ -170,9 +173,11 @@ class QueueLoop:
         #: The age of the oldest message of the last receive: what is known of the queue's without CloudWatch.
         self.oldest_age_seconds = 0.0
         self._hot = False
+        #: Jobs that have been handed to a pool, less those that are known to have ended.
         self._in_hand = 0
-        self._result_lock = threading.Lock()
-        self._result = BatchProcessingResult(queue.name)
+        #: What the pools tell the polling thread of each message and each lane that is over. A deque, since appending
+        #: to it takes no lock.
+        self._told: deque[_Told | None] = deque()
 
     # --- the polling thread -----------------------------------------------------------------------------------------
 
@@ -309,17 +314,14 @@ class QueueLoop:
         shared = self._shared
         works: list[Work] = []
         async_works: list[Work] = []
-        for lane in plan(messages, self._executor, fifo=self.queue.settings.fifo):
-            on_loop = len(lane.messages) == 1 and (
-                lane.messages[0].job_name in self._async_names or not self._needs_thread
-            )
-            (async_works if on_loop else works).append(_LaneWork(self, lane, on_loop=on_loop))
+        for lane in self._plan(messages):
+            on_loop = len(lane.messages) == 1 and self._is_for_loop(lane.messages[0])
+            (async_works if on_loop else works).append(_LaneWork(self, lane, on_loop))
         if self._needs_thread or works:
             self._balance(shared.slots, granted if self._needs_thread else 0, len(works))
         if shared.async_slots is not None and self._async_names:
             self._balance(shared.async_slots, granted, len(async_works))
-        with self._result_lock:
-            self._in_hand += len(works) + len(async_works)
+        self._in_hand += len(works) + len(async_works)
         if self._stop.requested:
             for work in (*works, *async_works):
                 work.release()
@@ -334,6 +336,14 @@ class QueueLoop:
             shared.pool.release_waiting()
             if shared.async_pool is not None:
                 shared.async_pool.release_waiting()
+
+    def _plan(self, messages: Sequence[ReceivedMessage]) -> list[Lane]:
+        if self._batch_size or self.queue.settings.fifo:
+            return plan(messages, self._executor, fifo=self.queue.settings.fifo)
+        return [Lane((message,)) for message in messages]
+
+    def _is_for_loop(self, message: ReceivedMessage) -> bool:
+        return bool(self._async_names) and (not self._needs_thread or message.job_name in self._async_names)
 
     def _balance(self, slots: Slots, granted: int, needed: int) -> None:
         if granted > needed:
@@ -430,8 +440,7 @@ class QueueLoop:
         slots = self._shared.async_slots if on_loop else self._shared.slots
         if slots is not None:
             slots.release(self._index)
-        with self._result_lock:
-            self._in_hand -= 1
+        self._told.append(None)
 
     def _may_start(self, message: ReceivedMessage) -> NotStarted | None:  # noqa: ARG002 - the stop is for all
         return _STOPPING if self._stop.requested else None
@@ -440,8 +449,7 @@ class QueueLoop:
         self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict, seconds: float | None, *, urgent: bool
     ) -> None:
         self.buffer.add(message, verdict, urgent=urgent)
-        with self._result_lock:
-            self._result.update_with_message(message, isinstance(outcome, Succeeded))
+        self._told.append((message, isinstance(outcome, Succeeded)))
         metrics = self._shared.metrics
         if metrics is not None:
             ran = None if isinstance(outcome, NotStarted) else seconds
@@ -456,17 +464,19 @@ class QueueLoop:
         if self._shared.metrics is not None:
             self._shared.metrics.count("sqs_tasks_unsettled_total", queue=self.queue.name, code=unsettled.code)
 
-    # --- anybody ----------------------------------------------------------------------------------------------------
-
     def take_result(self) -> BatchProcessingResult:
-        """What was done since the last call."""
-        with self._result_lock:
-            result, self._result = self._result, BatchProcessingResult(self.queue.name)
+        """What was done since the last call; for the polling thread."""
+        result, told = BatchProcessingResult(self.queue.name), self._told
+        while told:
+            one = told.popleft()
+            if one is None:
+                self._in_hand -= 1
+            else:
+                result.update_with_message(*one)
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class _LaneWork:
+class _LaneWork(NamedTuple):
     """A lane in the hands of a pool."""
 
     loop: QueueLoop

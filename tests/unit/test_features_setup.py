@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from sqs_tasks import JobQueue, MemorySession, Processor, RawQueue, SQSEnv, context_middleware, create_standard_queue
 from sqs_tasks.errors import ConfigurationError, DuplicateTaskError
@@ -64,6 +68,44 @@ def test_session_client_region_and_configuration_may_be_given() -> None:
     assert client.meta.config.read_timeout == 45
     assert SQSEnv(sqs_client=ready).client() is ready
     assert SQSEnv(boto3, region_name="us-west-2").client().meta.region_name == "us-west-2"  # type: ignore[attr-defined]
+
+
+class _Body(BytesIO):
+    """What botocore reads an answer from."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+@pytest.mark.parametrize(
+    ("variable", "config", "expected"),
+    [
+        ("", {}, r"sqs-tasks/\S+ Boto3/\S+ os/\S+ lang/python#\S+"),
+        ("shop", {}, r"sqs-tasks/.* app/shop"),
+        ("", {"user_agent_appid": "shop"}, r"sqs-tasks/.* app/shop"),
+        ("", {"user_agent_extra": "md/x"}, r"sqs-tasks/.* Botocore/.* md/x"),
+        ("", {"user_agent": "mine/1"}, r"mine/1"),
+    ],
+)
+def test_requests_say_who_asks(
+    monkeypatch: pytest.MonkeyPatch, variable: str, config: dict[str, str], expected: str
+) -> None:
+    """For CloudTrail; what botocore's own settings add to it is there too."""
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", variable)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    monkeypatch.delenv("AWS_EXECUTION_ENV", raising=False)
+    client: Any = SQSEnv(region_name="us-east-1", client_config=config).client()
+    sent: list[Any] = []
+
+    def answer(request: Any, **_: Any) -> Any:
+        sent.append(str(request.headers["User-Agent"], "ascii"))
+        return AWSResponse(request.url, 200, {}, _Body(b'{"QueueUrl": "http://localhost/emails"}'))
+
+    client.meta.events.register("before-send.sqs", answer)
+    client.get_queue_url(QueueName="emails")
+
+    assert re.fullmatch(rf"{expected}( Botocore/\S+)?( md/x)?", sent[0])
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"])

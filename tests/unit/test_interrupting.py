@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sqs_tasks.errors import TaskTimeoutError
-from sqs_tasks.interrupting import MainThreadAlarm, main_thread_timeout
+from sqs_tasks.interrupting import MainThreadAlarm, main_thread_timeout, task_timeout
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
 
@@ -46,7 +46,7 @@ def test_own_exception_of_the_code_passes_through():
 
 
 def test_no_limit_sets_no_alarm():
-    with main_thread_timeout(None):
+    with task_timeout(None):
         assert alarm()[1] == 0
 
 
