@@ -1,10 +1,11 @@
 """The container worker: polls queues, hands messages to pools, and stops in order (design §4).
 
-Threads of a process, and what each owns. A *polling* thread for each queue receives; nearly all its life it waits in a
-long poll, and one is enough for a queue, since more make boto3 slower, not faster. With one queue and a concurrency of
-1 it is the caller's thread, and runs the tasks too. *Worker* threads run plain tasks, the *loop* thread async ones;
-they talk to SQS only to copy a rejected job to its dead-letter queue. For each queue a *settle* thread deletes and
-changes visibilities, and a *heartbeat* thread extends leases. The *signals* thread hears that it is time to stop.
+Threads of a process, and what each owns. A *polling* thread for each queue receives: an idle one waits in a long poll,
+those that have a backlog take turns, since threads that are in boto3 together make it slower. With one queue and a
+concurrency of 1 it is the caller's thread, and runs the tasks too. *Worker* threads run plain tasks, the *loop* thread
+async ones; they talk to SQS only to copy a rejected job to its dead-letter queue. For each queue a *settle* thread
+deletes and changes visibilities, and a *heartbeat* thread extends leases. The *signals* thread hears that it is time to
+stop.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sqs_tasks.worker.recycling import resident_bytes
 from sqs_tasks.worker.signals import SignalWatch
 from sqs_tasks.worker.slots import Slots
 from sqs_tasks.worker.stopping import Stop
+from sqs_tasks.worker.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Consumer:
             metrics=metrics,
             wait_seconds=wait_seconds,
             several=several,
+            turn=Turn(),
             prefetch=prefetch,
             inline=self._inline,
         )

@@ -33,6 +33,7 @@ from sqs_tasks.worker.pool import Pool, Work
 from sqs_tasks.worker.settling import SettlementBuffer
 from sqs_tasks.worker.slots import Slots
 from sqs_tasks.worker.stopping import Stop
+from sqs_tasks.worker.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ class Shared:
         metrics: What is counted; None counts nothing.
         wait_seconds: How long one long poll waits.
         several: Whether other queues compete for the slots.
+        turn: Taken for receives that are answered at once, so that those of several queues do not meet in boto3.
         prefetch: How many of the slots are for messages that cannot start yet.
         inline: Whether the pool runs in the polling thread.
     """
@@ -135,6 +137,7 @@ class Shared:
     metrics: Metrics | None
     wait_seconds: int
     several: bool
+    turn: Turn
     prefetch: int
     inline: bool
 
@@ -172,7 +175,8 @@ class QueueLoop:
         self._async_names = frozenset(name for task in asyncs for name in (task.name, *task.settings.aliases))
         #: The age of the oldest message of the last receive: what is known of the queue's without CloudWatch.
         self.oldest_age_seconds = 0.0
-        self._hot = False
+        #: Whether the last receive brought messages, and whether it brought all it asked for, so that there are more.
+        self._hot = self._has_more = False
         #: Jobs that have been handed to a pool, less those that are known to have ended.
         self._in_hand = 0
         #: What the pools tell the polling thread of each message and each lane that is over. A deque, since appending
@@ -190,8 +194,9 @@ class QueueLoop:
                 if policy.need_shutdown():
                     break
                 continue
+            want = self._want(granted)
             try:
-                messages = self._gather(self._want(granted), self._wait(policy))
+                messages = self._next(want, policy)
             except Exception as error:  # noqa: BLE001 - whatever the world does, the loop goes on (W6, celery#8243)
                 messages = []
                 pause = min(max(pause * 2, MIN_ERROR_PAUSE), MAX_ERROR_PAUSE)
@@ -199,6 +204,8 @@ class QueueLoop:
             else:
                 pause = 0.0
             self._set_hot(bool(messages))
+            # What a FIFO queue has more of may be locked by what was just received; only a wait can tell.
+            self._has_more = len(messages) >= want and not self.queue.settings.fifo
             self._start(messages, granted)
             if pause:
                 self._stop.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
@@ -272,6 +279,12 @@ class QueueLoop:
         if self._shared.several and self._hot:
             wait = min(wait, SHARED_WAIT_SECONDS)
         return max(int(wait + 0.999), 0)
+
+    def _next(self, want: int, policy: ShutdownPolicy) -> list[ReceivedMessage]:
+        if not self._shared.several or not self._has_more:
+            return self._gather(want, self._wait(policy))
+        with self._shared.turn.taken():
+            return self._gather(want, 0)
 
     def _gather(self, want: int, wait_seconds: int) -> list[ReceivedMessage]:
         """At most ``want`` messages: one receive, and for a batch above ten, more until one brings nothing."""

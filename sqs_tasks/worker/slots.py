@@ -5,10 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 #: Seconds a poller waits for more slots when it could have some now: short jobs end within it, and a receive of ten
 #: costs as much as a receive of one.
 GATHER_SECONDS = 0.005
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """A polling thread that waits for slots."""
+
+    most: int
+    least: int
+    woken: threading.Condition
 
 
 class Slots:
@@ -32,8 +42,8 @@ class Slots:
         self._held = [0] * len(weights)
         # Under a strict order each queue is taken to have messages until a receive has shown that it has none.
         self._hot = [strict] * len(weights)
-        self._waiting: set[int] = set()
-        self._changed = threading.Condition()
+        self._waiting: dict[int, _Waiter] = {}
+        self._lock = threading.Lock()
 
     def acquire(self, queue: int, most: int, timeout_seconds: float, *, least: int = 1) -> int:
         """Slots for a queue: ``least`` to ``most``, or 0 after waiting this long for them.
@@ -44,55 +54,72 @@ class Slots:
             timeout_seconds: How long to wait.
             least: Fewer are not worth a receive: what was prefetched keeps the workers busy meanwhile.
         """
-        deadline = time.monotonic() + timeout_seconds
-        with self._changed:
-            self._waiting.add(queue)
-            try:
-                while (granted := self._grant(queue, most)) < least:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return 0
-                    self._changed.wait(left)
-            finally:
-                self._waiting.discard(queue)
-            self._take(queue, granted)
+        with self._lock:
+            granted = self._taken(queue, most, least, timeout_seconds)
             missing = most - granted
-            if missing <= 0 or self._held[queue] == granted:
+            if not granted or missing <= 0 or self._held[queue] == granted:
                 return granted
         # Others of this queue are running and may end in a moment. Not a wait on the condition: each ending would
         # wake this thread.
         time.sleep(GATHER_SECONDS)
-        with self._changed:
+        with self._lock:
             more = self._grant(queue, missing)
             self._take(queue, more)
             return granted + more
 
     def take(self, queue: int, count: int) -> None:
         """Take slots that may not be there, for messages that came all the same; until they are back none is given."""
-        with self._changed:
+        with self._lock:
             self._take(queue, count)
 
     def release(self, queue: int, count: int = 1) -> None:
         """Give slots back."""
         if not count:
             return
-        with self._changed:
+        with self._lock:
             self._take(queue, -count)
             if self._waiting:
-                self._changed.notify_all()
+                self._wake()
 
     def set_hot(self, queue: int, *, hot: bool) -> None:
         """Note whether the last receive of a queue brought messages."""
         if self._hot[queue] is hot:
             return
-        with self._changed:
+        with self._lock:
             self._hot[queue] = hot
-            self._changed.notify_all()
+            self._wake()
 
     def held(self) -> int:
         """How many are out."""
-        with self._changed:
+        with self._lock:
             return self.total - self._free
+
+    def _taken(self, queue: int, most: int, least: int, seconds: float) -> int:
+        """Take slots for a queue, at least so many, or 0 after waiting this long. Called with the lock held."""
+        waiter = _Waiter(most, least, threading.Condition(self._lock))
+        self._waiting[queue] = waiter
+        deadline = time.monotonic() + seconds
+        try:
+            while (granted := self._grant(queue, most)) < least:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return 0
+                waiter.woken.wait(left)
+            self._take(queue, granted)
+            return granted
+        finally:
+            del self._waiting[queue]
+            self._wake()  # one that stood behind it, or for whom there is enough left
+
+    def _wake(self) -> None:
+        """Wake the one that has what it waits for, if any. To wake all at each job's end would cost more than the jobs.
+
+        Called with the lock held.
+        """
+        for queue, waiter in self._waiting.items():
+            if self._grant(queue, waiter.most) >= waiter.least:
+                waiter.woken.notify()
+                return
 
     def _take(self, queue: int, count: int) -> None:
         self._free -= count

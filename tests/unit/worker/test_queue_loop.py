@@ -14,9 +14,10 @@ from sqs_tasks.backoff_policies import ConstantBackoff
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.shutdown_policies import IdleShutdown, MaxTasksShutdown
 from sqs_tasks.worker import consumer as consumer_module
-from sqs_tasks.worker import queue_loop, settling
+from sqs_tasks.worker import queue_loop, settling, turn
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.lease import current_lease
+from tests.support.polling import until
 from tests.support.scripted_client import failing, raising
 
 
@@ -594,6 +595,77 @@ def test_weights_name_queues_that_are_worked(env):
 
     with pytest.raises(ConfigurationError, match="jbos"):
         Consumer([queue], weights={"jbos": 2})
+
+
+def hot_queues(env, count, jobs):
+    """Queues with a backlog, and what tells that all of it is done."""
+    queues, done = [], threading.Semaphore(0)
+    for number in range(count):
+        queue = env.queue(f"hot{number}")
+
+        @queue.processor("work")
+        def work() -> None:
+            done.release()
+
+        queues.append(queue)
+    env.create_queues()
+    for queue in queues:
+        queue.task("work").map([{} for _ in range(jobs)])
+
+    def wait():
+        for _ in range(count * jobs):
+            assert done.acquire(timeout=20)
+
+    return queues, wait
+
+
+def test_queues_with_a_backlog_are_received_from_one_after_the_other(env, sqs, consume, monkeypatch):
+    """Threads that are in boto3 together make it slower; those of idle queues only wait there."""
+    monkeypatch.setattr(turn, "PATIENCE_SECONDS", 10)
+    queues, wait = hot_queues(env, 3, 60)
+    changed, inside, met = threading.Condition(), 0, []
+
+    def receive(request):
+        nonlocal inside
+        if request["WaitTimeSeconds"]:
+            return  # it does not know yet that there is a backlog
+        with changed:
+            inside += 1
+            changed.notify_all()
+            # Time for another to come; none does.
+            if changed.wait_for(lambda: inside > 1, 0.02):
+                met.append(request["QueueUrl"])
+            inside -= 1
+
+    sqs.script("receive_message", *[receive] * 500)
+
+    consume(*queues, concurrency=6, prefetch=24)
+    wait()
+
+    short = [request["QueueUrl"] for request in sqs.requests("receive_message") if not request["WaitTimeSeconds"]]
+    assert len(set(short)) == 3
+    assert not met
+
+
+def test_a_receive_that_hangs_does_not_hold_up_other_queues(env, sqs, consume):
+    """Its turn is over in a moment, whether it has been answered or not."""
+    queues, wait = hot_queues(env, 2, 60)
+    hung = env.get_queue_url("hot0")
+    hanging, answer = threading.Event(), threading.Event()
+
+    def receive(request):
+        if request["QueueUrl"] == hung and not request["WaitTimeSeconds"]:
+            hanging.set()
+            answer.wait(30)
+
+    sqs.script("receive_message", *[receive] * 500)
+
+    consume(*queues, concurrency=4)
+    assert hanging.wait(10)
+    until(lambda: queues[1].statistics().available == 0, what="the other queue is empty", seconds=15)
+
+    answer.set()
+    wait()
 
 
 # --- FIFO -----------------------------------------------------------------------------------------------------------

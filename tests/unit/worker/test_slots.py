@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,12 +79,51 @@ def test_while_several_want_them_a_freed_slot_goes_to_who_holds_least():
 def test_weights_say_how_much_a_queue_may_hold_while_others_wait():
     """Three to one, and work-conserving when nobody else wants any."""
     slots = Slots(8, [3, 1])
-    slots._waiting.add(1)
+    slots.take(1, 1)
+    thread = threading.Thread(target=lambda: slots.acquire(1, 10, 10, least=7))
+    thread.start()
+    while not slots._waiting:
+        threading.Event().wait(0.001)
 
     assert slots.acquire(0, 10, 0) == 6
+    slots.release(0, 6)
+    slots.release(1)
 
-    slots._waiting.clear()
-    assert slots.acquire(0, 10, 0) == 1  # all but the other's own
+    thread.join(10)
+    slots.release(1, 7)
+    assert slots.acquire(0, 10, 0) == 7  # all but the other's own
+
+
+def test_the_end_of_a_job_wakes_only_a_poller_that_gets_something_by_it():
+    """To wake all of them each time would cost more than a short job does."""
+    slots = Slots(5, [1, 1, 1])
+    for queue, held in enumerate((2, 2, 1)):
+        slots.take(queue, held)
+    looks = Counter()
+    grant = slots._grant
+
+    def counted(queue, most):
+        looks[threading.current_thread().name] += 1
+        return grant(queue, most)
+
+    slots._grant = counted
+    threads = [
+        threading.Thread(target=slots.acquire, args=(queue, 10, 10), kwargs={"least": least}, name=f"queue {queue}")
+        for queue, least in ((1, 2), (2, 1))
+    ]
+    for thread in threads:
+        thread.start()
+    while len(slots._waiting) < 2:
+        threading.Event().wait(0.001)
+    before = looks["queue 1"]
+
+    slots.release(0)  # one is not enough for queue 1
+    threads[1].join(10)
+    slots.held()  # whoever was woken in vain has had the lock by now
+
+    assert looks["queue 1"] == before
+    slots.release(1, 2)
+    threads[0].join(10)
 
 
 def test_strict_priority_makes_the_lower_queue_wait_for_the_higher_to_be_empty():
