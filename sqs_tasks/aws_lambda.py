@@ -145,8 +145,9 @@ class SQSEventHandler:
             self.on_finished.emit()
         except BaseException:  # noqa: BLE001, S110 - not even the log works; the answer is all that counts now
             pass
-        ids = dict.fromkeys(record["messageId"] for record in records)
-        return {"batchItemFailures": [{"itemIdentifier": one} for one in ids if one not in invocation.done]}
+        done = invocation.done
+        kept = dict.fromkeys([record["messageId"] for record in records if record["messageId"] not in done])
+        return {"batchItemFailures": [{"itemIdentifier": one} for one in kept]}
 
     def queue_for(self, arn: str) -> GenericQueue | None:
         """The registered queue an ARN means, or None; in every partition, its last part is the name in SQS (S5)."""
@@ -158,10 +159,9 @@ class SQSEventHandler:
         return queue
 
     def _run(self, records: Sequence[Mapping[str, Any]], invocation: Invocation, context: LambdaContext | None) -> None:
-        by_arn: dict[str, list[Mapping[str, Any]]] = {}
-        for record in records:
-            by_arn.setdefault(record["eventSourceARN"], []).append(record)
-        for arn, batch in by_arn.items():
+        arns = dict.fromkeys([record["eventSourceARN"] for record in records])
+        for arn in arns:
+            batch = records if len(arns) == 1 else [one for one in records if one["eventSourceARN"] == arn]
             queue = self.queue_for(arn)
             if queue is None:
                 logger.error(

@@ -32,6 +32,10 @@ class SQSContext:
         """Replace all values."""
         self._values.set(values)
 
+    def hold(self, values: Mapping[str, Any]) -> None:
+        """Replace all values by those of a mapping; what becomes of the mapping later does not matter."""
+        self._values.set({**values} if values else _EMPTY)
+
     def update(self, /, **values: Any) -> None:
         """Add or replace some values."""
         self._values.set({**self._values.get(), **values})

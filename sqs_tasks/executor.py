@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
 from sqs_tasks.context import SQSContext
@@ -25,7 +26,17 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, ReceivedMessage
 from sqs_tasks.middleware import Middleware, compose
-from sqs_tasks.outcome import NotStarted, Outcome, Postpone, Reject, Rejected, Retried, Retry, Succeeded, UnknownTask
+from sqs_tasks.outcome import (
+    SUCCEEDED,
+    NotStarted,
+    Outcome,
+    Postpone,
+    Reject,
+    Rejected,
+    Retried,
+    Retry,
+    UnknownTask,
+)
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -68,10 +79,17 @@ class TaskLookup(Protocol):
         """The task of that name, or None."""
 
 
+class Admit(Protocol):
+    """Has the last word before a task runs; supplied by a runtime whose time ends."""
+
+    def __call__(self, job: Job, task: RegisteredTask, /) -> NotStarted | None:
+        """Why a job, or a batch of which it is the first, may not run now; None if it may."""
+
+
 Decode: TypeAlias = Callable[[ReceivedMessage], Job]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # not frozen: Lambda makes one for each invocation
 class Executor:
     """Runs the jobs of one queue; safe to share between threads, since it keeps nothing between jobs.
 
@@ -86,6 +104,7 @@ class Executor:
         post_task: Called with each job and its outcome.
         run_coroutine: Runs async tasks; without it they are refused.
         interrupter: Limits plain tasks to their timeout; without it they run as long as they like.
+        admit: Asked before each run; without it whatever can run does.
         failures: What counts as a failure of the task; anything else ends the worker.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
@@ -100,15 +119,25 @@ class Executor:
     post_task: Hook[[Job, Outcome]]
     run_coroutine: CoroutineRunner | None = None
     interrupter: Interrupter | None = None
+    admit: Admit | None = None
     failures: tuple[type[BaseException], ...] = TASK_FAILURES
     now: Callable[[], float] = time.time
 
     def execute(self, message: ReceivedMessage) -> Outcome:
         """Run the job of a message to its outcome."""
         prepared = self._prepare(message)
-        if not isinstance(prepared, _Run):
+        if not isinstance(prepared, tuple):
             return prepared
-        return copy_context().run(self._run, prepared)
+        job, task = prepared
+        if self.admit is not None:
+            refused = self.admit(job, task)
+            if refused is not None:
+                return refused
+        return self.run(job, task)
+
+    def run(self, job: Job, task: RegisteredTask) -> Outcome:
+        """Run a job that may run, in a context of its own."""
+        return copy_context().run(self._run, job, task)
 
     async def execute_async(self, message: ReceivedMessage, *, limited: CoroutineLimiter) -> Outcome:
         """As :meth:`execute` for the message of an async task, awaited on the event loop it shares with others.
@@ -120,14 +149,15 @@ class Executor:
             limited: Keeps the task to its timeout.
         """
         prepared = self._prepare(message)
-        if not isinstance(prepared, _Run):
+        if not isinstance(prepared, tuple):
             return prepared
-        started = self._begin(prepared)
+        job, task = prepared
+        started = self._begin(job)
         try:
-            await limited(self._coroutine(prepared.task, self._composed(prepared)), prepared.task.settings.timeout)
+            await limited(self._coroutine(task, self._call(job, task)), task.settings.timeout)
         except self.failures as error:
-            return self._conclude(prepared, started, error)
-        return self._conclude(prepared, started, None)
+            return self._conclude(job, task, started, error)
+        return self._conclude(job, task, started)
 
     def execute_batch(self, messages: Sequence[ReceivedMessage]) -> list[Outcome]:
         """Run one batch processor over messages of its task; one outcome for each message, in their order.
@@ -135,17 +165,23 @@ class Executor:
         Messages that cannot run (undecodable, expired) get their outcome and are left out of the call.
         """
         outcomes: dict[int, Outcome] = {}
-        runs: dict[int, _Run] = {}
+        jobs: dict[int, Job] = {}
+        task: RegisteredTask | None = None
         for index, message in enumerate(messages):
             prepared = self._prepare(message)
-            if isinstance(prepared, _Run):
-                runs[index] = prepared
+            if isinstance(prepared, tuple):
+                jobs[index], task = prepared
             else:
                 outcomes[index] = prepared
-        if runs:
-            results = copy_context().run(self._run_batch, list(runs.values()))
-            outcomes.update(zip(runs, results, strict=True))
+        if task is not None:
+            refused = None if self.admit is None else self.admit(next(iter(jobs.values())), task)
+            results = self.run_batch(list(jobs.values()), task) if refused is None else [refused] * len(jobs)
+            outcomes.update(zip(jobs, results, strict=True))
         return [outcomes[index] for index in range(len(messages))]
+
+    def run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> list[Outcome]:
+        """Run a batch processor over jobs that may run, in a context of their own."""
+        return copy_context().run(self._run_batch, jobs, task)
 
     def batch_task(self, message: ReceivedMessage) -> RegisteredTask | None:
         """The batch processor this message is for, or None when its job runs alone."""
@@ -155,7 +191,7 @@ class Executor:
             return None
         return task if task is not None and task.batch_size else None
 
-    def _prepare(self, message: ReceivedMessage) -> _Run | Outcome:
+    def _prepare(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
         """Decode, resolve, check: everything that can be said of a message before its task runs (S49)."""
         try:
             job = self.decode(message)
@@ -167,14 +203,20 @@ class Executor:
         task = self.tasks.get(job.job_name)
         if task is None:
             return self._unknown(job)
+        if job.args or job.expires_at is not None or job.not_before is not None or task.settings.max_age is not None:
+            return self._checked(job, task)
+        return job, task
+
+    def _checked(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
+        """What few jobs have: positional arguments, and moments between which they may run."""
         try:
             if job.args:
                 job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
             self._check_age(job, task)
         except JobExpiredError as error:
-            return self._refuse(message, error, job)
+            return self._refuse(job.message, error, job)
         except TypeError as error:  # positional arguments of a foreign message that do not fit
-            return self._refuse(message, SignatureMismatchError(str(error)), job)
+            return self._refuse(job.message, SignatureMismatchError(str(error)), job)
         early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
         if early_seconds > 0:
             # Rounded up, so that it does not come back a moment early and be received once more for nothing.
@@ -182,7 +224,7 @@ class Executor:
                 reason=f"it is not to be run before {job.not_before}",
                 delay_seconds=clamp_visibility(early_seconds + 0.5),
             )
-        return _Run(job=job, task=task)
+        return job, task
 
     def _check_age(self, job: Job, task: RegisteredTask) -> None:
         if job.expires_at is not None and job.expires_at.timestamp() < self.now():
@@ -226,15 +268,15 @@ class Executor:
             self.post_task.emit(job, outcome)
         return outcome
 
-    def _run(self, run: _Run) -> Outcome:
-        started = self._begin(run)
+    def _run(self, job: Job, task: RegisteredTask) -> Outcome:
+        started = self._begin(job)
         try:
-            self._call(run)
+            self._limited(task, self._call, job)
         except BaseException as error:
             if not self._is_failure(error):
                 raise
-            return self._conclude(run, started, error)
-        return self._conclude(run, started, None)
+            return self._conclude(job, task, started, error)
+        return self._conclude(job, task, started)
 
     def _is_failure(self, error: BaseException) -> bool:
         """Whether what a plain task raised is its own failure; only the process's own end is not.
@@ -243,64 +285,56 @@ class Executor:
         """
         return isinstance(error, self.failures) or not isinstance(error, (KeyboardInterrupt, GeneratorExit))
 
-    def _begin(self, run: _Run) -> float:
+    def _begin(self, job: Job) -> float:
         """Set the job's context and tell the hooks; the moment its run starts."""
-        self.context.set(**run.job.context)
-        self.pre_task.emit(run.job)
+        self.context.hold(job.context)
+        if self.pre_task.callbacks:
+            self.pre_task.emit(job)
         return time.perf_counter()
 
-    def _conclude(self, run: _Run, started: float, error: BaseException | None) -> Outcome:
+    def _conclude(self, job: Job, task: RegisteredTask, started: float, error: BaseException | None = None) -> Outcome:
         """The outcome of a run that raised this or nothing; the hooks are told."""
-        job = run.job
-        seconds = time.perf_counter() - started
-        outcome: Outcome
+        outcome: Outcome = SUCCEEDED
         if error is not None:
-            outcome = self._failed(job, run.task, error, seconds)
-        else:
-            outcome = Succeeded()
-            if logger.isEnabledFor(logging.INFO):
-                logger.info(
-                    "job %s succeeded in %.3f s",
-                    job.job_name,
-                    seconds,
-                    extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
-                )
-        self.post_task.emit(job, outcome)
+            outcome = self._failed(job, task, error, time.perf_counter() - started)
+        elif logger.isEnabledFor(logging.INFO):
+            seconds = time.perf_counter() - started
+            logger.info(
+                "job %s succeeded in %.3f s",
+                job.job_name,
+                seconds,
+                extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
+            )
+        if self.post_task.callbacks:
+            self.post_task.emit(job, outcome)
         return outcome
 
-    def _call(self, run: _Run) -> Any:
-        return self._limited(run.task, self._composed(run))
-
-    def _composed(self, run: _Run) -> Callable[[], Any]:
-        """The call of a job inside all middleware."""
-        job, task = run.job, run.task
-
-        def innermost() -> Any:
+    def _call(self, job: Job, task: RegisteredTask) -> Any:
+        """What a task returns inside all middleware: for an async one, the coroutine."""
+        if not self.middleware:
             return task.processor.call(job.kwargs, job.context)
+        innermost = partial(task.processor.call, job.kwargs, job.context)
+        return compose(self.middleware, job, innermost, is_async=task.is_async)()
 
-        return compose(self.middleware, job, innermost, is_async=task.is_async) if self.middleware else innermost
-
-    def _call_batch(self, task: RegisteredTask, jobs: Sequence[Job]) -> Any:
-        def innermost() -> Any:
-            return task.processor.process_batch(jobs)
-
+    def _call_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> Any:
+        """What a batch processor returns inside all middleware: for an async one, the coroutine."""
+        innermost = partial(task.processor.process_batch, jobs)
         batch = JobBatch(jobs=tuple(jobs), job_name=task.name, queue_name=self.queue_name)
-        call = compose(self.middleware, batch, innermost, is_async=task.is_async) if self.middleware else innermost
-        return self._limited(task, call)
+        return compose(self.middleware, batch, innermost, is_async=task.is_async)()
 
-    def _limited(self, task: RegisteredTask, call: Callable[[], Any]) -> Any:
-        timeout = task.settings.timeout
+    def _limited(self, task: RegisteredTask, call: Callable[[Any, RegisteredTask], Any], work: Any) -> Any:
+        """What the call for a job or for several returns, within the task's timeout; async ones on the event loop."""
         if task.is_async:
             if self.run_coroutine is None:
                 raise ConfigurationError(f"task {task.name!r} is async and this runtime was given no event loop")
-            return self.run_coroutine(self._coroutine(task, call), timeout_seconds=timeout)
-        if self.interrupter is not None:
-            with self.interrupter(timeout):
-                return call()
-        return call()
+            coroutine = self._coroutine(task, call(work, task))
+            return self.run_coroutine(coroutine, timeout_seconds=task.settings.timeout)
+        if self.interrupter is None:
+            return call(work, task)
+        with self.interrupter(task.settings.timeout):
+            return call(work, task)
 
-    def _coroutine(self, task: RegisteredTask, call: Callable[[], Any]) -> Any:
-        coroutine = call()
+    def _coroutine(self, task: RegisteredTask, coroutine: Any) -> Any:
         if not hasattr(coroutine, "__await__"):
             raise ConfigurationError(
                 f"task {task.name!r} is async and {type(task.processor).__name__}.process() returned "
@@ -368,9 +402,7 @@ class Executor:
             policy = error.backoff_policy or policy
         return visibility_seconds(policy, job.message)
 
-    def _run_batch(self, runs: Sequence[_Run]) -> list[Outcome]:
-        jobs = [run.job for run in runs]
-        task = runs[0].task
+    def _run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> list[Outcome]:
         # Each job has a context of its own; what the polling thread may have set is none of theirs.
         self.context.clear()
         for job in jobs:
@@ -378,7 +410,7 @@ class Executor:
         started = time.perf_counter()
         errors: Sequence[BaseException | None]
         try:
-            errors = _item_errors(self._call_batch(task, jobs), len(jobs), task.name)
+            errors = _item_errors(self._limited(task, self._call_batch, jobs), len(jobs), task.name)
         except BaseException as error:
             if not self._is_failure(error):
                 raise
@@ -386,7 +418,7 @@ class Executor:
         seconds = time.perf_counter() - started
         outcomes: list[Outcome] = []
         for job, failure in zip(jobs, errors, strict=True):
-            outcome = Succeeded() if failure is None else self._failed(job, task, failure, seconds)
+            outcome = SUCCEEDED if failure is None else self._failed(job, task, failure, seconds)
             outcomes.append(outcome)
             self.post_task.emit(job, outcome)
         return outcomes
@@ -398,13 +430,6 @@ class Executor:
             "attempt": message.receive_count,
         }
         return fields if action is None else {"action": action, **fields}
-
-
-class _Run(NamedTuple):
-    """A job that may run, with its task; a tuple, since there is one for each job."""
-
-    job: Job
-    task: RegisteredTask
 
 
 def _item_errors(result: Any, count: int, name: str) -> Sequence[BaseException | None]:

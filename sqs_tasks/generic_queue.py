@@ -19,7 +19,7 @@ from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.dead_letters import DeadLetters
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.executor import CoroutineRunner, Executor, Interrupter, TaskLookup
+from sqs_tasks.executor import Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.middleware import Middleware
@@ -259,6 +259,7 @@ class GenericQueue:
         *,
         run_coroutine: CoroutineRunner | None = None,
         interrupter: Interrupter | None = None,
+        admit: Admit | None = None,
         failures: tuple[type[BaseException], ...] | None = None,
         middleware: Sequence[Middleware] = (),
         now: Callable[[], float] | None = None,
@@ -277,6 +278,7 @@ class GenericQueue:
             post_task=self.env.post_task,
             run_coroutine=run_coroutine,
             interrupter=interrupter,
+            admit=admit,
             **more,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+from _signal import signal as set_handler  # type: ignore[import-not-found]  # signal.signal without its search for enums
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import FrameType, TracebackType
@@ -37,11 +38,19 @@ class MainThreadAlarm:
     Outside the main thread, where Python delivers no signals, and without ``SIGALRM`` a limit limits nothing. What was
     set for the alarm before rings when it is due, and is there again afterwards. Code that takes the alarm for itself
     meanwhile, and keeps it, switches limits off until then. One limit at a time.
+
+    Args:
+        left_text: What the exception says when a task had no more than ``seconds_left``; ``{:g}`` stands for them.
+
+    Attributes:
+        seconds_left: What :meth:`limit_task` gives a task at most.
     """
 
-    __slots__ = ("_before", "_ends_outside", "_limit", "_rings_at", "_thread_id")
+    __slots__ = ("_before", "_ends_outside", "_left_text", "_limit", "_rings_at", "_thread_id", "seconds_left")
 
-    def __init__(self) -> None:
+    def __init__(self, left_text: str = TIMEOUT_TEXT) -> None:
+        self.seconds_left = math.inf
+        self._left_text = left_text
         self._before: Any = None
         #: When what was set outside is due, and when the alarm goes off next, by the monotonic clock.
         self._ends_outside = self._rings_at = math.inf
@@ -51,13 +60,14 @@ class MainThreadAlarm:
 
     def __enter__(self) -> Self:
         """Take the alarm."""
-        if threading.current_thread() is not threading.main_thread() or setitimer is None:
+        if get_ident() != threading.main_thread().ident or setitimer is None:
             return self
         outside, _ = signal.getitimer(signal.ITIMER_REAL)
         self._ends_outside = self._rings_at = monotonic() + outside if outside else math.inf
         # None is a handler that was not set from Python; it cannot be put back.
-        self._before = signal.signal(signal.SIGALRM, self._on_alarm) or signal.SIG_DFL
-        self._thread_id = threading.get_ident()
+        before = set_handler(signal.SIGALRM, self._on_alarm)
+        self._before = int(signal.SIG_DFL) if before is None else before
+        self._thread_id = get_ident()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,9 +77,14 @@ class MainThreadAlarm:
         self._thread_id = 0
         self._limit.is_open = False
         setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._before)
+        set_handler(signal.SIGALRM, self._before)
         if self._ends_outside < math.inf:
             setitimer(signal.ITIMER_REAL, max(self._ends_outside - monotonic(), _LEAST_SECONDS))
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the thread that asks may set limits."""
+        return get_ident() == self._thread_id
 
     def limit(
         self,
@@ -89,7 +104,24 @@ class MainThreadAlarm:
         if seconds is None or get_ident() != self._thread_id:
             return _NO_LIMIT
         limit = self._limit
+        limit.ends_at = monotonic() + seconds
         limit.seconds, limit.text, limit.error = seconds, text, error
+        return limit
+
+    def limit_task(self, timeout_seconds: float | None) -> AbstractContextManager[None]:
+        """The same for a task, in the thread that took the alarm: its timeout, or ``seconds_left`` where that is less.
+
+        There is one for each job, so it checks and sets no more than it must.
+        """
+        limit, left = self._limit, self.seconds_left
+        if timeout_seconds is not None and timeout_seconds <= left:
+            limit.seconds, limit.text = timeout_seconds, TIMEOUT_TEXT
+        elif left < math.inf:
+            limit.seconds, limit.text = left, self._left_text
+        else:
+            return _NO_LIMIT
+        limit.error = TaskTimeoutError
+        limit.ends_at = monotonic() + limit.seconds
         return limit
 
     def _rings_by(self, moment: float) -> None:
@@ -132,10 +164,9 @@ class _Limit:
         self.error: type[BaseException] = TaskTimeoutError
 
     def __enter__(self) -> None:
-        self.ends_at = ends_at = monotonic() + self.seconds
         self.is_open = True
-        if ends_at < self._alarm._rings_at:  # noqa: SLF001 - two halves of one thing
-            self._alarm._rings_by(ends_at)  # noqa: SLF001
+        if self.ends_at < self._alarm._rings_at:  # noqa: SLF001 - two halves of one thing
+            self._alarm._rings_by(self.ends_at)  # noqa: SLF001
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

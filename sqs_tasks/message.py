@@ -83,9 +83,12 @@ def string_attribute(value: str) -> MessageAttribute:
     return {"DataType": "String", "StringValue": value}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: that would cost a call for each field, and there is one of these for every message.
+@dataclass(slots=True, kw_only=True)
 class ReceivedMessage:
     """A message as it was received, the same from a container's receive and from a Lambda event.
+
+    To be read, not changed: the executor, hooks, middleware and settlement all see the same one.
 
     Attributes:
         message_id: SQS's id; a redrive gives a new one.
@@ -171,26 +174,39 @@ def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMes
 
     Args:
         record: One of the event's ``Records``; unknown keys are passed over.
-        received_at: ``time.monotonic()`` of the receive, estimated: it happened before the invocation (S20).
+        received_at: ``time.monotonic()`` of the receive, as near as known: it happened before the invocation (S20).
+
+    Raises:
+        UndecodableMessageError: It is not what Lambda makes of a message.
     """
+    system_attributes = record.get("attributes") or {}
+    if not isinstance(system_attributes, dict):
+        raise UndecodableMessageError(f"the attributes are {type(system_attributes).__name__}, not values by name")
     attributes: dict[str, MessageAttribute] = {}
     for name, raw in (record.get("messageAttributes") or {}).items():
-        attribute: MessageAttribute = {"DataType": raw.get("dataType", "String")}
-        text, binary = raw.get("stringValue"), raw.get("binaryValue")
-        if text is not None:
-            attribute["StringValue"] = text
-        if binary is not None:
-            attribute["BinaryValue"] = _decode_binary(binary)
-        attributes[name] = attribute
+        text = raw.get("stringValue")
+        if text is not None and "binaryValue" not in raw:
+            attributes[name] = {"DataType": raw.get("dataType", "String"), "StringValue": text}
+        else:
+            attributes[name] = _unusual_attribute(raw, text)
     return ReceivedMessage(
         message_id=record["messageId"],
         receipt_handle=record.get("receiptHandle", ""),
         body=record.get("body") or "",
-        attributes=record.get("attributes") or {},
+        attributes=system_attributes,
         message_attributes=attributes,
         queue_arn=record.get("eventSourceARN"),
         received_at=received_at,
     )
+
+
+def _unusual_attribute(raw: Mapping[str, Any], text: str | None) -> MessageAttribute:
+    attribute: MessageAttribute = {"DataType": raw.get("dataType", "String")}
+    if text is not None:
+        attribute["StringValue"] = text
+    if raw.get("binaryValue") is not None:
+        attribute["BinaryValue"] = _decode_binary(raw["binaryValue"])
+    return attribute
 
 
 def _decode_binary(value: Any) -> bytes:
@@ -202,9 +218,12 @@ def _decode_binary(value: Any) -> bytes:
         raise UndecodableMessageError(f"a binary attribute is not base64: {error}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, as ReceivedMessage
 class Job:
-    """A task's name with its arguments, decoded from a message; what hooks, middleware and processors see."""
+    """A task's name with its arguments, decoded from a message; what hooks, middleware and processors see.
+
+    To be read, not changed; a copy with changes is ``dataclasses.replace(job, ...)``.
+    """
 
     job_name: str
     kwargs: Mapping[str, Any]

@@ -89,6 +89,10 @@ class Succeeded:
     """The task returned."""
 
 
+#: The one that is used: there is nothing in it.
+SUCCEEDED = Succeeded()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
     """The task failed or asked for a retry; None leaves the delay to the queue's visibility timeout."""

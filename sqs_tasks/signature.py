@@ -106,6 +106,8 @@ class TaskSignature:
                 (with ``ignore_unknown``, the latter is dropped: for deploys in which producers go first).
         """
         left = dict(job_kwargs)
+        if self.is_plain and left.keys() == self._names:
+            return (), left  # all there is, by name: most jobs
         missing = self._required - left.keys()
         if missing:
             raise SignatureMismatchError(f"{self}: the message lacks {', '.join(sorted(missing))}")

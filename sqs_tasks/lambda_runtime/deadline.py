@@ -40,7 +40,7 @@ class Deadline:
 
     def __init__(self, context: Any, margin_seconds: float | None = None) -> None:
         #: Entered for the length of the invocation; without that, plain code is not limited.
-        self.alarm = MainThreadAlarm()
+        self.alarm = MainThreadAlarm("the invocation's time was used up after {:g} s")
         self._remaining_millis = getattr(context, "get_remaining_time_in_millis", None)
         total = self.seconds_left()
         if margin_seconds is None:
@@ -53,7 +53,7 @@ class Deadline:
         if self._remaining_millis is None:
             return math.inf
         try:
-            return float(self._remaining_millis()) / 1000
+            return self._remaining_millis() / 1000  # type: ignore[no-any-return]  # what it returns is somebody's own
         except BaseException:  # noqa: BLE001 - somebody's own context; without a clock there is no deadline
             self._remaining_millis = None
             return math.inf
@@ -63,15 +63,10 @@ class Deadline:
         return max(self.seconds_left() - self.margin_seconds, _LEAST_SECONDS)
 
     def covers(self, seconds: float) -> bool:
-        """Whether that much work still fits."""
-        return self.seconds_left() >= seconds + self.margin_seconds
-
-    def interrupter(self, timeout_seconds: float | None) -> AbstractContextManager[None]:
-        """A limit for plain code: its timeout, or the margin where that comes first."""
-        left = self.seconds_to_work()
-        if timeout_seconds is not None and timeout_seconds <= left:
-            return self.alarm.limit(timeout_seconds)
-        return self.alarm.limit(None if left == math.inf else left, "the invocation's time was used up after {:g} s")
+        """Whether that much work still fits. A task that starts now is stopped when the margin begins."""
+        left = self.seconds_left() - self.margin_seconds
+        self.alarm.seconds_left = max(left, _LEAST_SECONDS)
+        return left >= seconds
 
     def limit_seconds(self, timeout_seconds: float | None) -> float | None:
         """A limit for a coroutine: its timeout, or the margin where that comes first; None for no limit."""

@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from sqs_tasks.executor import Executor
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import Deadline, ObservedDurations, OutOfTime
-from sqs_tasks.lambda_runtime.records import read_messages
+from sqs_tasks.lambda_runtime.records import read_messages, received_before
 from sqs_tasks.lanes import Lane, plan, run_lane
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
 from sqs_tasks.message import Job, ReceivedMessage
@@ -147,12 +147,11 @@ class Invocation:
         Returns:
             The same, or a new one when a message failed for the first time.
         """
-        settlement = queue.settlement(queue_url=queue_url)
-        run = QueueRun(self, queue, settlement)
-        run.run(read_messages(records, batching_window_seconds=self.options.batching_window_seconds), fifo=fifo)
+        run = QueueRun(self, queue, queue_url)
+        run.run(read_messages(records), fifo=fifo)
         if check is not None and not check.is_settled:
             check.arrived(records)
-            run.guarded(partial(check.ask, settlement))
+            run.guarded(partial(check.ask, run.settlement))
         if run.hidden and (check is None or not check.is_settled):
             if check is None:
                 # Imported with the first failure, which has paid for boto3 as well.
@@ -165,7 +164,7 @@ class Invocation:
     def leave(self, records: Sequence[Mapping[str, Any]], queue_name: str, reason: str) -> None:
         """Report messages that nothing can be done with here; they stay as they are."""
         if self.options.on_settled:
-            for message in read_messages(records, batching_window_seconds=0):
+            for message in read_messages(records):
                 self.report(queue_name, UNKNOWN_TASK, message, NotStarted(reason=reason), LEAVE, None)
 
     def report(
@@ -201,25 +200,24 @@ class QueueRun:
     Args:
         invocation: The invocation.
         queue: The queue.
-        settlement: What settles its messages.
+        queue_url: Gives its URL.
 
     Attributes:
         hidden: Messages that SQS hid, with the moment at which each is back, by the monotonic clock.
     """
 
-    def __init__(self, invocation: Invocation, queue: GenericQueue, settlement: Settlement) -> None:
+    def __init__(self, invocation: Invocation, queue: GenericQueue, queue_url: Callable[[], str]) -> None:
         self.invocation = invocation
         self.deadline = invocation.deadline
         self.queue = queue
-        self.settlement = settlement
+        self._queue_url = queue_url
         self.hidden: list[tuple[ReceivedMessage, float]] = []
         self._options = invocation.options
-        self._tasks = queue.tasks
-        self._is_watched = bool(
-            self._options.on_start
-            or self._options.on_settled
-            or any(task.settings.timeout is None for task in self._tasks)
-        )
+        self._has_batches = self._is_watched = False
+        for task in queue.tasks:
+            self._has_batches = self._has_batches or task.batch_size > 0
+            self._is_watched = self._is_watched or task.settings.timeout is None
+        self._is_watched = self._is_watched or bool(self._options.on_start or self._options.on_settled)
         self.executor = self._executor()
         #: Those that are to be hidden, in the same form.
         self._hides: list[tuple[ReceivedMessage, float]] = []
@@ -230,10 +228,15 @@ class QueueRun:
         #: Task names by message id, where a message's attributes do not say them.
         self._foreign_names: dict[str, str] = {}
 
+    @cached_property
+    def settlement(self) -> Settlement:
+        """What settles its messages; a batch in which all succeed needs none."""
+        return self.queue.settlement(queue_url=self._queue_url)
+
     def run(self, messages: Iterable[ReceivedMessage], *, fifo: bool) -> None:
         """Run all messages; whatever happens, what is done is in ``done`` and the rest keeps a visibility."""
         try:
-            if not fifo and self._options.concurrency == 1 and not any(task.batch_size for task in self._tasks):
+            if not fifo and self._options.concurrency == 1 and not self._has_batches:
                 # Nothing has to be known of the later ones: a large batch takes no more memory than a small one.
                 for message in messages:
                     self._run_one(message)
@@ -253,7 +256,8 @@ class QueueRun:
     def _executor(self) -> Executor:
         executor = self.queue.executor(
             run_coroutine=self._run_coroutine,
-            interrupter=self.deadline.interrupter,
+            interrupter=self.deadline.alarm.limit_task if self.deadline.alarm.is_mine else None,
+            admit=self._admit,
             failures=LAMBDA_FAILURES,
             middleware=self._options.middleware,
         )
@@ -262,18 +266,17 @@ class QueueRun:
         parts = vars(executor)
         if self.queue.settings.readers:
             parts = {**parts, "decode": self._decode_foreign(executor.decode)}
-        return _WatchedExecutor(**parts, run=self)
+        return _WatchedExecutor(**parts, watcher=self)
 
     def _run_one(self, message: ReceivedMessage) -> None:
         """Run a message that needs no order. An error that is no task's ends with it: it stays in the queue."""
         try:
-            stopped = self._may_start(message)
-            outcome = self.executor.execute(message) if stopped is None else stopped
+            outcome = self.invocation.stopped or self.executor.execute(message)
             if isinstance(outcome, Succeeded):
-                self._settle(message, outcome, DELETE)
+                verdict: Verdict = DELETE
             else:
                 verdict = self.conclude(message, outcome, request_id=self.invocation.request_id)
-                self._settle(message, outcome, verdict)
+            self._settle(message, outcome, verdict)
         except BaseException as error:  # noqa: BLE001 - it is logged there
             self._cut_short((message,), error)
 
@@ -322,6 +325,7 @@ class QueueRun:
                     return
                 self._run_lane(lane)
 
+        self.executor.interrupter = None  # only the main thread can be interrupted
         threads = [
             threading.Thread(target=copy_context().run, args=(work,), name=f"sqs-tasks-lane-{i}", daemon=True)
             for i in range(count)
@@ -361,38 +365,34 @@ class QueueRun:
 
     # --- the deadline -----------------------------------------------------------------------------------------------
 
-    def _may_start(self, message: ReceivedMessage) -> NotStarted | None:
-        """Whether a message may start: as long as the time that is left covers what it may take (S51)."""
+    def _may_start(self, _message: ReceivedMessage) -> NotStarted | None:
+        return self.invocation.stopped
+
+    def _admit(self, job: Job, task: RegisteredTask) -> NotStarted | None:
+        """Whether a job may start: as long as the time that is left covers what it may take (S51)."""
         invocation = self.invocation
-        if invocation.stopped is not None:
-            return invocation.stopped
-        need = self._seconds_needed(message)
         first, invocation.anything_started = not invocation.anything_started, True
+        need = task.settings.timeout or self._options.durations.p99_seconds(self.queue.name, task.name)
         if self.deadline.covers(need):
             return None
         left = self.deadline.seconds_left()
         if not first:
+            self._stop_if_time_is_up()
             return NotStarted(reason=f"{left:.1f} s are left, the task may take {need:.1f} s")
         # No later invocation will have more time than a fresh one: better a run that may end in time.
         logger.warning(
             "%.1f s of the function's time are left and task %s may take %.1f s; it needs a longer timeout",
             left,
-            message.job_name,
+            task.name,
             need,
-            extra={
-                "action": "deadline_too_short",
-                "queue_name": self.queue.name,
-                "job_name": message.job_name,
-                "message_id": message.message_id,
-            },
+            extra={"action": "deadline_too_short", **job.log_fields},
         )
         return None
 
-    def _seconds_needed(self, message: ReceivedMessage) -> float:
-        task = self._task(message)
-        if task is None:
-            return 0.0
-        return task.settings.timeout or self._options.durations.p99_seconds(self.queue.name, task.name)
+    def _stop_if_time_is_up(self) -> None:
+        """Let nothing more be looked at, let alone started, once the margin has begun."""
+        if self.invocation.stopped is None and not self.deadline.covers(0):
+            self.invocation.stopped = NotStarted(reason="the invocation's time is used up")
 
     def _task(self, message: ReceivedMessage) -> RegisteredTask | None:
         try:
@@ -415,6 +415,11 @@ class QueueRun:
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
         """What becomes of a message; copying a dead letter is given up where it would cost the answer."""
+        if isinstance(outcome, Succeeded):
+            return DELETE
+        # Messages that cannot run are not asked for their time, and each may cost a call.
+        self._stop_if_time_is_up()
+        message = received_before(message, self._options.batching_window_seconds)
         if not isinstance(outcome, Rejected):
             return self.settlement.conclude(message, outcome, request_id=request_id)
         try:
@@ -437,17 +442,21 @@ class QueueRun:
             logger.exception("cannot settle", extra={"action": "settle_failed", "queue_name": self.queue.name})
 
     def _settle(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
+        is_success = isinstance(outcome, Succeeded)
         if isinstance(verdict, Delete):
             self.invocation.done.add(message.message_id)
             # A dead letter is deleted at once: should the invocation be lost, its copy would be made again.
-            if self._options.eager_acknowledgement or not isinstance(outcome, Succeeded):
-                self.guarded(lambda: self.settlement.delete([message]))
+            if self._options.eager_acknowledgement or not is_success:
+                self._delete(message)
         elif isinstance(verdict, Hide):
             self._hide(message, verdict.seconds)
-        if not isinstance(outcome, Succeeded) and isinstance(getattr(outcome, "error", None), MemoryError):
+        if not is_success and isinstance(getattr(outcome, "error", None), MemoryError):
             self._stop_for_memory()
         if self._is_watched:
             self._report(message, outcome, verdict)
+
+    def _delete(self, message: ReceivedMessage) -> None:
+        self.guarded(lambda: self.settlement.delete([message]))
 
     def _report(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
         seconds = self._seconds.pop(message.message_id, None)
@@ -497,25 +506,26 @@ class QueueRun:
                 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _WatchedExecutor(Executor):
     """The executor of one queue run: it says what starts, and how long it took."""
 
-    run: QueueRun
+    watcher: QueueRun
 
-    def execute(self, message: ReceivedMessage) -> Outcome:
-        """Run the job of a message to its outcome."""
-        messages = (message,)
-        self.run.started(messages)
+    def run(self, job: Job, task: RegisteredTask) -> Outcome:
+        """Run a job that may run, in a context of its own."""
+        messages = (job.message,)
+        self.watcher.started(messages)
         began = time.perf_counter()
-        outcome = super().execute(message)
-        self.run.took(messages, time.perf_counter() - began)
+        outcome = super().run(job, task)
+        self.watcher.took(messages, time.perf_counter() - began)
         return outcome
 
-    def execute_batch(self, messages: Sequence[ReceivedMessage]) -> list[Outcome]:
-        """Run one batch processor over messages of its task."""
-        self.run.started(messages)
+    def run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> list[Outcome]:
+        """Run a batch processor over jobs that may run, in a context of their own."""
+        messages = [job.message for job in jobs]
+        self.watcher.started(messages)
         began = time.perf_counter()
-        outcomes = super().execute_batch(messages)
-        self.run.took(messages, time.perf_counter() - began)
+        outcomes = super().run_batch(jobs, task)
+        self.watcher.took(messages, time.perf_counter() - began)
         return outcomes

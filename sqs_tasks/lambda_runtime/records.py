@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError
@@ -32,21 +33,30 @@ def read_records(event: Any) -> list[Mapping[str, Any]]:
             "this function is for an SQS event source"
         )
     for record in records:
-        source = record.get("eventSource") if isinstance(record, Mapping) else type(record).__name__
-        if source != "aws:sqs":
-            raise ConfigurationError(
-                f"not an SQS event: a record is from {source!r}; this function is for an SQS event source"
-            )
-        for name in ("messageId", "eventSourceARN"):
-            if not isinstance(record.get(name), str) or not record[name]:
-                raise ConfigurationError(
-                    f"not an SQS event: a record has the {name} {record.get(name)!r}; without one it could not be "
-                    "told from the others in the answer, so nothing was run"
-                )
+        try:
+            source, message_id, arn = record["eventSource"], record["messageId"], record["eventSourceARN"]
+        except (KeyError, TypeError, IndexError):
+            source = message_id = arn = None
+        if not (source == "aws:sqs" and message_id and arn and isinstance(message_id, str) and isinstance(arn, str)):
+            raise _not_ours(record)
     return records
 
 
-def read_messages(records: Sequence[Mapping[str, Any]], *, batching_window_seconds: float) -> Iterator[ReceivedMessage]:
+def _not_ours(record: Any) -> ConfigurationError:
+    source = record.get("eventSource") if isinstance(record, Mapping) else type(record).__name__
+    if source != "aws:sqs":
+        return ConfigurationError(
+            f"not an SQS event: a record is from {source!r}; this function is for an SQS event source"
+        )
+    given = {name: record.get(name) for name in ("messageId", "eventSourceARN")}
+    name = next(name for name, value in given.items() if not isinstance(value, str) or not value)
+    return ConfigurationError(
+        f"not an SQS event: a record has the {name} {given[name]!r}; without one it could not be told from the others "
+        "in the answer, so nothing was run"
+    )
+
+
+def read_messages(records: Sequence[Mapping[str, Any]]) -> Iterator[ReceivedMessage]:
     """The records as messages, in their order, each made when it is asked for; unreadable ones are left out.
 
     A message id may repeat in a batch (S6). It is there once, at the first one's place and with the receipt handle of
@@ -54,14 +64,11 @@ def read_messages(records: Sequence[Mapping[str, Any]], *, batching_window_secon
 
     Args:
         records: Records that :func:`read_records` let pass.
-        batching_window_seconds: How long the mapping may have gathered them.
     """
-    now, monotonic = time.time(), time.monotonic()
+    now = time.monotonic()
     for record in _without_repetitions(records):
         try:
-            attributes = record.get("attributes") or {}
-            age = _age(attributes, now, batching_window_seconds)
-            message = from_lambda(record, received_at=monotonic - age)
+            message = from_lambda(record, received_at=now)
         except Exception:  # a record of a shape nobody has seen: it stays in its queue, and the others go on
             logger.exception(
                 "cannot read a record; its message stays in the queue",
@@ -89,17 +96,22 @@ def _receive_count(record: Mapping[str, Any]) -> int:
         return 0
 
 
-def _age(attributes: Mapping[str, Any], now: float, batching_window_seconds: float) -> float:
-    """Seconds since the receive (S20): known for a first delivery, for others estimated, not more than is possible.
+def received_before(message: ReceivedMessage, batching_window_seconds: float) -> ReceivedMessage:
+    """The message with the moment at which it was received in place of that at which the invocation read it (S20).
 
-    A redelivery was received before the invocation, at most the batching window and the retries of a throttled batch
-    ago; and not before the first delivery.
+    It is known for a first delivery. A redelivery was received at most the batching window and the retries of a
+    throttled batch before the invocation, and not before the first delivery.
+
+    Args:
+        message: A message that :func:`read_messages` read. Only those that are to be hidden need this.
+        batching_window_seconds: How long the mapping may have gathered it.
     """
-    estimate = batching_window_seconds + RECEIVE_AGE_MARGIN_SECONDS
-    first = attributes.get("ApproximateFirstReceiveTimestamp")
-    if first is None or not first.isdecimal():
-        return estimate
-    since_first = now - int(first) / 1000
-    if since_first < 0:
-        return 0.0
-    return since_first if attributes.get("ApproximateReceiveCount") == "1" else min(estimate, since_first)
+    now = time.monotonic()
+    estimate = now - message.received_at + batching_window_seconds + RECEIVE_AGE_MARGIN_SECONDS
+    first = message.first_received_at
+    if first is None:
+        age = estimate
+    else:
+        since_first = max(time.time() - first.timestamp(), 0.0)
+        age = since_first if message.attributes.get("ApproximateReceiveCount") == "1" else min(estimate, since_first)
+    return replace(message, received_at=now - age)

@@ -24,7 +24,7 @@ def load(name):
 
 
 def messages_of(name):
-    return list(read_messages(read_records(load(name)), batching_window_seconds=0))
+    return list(read_messages(read_records(load(name))))
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_records_without_attributes_are_read():
     records = read_records(
         {"Records": [{"messageId": "m", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:r:1:q", "body": "{}"}]}
     )
-    (message,) = read_messages(records, batching_window_seconds=0)
+    (message,) = read_messages(records)
 
     assert (message.receive_count, message.receipt_handle, message.sent_at) == (1, "", None)
 
