@@ -65,7 +65,7 @@ class Notes:
 def work(port: int, notes_path: str, stop_path: str, share: str, first: int, last: int, end: int) -> None:
     """A process of the test: send batches first to last of a share, and consume until told to stop.
 
-    It dies by its own hand, with messages in the other, when it has sent the batch called ``end``.
+    It dies by its own hand, with messages in the other, as soon as it has some after it sent the batch called ``end``.
     """
     call, notes, stop = Client(port), Notes(Path(notes_path)), Path(stop_path)
     standard = call("GetQueueUrl", QueueName="standard")["QueueUrl"]
@@ -78,7 +78,7 @@ def work(port: int, notes_path: str, stop_path: str, share: str, first: int, las
         elif stop.exists():
             return
         for url in (standard, fifo):
-            consume(call, notes, url, wait=0 if batch < last else 1, die=batch == end)
+            consume(call, notes, url, wait=0 if batch < last else 1, die=0 <= end <= batch)
 
 
 def send(call: Client, notes: Notes, url: str, name: str, batch: int) -> None:

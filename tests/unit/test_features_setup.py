@@ -105,7 +105,8 @@ def test_requests_say_who_asks(
     client.meta.events.register("before-send.sqs", answer)
     client.get_queue_url(QueueName="emails")
 
-    assert re.fullmatch(rf"{expected}( Botocore/\S+)?( md/x)?", sent[0])
+    # Powertools, once imported, adds itself to every client.
+    assert re.fullmatch(rf"{expected}( Botocore/\S+)?( md/x)?( PT/.*)?", sent[0])
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"])
