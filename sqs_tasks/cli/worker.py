@@ -210,6 +210,7 @@ def worker(
     'mail-*'; without one, all queues that have tasks are worked, each with a long poll of its own.
     """
     from sqs_tasks.worker.consumer import Consumer
+    from sqs_tasks.worker.last_act import LastAct
     from sqs_tasks.worker.metrics import Metrics
     from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
     from sqs_tasks.worker.supervisor_link import RECYCLE_EXIT_CODE
@@ -220,6 +221,7 @@ def worker(
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
         command = [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
         sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
+    last_act = LastAct()
     env = load(app)
     queues = _queues(env, names, app)
     logger.info(
@@ -251,7 +253,7 @@ def worker(
         idle_seconds=idle_seconds,
     )
     with reporting(queues, env.report_queue_stats, report_interval):
-        supervised = run_worker(consumer, ends, metrics=metrics, health_port=health_port)
+        supervised = run_worker(consumer, ends, metrics=metrics, last_act=last_act, health_port=health_port)
     if supervised and ends.wants_fresh_process() and not consumer.stopping.requested:
         sys.exit(RECYCLE_EXIT_CODE)
 

@@ -45,7 +45,7 @@ class Consumer:
         async_concurrency: ``async def`` jobs at once on the event loop; None takes ``concurrency``.
         prefetch: Messages that may be received beyond what can start, so that short jobs come in tens. They are kept
             alive, and given back at the stop. 0 receives nothing that would have to wait. Not for FIFO queues.
-        wait_seconds: How long one long poll waits, 0 to 20.
+        wait_seconds: How long one long poll waits, 0 to 20; never longer than the grace period.
         grace_seconds: How long running jobs may take to finish after the stop; the default fits ECS's 30 s.
         weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
         strict_priority: A queue gets slots only while all those before it are empty.
@@ -89,7 +89,8 @@ class Consumer:
             pool=self._pools[0],
             async_pool=self._pools[1] if on_loop else None,
             metrics=metrics,
-            wait_seconds=wait_seconds,
+            # A poll that is under way at the stop is awaited, and must not outlast it.
+            wait_seconds=min(wait_seconds, max(int(grace_seconds), 1)),
             several=several,
             turn=Turn(),
             prefetch=prefetch,
@@ -114,6 +115,11 @@ class Consumer:
     def loop_seconds_stuck(self) -> float:
         """For how long a coroutine has been blocking the event loop, as far as known; 0 when none does."""
         return sum(pool.seconds_stuck() for pool in self._pools if isinstance(pool, AsyncPool))
+
+    @property
+    def runs_jobs_here(self) -> bool:
+        """Whether jobs run in the thread that calls :meth:`run`: one that does not end keeps it from returning."""
+        return self._inline
 
     def running(self) -> int:
         """How many jobs are in hand."""
@@ -146,6 +152,23 @@ class Consumer:
                         loop.queue.name,
                         extra={"action": "consumer_stopped", "queue_name": loop.queue.name},
                     )
+
+    def unfinished(self) -> int:
+        """How many jobs still run; after :meth:`run` those that outlived the grace period."""
+        return sum(len(loop.unfinished()) for loop in self._loops)
+
+    def give_back_unfinished(self) -> None:
+        """Make jobs that still run visible to others, for a process that ends in this moment and takes them with it.
+
+        A process that lives on must not: its threads go on with the jobs.
+        """
+        for loop in self._loops:
+            loop.give_back_unfinished()
+
+    def settle_without_waiting(self) -> None:
+        """Settle what is done, end the heartbeat and give back the rest: the end, while a job keeps the main thread."""
+        self._settle_all()
+        self.give_back_unfinished()
 
     def run_once(self) -> BatchProcessingResult:
         """Receive from the first queue once, run what came in this thread, and settle it."""
@@ -205,13 +228,16 @@ class Consumer:
         late = [pool for pool in self._pools if not pool.drain(self._stop.seconds_left)]
         if late:
             logger.error(
-                "%d jobs still run after %.0f s; they come back when their leases end",
+                "%d jobs still run after %.0f s; their threads are left behind",
                 sum(pool.running() for pool in late),
                 time.monotonic() - started,
                 extra={"action": "grace_over"},
             )
         for pool in self._pools:
             pool.close()
+        self._settle_all()
+
+    def _settle_all(self) -> None:
         deadline = None if self._stop.seconds_left() is None else time.monotonic() + CLOSE_SECONDS
         for loop in self._loops:
             if not loop.buffer.close(_left(deadline)):

@@ -72,6 +72,11 @@ class Heartbeat:
     def __len__(self) -> int:
         return len(self._leases)
 
+    def messages(self) -> list[ReceivedMessage]:
+        """What is kept alive now."""
+        with self._changed:
+            return [lease.message for lease in self._leases.values()]
+
     def stop(self, timeout_seconds: float | None = None) -> None:
         """Stop the thread; what is still there comes back when its lease ends."""
         with self._changed:

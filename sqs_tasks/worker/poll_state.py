@@ -49,6 +49,11 @@ class PollState:
         self._failing_since = self._failing_since or self._clock()
         self.last_error = error
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a receive is under way."""
+        return self._receiving_since is not None
+
     def is_stuck(self) -> bool:
         """Whether a receive has been under way for longer than any can take."""
         since = self._receiving_since

@@ -16,6 +16,9 @@ from sqs_tasks.event_loop import spawn
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that coroutines have to end after they were cancelled, at the end of the grace period.
+CANCEL_SECONDS = 0.5
+
 
 class Work(Protocol):
     """What a pool runs: the messages of one lane."""
@@ -168,6 +171,8 @@ class AsyncPool:
         self._size = size
         self._waiting: deque[Work] = deque()
         self._running: set[Future[Any]] = set()
+        #: Coroutines that have not ended; one that was cancelled takes a moment longer than its future.
+        self._alive = 0
         self._ping: tuple[float, Future[Any]] | None = None
         self._changed = threading.Condition()
 
@@ -189,7 +194,7 @@ class AsyncPool:
 
     def running(self) -> int:
         """How many were submitted and have not ended."""
-        return len(self._running) + len(self._waiting)
+        return self._alive + len(self._waiting)
 
     def drain(self, seconds_left: Callable[[], float | None]) -> bool:
         """Wait until all have ended, or no seconds are left; then the rest is cancelled, which gives it back."""
@@ -197,9 +202,16 @@ class AsyncPool:
             if wait_for(self._changed, lambda: not self._running and not self._waiting, seconds_left):
                 return True
             late = tuple(self._running)
+        if late:
+            logger.error(
+                "%d async jobs still run after the grace period and are cancelled; they go back to their queues",
+                len(late),
+                extra={"action": "grace_over"},
+            )
         for future in late:
             future.cancel()
-        return False
+        with self._changed:
+            return wait_for(self._changed, lambda: not self._alive, monotonic_deadline(CANCEL_SECONDS))
 
     def close(self) -> None:
         """Nothing to end: the loop lives as long as the process."""
@@ -220,9 +232,19 @@ class AsyncPool:
             with self._changed:
                 if not self._waiting or len(self._running) >= self._size:
                     return
-                future = spawn(self._waiting.popleft().run_async())
+                self._alive += 1
+                future = spawn(self._run(self._waiting.popleft()))
                 self._running.add(future)
             future.add_done_callback(self._ended)
+
+    async def _run(self, work: Work) -> None:
+        try:
+            await work.run_async()
+        finally:
+            with self._changed:
+                self._alive -= 1
+                if not self._alive:
+                    self._changed.notify_all()
 
     def _ended(self, future: Future[Any]) -> None:
         with self._changed:

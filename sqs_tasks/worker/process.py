@@ -11,6 +11,7 @@ from sqs_tasks.worker.busy import watching_busy
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.fleet_health import FleetHealth, worker_port
 from sqs_tasks.worker.health import WorkerHealth, serving_health
+from sqs_tasks.worker.last_act import LastAct, ending_in_time
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.scale_in import ScaleInProtection
 from sqs_tasks.worker.supervisor import Supervisor
@@ -27,15 +28,19 @@ def run_worker(
     policy: ShutdownPolicy,
     *,
     metrics: Metrics,
+    last_act: LastAct,
     health_port: int | None = None,
     variables: MutableMapping[str, str] = os.environ,
 ) -> bool:
     """Run a consumer until it ends, with health, its supervisor and scale-in protection where there are such.
 
+    The process ends soon after: jobs that outlive the grace period are given back in its last moment.
+
     Args:
         consumer: The consumer.
         policy: When it stops by itself.
         metrics: What the consumer counts in.
+        last_act: What the process does last.
         health_port: Where to answer for its health; None does not.
         variables: The process's environment.
 
@@ -63,7 +68,11 @@ def run_worker(
             on_busy = stack.enter_context(_protection(variables))
             if on_busy is not None:
                 stack.enter_context(watching_busy(consumer.running, on_busy))
+        if consumer.runs_jobs_here:
+            stack.enter_context(ending_in_time(consumer.stopping, consumer.settle_without_waiting))
         consumer.run(policy)
+    if consumer.unfinished():
+        last_act.be(consumer.give_back_unfinished)
     return link is not None
 
 

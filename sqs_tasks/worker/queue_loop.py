@@ -439,6 +439,11 @@ class QueueLoop:
                 verdict = self._settlement.conclude(message, outcome)
             self._settle(message, outcome, verdict, seconds, urgent=lane.in_order)
             settled = True
+        except asyncio.CancelledError:
+            if self._stop.requested:  # the grace period is over: it has ended, and others may have it at once
+                self.release_lane(lane)
+                settled = True
+            raise
         finally:
             if not settled:
                 self._give_up(lane.messages)
@@ -447,6 +452,18 @@ class QueueLoop:
         """Give back what has not started, visible to others at once."""
         for message in lane.messages:
             self._settle(message, _STOPPING, self._settlement.conclude(message, _STOPPING), None, urgent=True)
+
+    def unfinished(self) -> list[ReceivedMessage]:
+        """The messages whose jobs still run."""
+        over = {message.receipt_handle for message in self.buffer.messages()}
+        return [message for message in self.heartbeat.messages() if message.receipt_handle not in over]
+
+    def give_back_unfinished(self) -> None:
+        """Make them visible to others at once, although their jobs still run: the process is about to end."""
+        messages = self.unfinished()
+        # A receive that nobody has answered yet would take them again, and with it they would be hidden once more.
+        if messages and not self.state.is_receiving:
+            self._settlement.hide([(message, 0) for message in messages], retries=0)
 
     def lane_ended(self, *, on_loop: bool) -> None:
         """A lane is over, one way or another: its slot is free."""

@@ -149,6 +149,11 @@ class SettlementBuffer:
         thread.join(timeout_seconds)
         return not thread.is_alive()
 
+    def messages(self) -> list[ReceivedMessage]:
+        """Those whose verdict waits to be carried out."""
+        with self._changed:
+            return [one.message for one in (*self._deletes, *self._hides)]
+
     def __len__(self) -> int:
         return len(self._deletes) + len(self._hides) + self._under_way
 

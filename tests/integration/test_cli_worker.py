@@ -162,21 +162,6 @@ def test_stopping_worker_receives_no_more(bench):
     assert bench.counts() == (1, 0)
 
 
-def test_job_that_outlasts_the_grace_period_comes_back(bench):
-    send(bench, "call", "name=ann")
-
-    with bench.worker("--grace-seconds", "0.1", "--concurrency", "2") as worker:
-        line, said = bench.answer()
-        said.readline()
-        worker.send_signal(signal.SIGTERM)
-        _, logs = worker.communicate(timeout=PATIENCE)
-        line.close()
-
-    assert worker.returncode == 0
-    assert "still run after" in logs
-    assert bench.counts() == (0, 1)
-
-
 def test_second_signal_ends_it_at_once(bench):
     send(bench, "call", "name=ann")
 

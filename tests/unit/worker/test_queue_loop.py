@@ -1016,8 +1016,53 @@ def test_a_settlement_that_nobody_answers_does_not_hold_up_the_end(env, sqs, cou
     answer.set()
 
 
-def test_an_async_task_that_outlives_the_grace_period_is_cancelled(env, consume):
-    """A coroutine can be told, unlike a thread."""
+def test_a_long_poll_does_not_outlast_the_grace_period(env, sqs, consume):
+    """It is awaited at the stop; and what a last act gives back, the worker's own poll would take again."""
+    queue = env.queue("jobs")
+    queue.processor("quick")(lambda: None)
+    env.create_queues()
+
+    consume(queue, wait_seconds=20, grace_seconds=2)
+    until(lambda: sqs.requests("receive_message"), what="a receive", every=0.01)
+
+    assert sqs.requests("receive_message")[0]["WaitTimeSeconds"] == 2
+
+
+def test_jobs_are_given_back_only_while_no_receive_could_take_them_again(env, sqs, counts, consume, gate):
+    """For a process that ends: they are visible at once, to others."""
+    queue = env.queue("jobs")
+
+    @queue.processor("held")
+    def held() -> None:
+        gate()
+
+    env.create_queues()
+    held.delay()
+    consumer, thread = consume(queue, concurrency=2, wait_seconds=1, grace_seconds=0.1)
+    gate.wait_for(1)
+    answer = threading.Event()
+    receiving = threading.Event()
+
+    def unanswered(request):
+        receiving.set()
+        answer.wait(20)
+
+    sqs.script("receive_message", unanswered)
+    assert receiving.wait(10)
+    consumer.stop()
+    thread.join(10)
+
+    consumer.give_back_unfinished()
+    assert counts("jobs") == (0, 1)
+    answer.set()
+    until(lambda: not consumer.states[0].is_receiving, what="the receive is answered", every=0.01)
+    consumer.give_back_unfinished()
+    assert counts("jobs") == (1, 0)
+    gate.open()
+
+
+def test_an_async_task_that_outlives_the_grace_period_is_cancelled(env, counts, consume):
+    """A coroutine can be told, unlike a thread; and when it has ended, others may have the job at once."""
     queue = env.queue("jobs")
     running, cancelled = threading.Event(), threading.Event()
 
@@ -1032,12 +1077,14 @@ def test_an_async_task_that_outlives_the_grace_period_is_cancelled(env, consume)
 
     env.create_queues()
     endless.delay()
-    consumer, _ = consume(queue, concurrency=2, grace_seconds=0.2)
+    consumer, thread = consume(queue, concurrency=2, grace_seconds=0.2)
     assert running.wait(10)
 
     consumer.stop()
+    thread.join(10)
 
-    assert cancelled.wait(10)
+    assert cancelled.is_set()
+    assert counts("jobs") == (1, 0)
 
 
 def test_a_stop_before_the_start_is_not_forgotten(env):
