@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 #: Seconds that settling and the last beat may take after the grace period; the platform's own limit comes soon after.
 CLOSE_SECONDS = 2.0
 
+#: Seconds that a receive may still take after the grace period before jobs of its queue are left to their leases.
+LAST_ANSWER_SECONDS = 0.5
+
 
 class Consumer:
     """Works queues until told to stop.
@@ -162,6 +165,10 @@ class Consumer:
 
         A process that lives on must not: its threads go on with the jobs.
         """
+        # A receive that was sent just before the stop is about to be answered.
+        deadline = time.monotonic() + LAST_ANSWER_SECONDS
+        while any(state.is_receiving for state in self.states) and time.monotonic() < deadline:
+            time.sleep(0.005)
         for loop in self._loops:
             loop.give_back_unfinished()
 
