@@ -254,7 +254,8 @@ def worker(
     )
     with reporting(queues, env.report_queue_stats, report_interval):
         supervised = run_worker(consumer, ends, metrics=metrics, last_act=last_act, health_port=health_port)
-    if supervised and ends.wants_fresh_process() and not consumer.stopping.requested:
+    if supervised and (consumer.stopping.requested or ends.wants_fresh_process()):
+        # Also after a signal: unless the supervisor is stopping too, somebody else sent it, and the place is empty.
         sys.exit(RECYCLE_EXIT_CODE)
 
 

@@ -50,7 +50,7 @@ class LastAct:
 
 @contextmanager
 def ending_in_time(
-    stop: Stop, end: Callable[[], None], *, exit_now: Callable[[int], None] = os._exit
+    stop: Stop, end: Callable[[], None], code: int, *, exit_now: Callable[[int], None] = os._exit
 ) -> Iterator[None]:
     """End the process when the block is not over soon after the grace period: its thread runs a job that does not end.
 
@@ -59,6 +59,7 @@ def ending_in_time(
     Args:
         stop: The request to stop.
         end: Called before the end, in a thread of its own.
+        code: What the process exits with.
         exit_now: Ends the process.
     """
     over = threading.Event()
@@ -68,7 +69,7 @@ def ending_in_time(
             return
         end()
         logging.shutdown()
-        exit_now(0)
+        exit_now(code)
 
     stop.on_request(lambda: threading.Thread(target=watch, name="sqs-tasks-grace", daemon=True).start())
     try:

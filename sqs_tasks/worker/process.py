@@ -15,7 +15,7 @@ from sqs_tasks.worker.last_act import LastAct, ending_in_time
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.scale_in import ScaleInProtection
 from sqs_tasks.worker.supervisor import Supervisor
-from sqs_tasks.worker.supervisor_link import DESCRIPTOR_VARIABLE, SupervisorLink
+from sqs_tasks.worker.supervisor_link import DESCRIPTOR_VARIABLE, RECYCLE_EXIT_CODE, SupervisorLink
 
 
 def is_supervised(variables: MutableMapping[str, str] = os.environ) -> bool:
@@ -69,7 +69,8 @@ def run_worker(
             if on_busy is not None:
                 stack.enter_context(watching_busy(consumer.running, on_busy))
         if consumer.runs_jobs_here:
-            stack.enter_context(ending_in_time(consumer.stopping, consumer.settle_without_waiting))
+            code = 0 if link is None else RECYCLE_EXIT_CODE
+            stack.enter_context(ending_in_time(consumer.stopping, consumer.settle_without_waiting, code))
         consumer.run(policy)
     if consumer.unfinished():
         last_act.be(consumer.give_back_unfinished)

@@ -184,6 +184,21 @@ def test_sigterm_reaches_every_worker_and_running_jobs_finish(run, jobs):
     assert len({line.split()[1] for line in run.lines("done")}) == 2
 
 
+def test_a_worker_that_somebody_else_stops_is_replaced(run, jobs):
+    """It finishes what it runs, and its place is not left empty."""
+    supervisor = start(run, "--processes", "2")
+    jobs.add_job("slow", n=1, seconds=0.5)
+    until(lambda: run.lines("started"), what="a job runs")
+    worker = int(run.lines("started")[0].split()[1])
+
+    os.kill(worker, signal.SIGTERM)
+
+    until(lambda: len(run.lines("loaded")) == 3, what="a new worker")
+    assert run.lines("done") == [f"1 {worker}"]
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(20) == 0, run.log(supervisor)
+
+
 def test_a_second_signal_ends_all_at_once(run, jobs):
     """Whatever runs."""
     jobs.add_job("slow", n=0, seconds=60)
