@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from sqs_tasks import limits
@@ -18,6 +19,7 @@ from sqs_tasks.errors import BatchSendError
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
+from sqs_tasks.requests import AroundRequest, made
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Sender:
         client: Gives the client.
         queue_url: Gives the URL.
         on_sent: Called with each message that SQS accepted, once it has.
+        around: Gives what makes the context of each request, or None.
         sleep: Waits between tries.
     """
 
@@ -43,12 +46,14 @@ class Sender:
         client: Callable[[], SQSClient],
         queue_url: Callable[[], str],
         on_sent: OnSent,
+        around: Callable[[], AroundRequest | None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.queue_name = queue_name
         self._client = client
         self._queue_url = queue_url
         self.on_sent = on_sent
+        self._around = around
         self._sleep = sleep
         self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
 
@@ -57,7 +62,8 @@ class Sender:
         batch = self._open.get()
         if batch is not None and batch.is_ours():
             return batch.add(message)
-        answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
+        with made(self._around(), "send", self.queue_name, lambda: [message]):
+            answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
         message_id = _message_id(message, answer)
         self.on_sent(message, message_id)
         return message_id
@@ -96,10 +102,11 @@ class Sender:
                 self._sleep(RETRY_SECONDS * 2 ** (attempt - 1))
             failures, again = [], []
             try:
-                answer = self._client().send_message_batch(
-                    QueueUrl=self._queue_url(),
-                    Entries=[{"Id": str(index), **chunk[index].as_request()} for index in waiting],
-                )
+                with made(self._around(), "send", self.queue_name, partial(_chosen, chunk, waiting)):
+                    answer = self._client().send_message_batch(
+                        QueueUrl=self._queue_url(),
+                        Entries=[{"Id": str(index), **chunk[index].as_request()} for index in waiting],
+                    )
             except Exception as error:  # noqa: BLE001 - whatever the client raises, the caller gets all unsent messages
                 failures, again = [error] * len(waiting), waiting
             else:
@@ -246,6 +253,10 @@ def unsent_error(queue_name: str, unsent: Sequence[OutgoingMessage], errors: Seq
     )
     error.__cause__ = next((one for one in errors if isinstance(one, BaseException)), None)
     return error
+
+
+def _chosen(messages: Sequence[OutgoingMessage], indexes: Sequence[int]) -> list[OutgoingMessage]:
+    return [messages[index] for index in indexes]
 
 
 def _message_id(message: OutgoingMessage, answer: dict[str, Any]) -> MessageId:

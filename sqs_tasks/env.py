@@ -32,6 +32,7 @@ from sqs_tasks.provisioning import (
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
 from sqs_tasks.receipts import Receipt
+from sqs_tasks.requests import AroundRequest
 from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue, queue_name_in
 from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
 from sqs_tasks.task import AsyncTask
@@ -74,6 +75,7 @@ class SQSEnv:
         report_queue_stats: Hook, called by workers with a queue's name and its
             :class:`~sqs_tasks.queue_stats.QueueStatistics`.
         deliver: What takes messages in the place of SQS, or None.
+        around_request: Makes the context for each request to SQS; see :mod:`sqs_tasks.requests`.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class SQSEnv:
         self.pre_task: Hook[[Job]] = Hook("pre_task")
         self.post_task: Hook[[Job, Outcome]] = Hook("post_task")
         self.report_queue_stats: Hook[[str, QueueStatistics]] = Hook("report_queue_stats")
+        self.around_request: AroundRequest | None = None
         self._queues: dict[str, GenericQueue] = {}
         self._made_with: dict[str, tuple[Any, ...]] = {}
 

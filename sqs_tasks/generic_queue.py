@@ -28,6 +28,7 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.requests import AroundRequest
 from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, check_group_id, queue_name_in
 from sqs_tasks.settlement import Settlement
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
@@ -76,6 +77,7 @@ class Environment(Protocol):
     pre_task: Hook[[Job]]
     post_task: Hook[[Job, Outcome]]
     report_queue_stats: Hook[[str, QueueStatistics]]
+    around_request: AroundRequest | None
 
     def get_sqs_queue_name(self, queue_name: str) -> str:
         """The name in SQS: the prefix and the name in code."""
@@ -111,6 +113,7 @@ class GenericQueue:
             client=env.client,
             queue_url=lambda: self.queue_url,
             on_sent=env.post_send.emit,
+            around=lambda: env.around_request,
         )
 
     @classmethod
@@ -299,6 +302,7 @@ class GenericQueue:
             client=self.env.client,
             queue_url=queue_url or (lambda: self.queue_url),
             dead_letters=letters,
+            around=lambda: self.env.around_request,
         )
 
     def process_queue(

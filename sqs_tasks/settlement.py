@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
@@ -19,6 +20,7 @@ from sqs_tasks.dead_letters import DeadLetters
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Succeeded, UnknownTask
 from sqs_tasks.protocols import SQSClient
+from sqs_tasks.requests import AroundRequest, Operation, made
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Settlement:
         client: Gives the client.
         queue_url: Gives the URL.
         dead_letters: Where rejected messages go; None when the queue has no such place.
+        around: Gives what makes the context of each request, or None.
         sleep: Waits between tries.
     """
 
@@ -94,12 +97,14 @@ class Settlement:
         client: Callable[[], SQSClient],
         queue_url: Callable[[], str],
         dead_letters: DeadLetters | None,
+        around: Callable[[], AroundRequest | None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.queue_name = queue_name
         self._client = client
         self._queue_url = queue_url
         self._dead_letters = dead_letters
+        self._around = around
         self._sleep = sleep
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
@@ -125,13 +130,20 @@ class Settlement:
 
         return self._in_tens("delete", messages, call, lambda message: message)
 
-    def hide(self, hidden: Sequence[tuple[ReceivedMessage, int]], *, retries: int = RETRIES) -> list[Unsettled]:
+    def hide(
+        self,
+        hidden: Sequence[tuple[ReceivedMessage, int]],
+        *,
+        action: Literal["hide", "extend"] = "hide",
+        retries: int = RETRIES,
+    ) -> list[Unsettled]:
         """Change the visibility of messages in tens; those that could not be changed are returned and logged.
 
         Never raises.
 
         Args:
             hidden: Messages with the seconds each shall stay hidden from now.
+            action: What it is for: for whoever watches, and for logs.
             retries: How often a failed entry is tried again; none for a heartbeat, which comes again by itself.
         """
 
@@ -144,7 +156,7 @@ class Settlement:
                 ],
             )
 
-        return self._in_tens("hide", hidden, call, lambda pair: pair[0], retries=retries)
+        return self._in_tens(action, hidden, call, lambda pair: pair[0], retries=retries)
 
     def _hide(self, message: ReceivedMessage, seconds: int | None) -> Verdict:
         if seconds is None:
@@ -153,7 +165,7 @@ class Settlement:
 
     def _in_tens(
         self,
-        action: str,
+        action: Operation,
         items: Sequence[T],
         call: Callable[[Sequence[T]], dict[str, Any]],
         message_of: Callable[[T], ReceivedMessage],
@@ -170,7 +182,8 @@ class Settlement:
                 again: list[T] = []
                 last = attempt == retries
                 try:
-                    failed = call(waiting).get("Failed", ())
+                    with made(self._around(), action, self.queue_name, partial(_mapped, message_of, waiting)):
+                        failed = call(waiting).get("Failed", ())
                 except Exception as error:  # noqa: BLE001 - a failing settlement never ends the loop (design §4)
                     code = error_code(error) or type(error).__name__
                     if code in FINAL_CODES or last:
@@ -206,6 +219,10 @@ class Settlement:
             },
         )
         return Unsettled(message, code)
+
+
+def _mapped(message_of: Callable[[T], ReceivedMessage], items: Sequence[T]) -> list[ReceivedMessage]:
+    return [message_of(item) for item in items]
 
 
 def longest_visibility(message: ReceivedMessage) -> int:

@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each job sent and each job run, in one trace, and the metrics of the messaging conventions.
+"""OpenTelemetry by the messaging conventions: spans from the producer to the end of the job, and metrics.
 
 ::
 
@@ -7,17 +7,26 @@
     env = SQSEnv()
     instrument(env)
 
-The producer's trace travels in the message attribute ``traceparent`` (and ``tracestate``), by whatever propagator is
-configured. A job's span is the child of the producer's and linked to it; a batch processor's span is linked to all.
+Spans, each named for its operation and the queue:
+
+- ``create``, of each message. Its context travels in the message attribute ``traceparent`` (and ``tracestate``), by
+  whatever propagator is configured.
+- ``send``, ``receive``, ``delete`` and ``hide``, of each request, linked to the ``create`` spans of its messages.
+  A receive that brings nothing has none, nor has a heartbeat.
+- ``process``, of each job: the child of its ``create`` span and linked to it; that of a call of a batch processor is
+  linked to all.
+
+Metrics: ``messaging.client.operation.duration``, ``messaging.client.sent.messages``,
+``messaging.client.consumed.messages``, ``messaging.process.duration``, and ``sqs_tasks.jobs`` by what became of them.
 Needs ``opentelemetry-api``; without an SDK every call is a no-op.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, TypeAlias
 
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.context import Context
@@ -27,11 +36,12 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TracerProvid
 
 from sqs_tasks import limits
 from sqs_tasks.__version__ import __version__
+from sqs_tasks.client import error_code
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
 from sqs_tasks.middleware import Middleware, context_middleware
 from sqs_tasks.outcome import Outcome, Retry
-from sqs_tasks.receipts import Receipt
+from sqs_tasks.requests import AroundRequest, Request
 
 #: Names of https://opentelemetry.io/docs/specs/semconv/messaging/ and its page for Amazon SQS, as strings: the package
 #: that has them as constants is another dependency, and calls these experimental.
@@ -56,8 +66,8 @@ class InstrumentedEnvironment(Protocol):
 
     middleware: tuple[Middleware, ...]
     pre_send: Hook[[OutgoingMessage]]
-    post_send: Hook[[OutgoingMessage, Receipt]]
     post_task: Hook[[Job, Outcome]]
+    around_request: AroundRequest | None
 
 
 def instrument(
@@ -80,8 +90,8 @@ def instrument(
         metrics.get_meter(__name__, __version__, meter_provider),
     )
     env.pre_send(telemetry.creating)
-    env.post_send(telemetry.sent)
     env.post_task(telemetry.ended)
+    env.around_request = telemetry.requesting
     # Outermost: what the application's own middleware does is part of the job's span.
     env.middleware = (context_middleware(telemetry.processing), *env.middleware)
 
@@ -92,10 +102,17 @@ class _Telemetry:
     def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
         self._tracer = tracer
         self._sent = meter.create_counter(
-            "messaging.client.sent.messages", unit="{message}", description="Messages accepted by SQS."
+            "messaging.client.sent.messages", unit="{message}", description="Messages sent, or tried to."
         )
         self._consumed = meter.create_counter(
-            "messaging.client.consumed.messages", unit="{message}", description="Messages whose jobs have ended."
+            "messaging.client.consumed.messages", unit="{message}", description="Messages received."
+        )
+        self._jobs = meter.create_counter("sqs_tasks.jobs", unit="{job}", description="Jobs by what became of them.")
+        self._request_duration = meter.create_histogram(
+            "messaging.client.operation.duration",
+            unit="s",
+            description="How long requests to SQS took; those of a receive wait for messages.",
+            explicit_bucket_boundaries_advisory=BOUNDARIES,
         )
         self._duration = meter.create_histogram(
             "messaging.process.duration",
@@ -106,22 +123,68 @@ class _Telemetry:
 
     def creating(self, message: OutgoingMessage) -> None:
         """A span for the message, whose context travels with it."""
-        attributes = {SYSTEM: "aws_sqs", OPERATION_NAME: "create", OPERATION_TYPE: "create", TASK: message.job_name}
+        attributes = {
+            SYSTEM: "aws_sqs",
+            DESTINATION: message.queue_name,
+            OPERATION_NAME: "create",
+            OPERATION_TYPE: "create",
+            TASK: message.job_name,
+        }
         with self._tracer.start_as_current_span(
-            f"create {message.job_name}".rstrip(), kind=SpanKind.PRODUCER, attributes=attributes
+            f"create {message.queue_name}", kind=SpanKind.PRODUCER, attributes=attributes
         ):
             propagate.inject(message, setter=_SETTER)
 
-    def sent(self, message: OutgoingMessage, receipt: Receipt) -> None:  # noqa: ARG002 - counted, not told apart
-        """Count it."""
-        self._sent.add(1, {SYSTEM: "aws_sqs", OPERATION_NAME: "send", TASK: message.job_name})
+    @contextmanager
+    def requesting(self, request: Request) -> Iterator[None]:
+        """The span of a request, and how long it took."""
+        operation = request.operation
+        common: dict[str, Any] = {SYSTEM: "aws_sqs", DESTINATION: request.queue_name, OPERATION_NAME: operation}
+        started_at, started, error_type = time.time_ns(), time.perf_counter(), ""
+        # What a receive brings is known when it is over, and its links must be there from the beginning.
+        live = operation in ("send", "delete", "hide")
+        with self._request_span(request, common) if live else nullcontext():
+            try:
+                yield
+            except Exception as error:
+                error_type = common[ERROR_TYPE] = error_code(error) or type(error).__name__
+                raise
+            finally:
+                self._request_duration.record(time.perf_counter() - started, common)
+                if operation == "send":
+                    self._sent.add(len(request.messages), common)
+                if operation == "receive":
+                    self._received(request, common, started_at, error_type)
+
+    def _received(self, request: Request, common: Mapping[str, Any], started_at: int, error_type: str) -> None:
+        if request.messages:
+            self._consumed.add(len(request.messages), common)
+        if not request.messages and not error_type:
+            return  # a long poll that found nothing, thousands a day
+        span = self._tracer.start_span(
+            f"receive {request.queue_name}",
+            kind=SpanKind.CLIENT,
+            attributes=_request_attributes(request, common),
+            links=_links(request.messages),
+            start_time=started_at,
+        )
+        if error_type:
+            span.set_status(Status(StatusCode.ERROR, error_type))
+        span.end()
+
+    def _request_span(self, request: Request, common: Mapping[str, Any]) -> AbstractContextManager[trace.Span]:
+        return self._tracer.start_as_current_span(
+            f"{request.operation} {request.queue_name}",
+            kind=SpanKind.CLIENT,
+            attributes=_request_attributes(request, common),
+            links=_links(request.messages),
+        )
 
     @contextmanager
     def processing(self, job: Job | JobBatch) -> Iterator[None]:
         """The span of a run."""
         jobs = job.jobs if isinstance(job, JobBatch) else (job,)
-        contexts = [propagate.extract(one.message, context=Context(), getter=_GETTER) for one in jobs]
-        producers = [trace.get_current_span(context).get_span_context() for context in contexts]
+        contexts = [_producer(one.message) for one in jobs]
         common = {SYSTEM: "aws_sqs", DESTINATION: job.queue_name, OPERATION_NAME: "process", TASK: job.job_name}
         attributes: dict[str, Any] = {**common, OPERATION_TYPE: "process"}
         if isinstance(job, JobBatch):
@@ -138,7 +201,7 @@ class _Telemetry:
             context=contexts[0] if len(jobs) == 1 else None,
             kind=SpanKind.CONSUMER,
             attributes=attributes,
-            links=[Link(producer) for producer in producers if producer.is_valid],
+            links=_links([one.message for one in jobs]),
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
@@ -157,16 +220,35 @@ class _Telemetry:
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Count it, with what became of it."""
-        self._consumed.add(
-            1,
-            {
-                SYSTEM: "aws_sqs",
-                DESTINATION: job.queue_name,
-                OPERATION_NAME: "process",
-                TASK: job.job_name,
-                OUTCOME: type(outcome).__name__,
-            },
-        )
+        common = {SYSTEM: "aws_sqs", DESTINATION: job.queue_name}
+        self._jobs.add(1, {**common, TASK: job.job_name, OUTCOME: type(outcome).__name__})
+        if job.message.queue_arn is not None:
+            # Lambda received it; elsewhere it is counted at the receive.
+            self._consumed.add(1, {**common, OPERATION_NAME: "process"})
+
+
+def _producer(message: _Carrier) -> Context:
+    """The context that a message carries."""
+    return propagate.extract(message, context=Context(), getter=_GETTER)
+
+
+def _links(messages: Sequence[_Carrier]) -> list[Link]:
+    """Links to the spans that messages were made in."""
+    spans = [trace.get_current_span(_producer(message)).get_span_context() for message in messages]
+    return [Link(span) for span in spans if span.is_valid]
+
+
+def _request_attributes(request: Request, common: Mapping[str, Any]) -> dict[str, Any]:
+    attributes = {**common, OPERATION_TYPE: _TYPES[request.operation], BATCH_COUNT: len(request.messages)}
+    if len(request.messages) == 1 and isinstance(request.messages[0], ReceivedMessage):
+        attributes[MESSAGE_ID] = request.messages[0].message_id
+    return attributes
+
+
+#: The conventions' types of the requests that have spans.
+_TYPES = {"send": "send", "receive": "receive", "delete": "settle", "hide": "settle"}
+
+_Carrier: TypeAlias = OutgoingMessage | ReceivedMessage
 
 
 class _MessageSetter(Setter[OutgoingMessage]):
@@ -179,17 +261,21 @@ class _MessageSetter(Setter[OutgoingMessage]):
             attributes[key] = string_attribute(value)
 
 
-class _MessageGetter(Getter[ReceivedMessage]):
+class _MessageGetter(Getter[_Carrier]):
     """Reads them again."""
 
-    def get(self, carrier: ReceivedMessage, key: str) -> list[str] | None:
+    def get(self, carrier: _Carrier, key: str) -> list[str] | None:
         """The value of an attribute."""
-        value = carrier.attribute(key)
-        return None if value is None else [value]
+        value = _attributes(carrier).get(key, {}).get("StringValue")
+        return None if value is None else [str(value)]
 
-    def keys(self, carrier: ReceivedMessage) -> list[str]:
+    def keys(self, carrier: _Carrier) -> list[str]:
         """The names of all."""
-        return list(carrier.message_attributes)
+        return list(_attributes(carrier))
+
+
+def _attributes(carrier: _Carrier) -> Mapping[str, Any]:
+    return carrier.attributes if isinstance(carrier, OutgoingMessage) else carrier.message_attributes
 
 
 _SETTER, _GETTER = _MessageSetter(), _MessageGetter()

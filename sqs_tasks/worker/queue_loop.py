@@ -22,6 +22,7 @@ from sqs_tasks.message import ReceivedMessage, from_sqs
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Succeeded
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.requests import AroundRequest, Request
 from sqs_tasks.settings import QueueSettings
 from sqs_tasks.settlement import Settlement, Unsettled, Verdict
 from sqs_tasks.shutdown_policies import ShutdownPolicy
@@ -77,6 +78,10 @@ class WorkedEnvironment(Protocol):
     @property
     def client(self) -> Callable[[], SQSClient]:
         """Gives the client."""
+
+    @property
+    def around_request(self) -> AroundRequest | None:
+        """Makes the context of each request, or None."""
 
 
 class WorkedQueue(Protocol):
@@ -300,6 +305,15 @@ class QueueLoop:
         return messages
 
     def _receive(self, count: int, wait_seconds: int) -> list[ReceivedMessage]:
+        around = self.queue.env.around_request
+        if around is None:
+            return self._received(count, wait_seconds)
+        request = Request("receive", self.queue.name)
+        with around(request):
+            request.messages = received = self._received(count, wait_seconds)
+        return received
+
+    def _received(self, count: int, wait_seconds: int) -> list[ReceivedMessage]:
         self.state.receiving()
         answer: dict[str, Any] = self.queue.env.client().receive_message(
             QueueUrl=self.queue.queue_url,

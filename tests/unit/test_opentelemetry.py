@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("opentelemetry.sdk")
 
+from botocore.exceptions import ClientError
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -14,9 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from sqs_tasks import ConstantBackoff, Retry, SQSEnv
+from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.opentelemetry import instrument
 from sqs_tasks.local.memory import MemorySession
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
+from sqs_tasks.testing import lambda_context, lambda_event
+from tests.support.scripted_client import ScriptedClient, failing
 
 
 class Telemetry:
@@ -88,7 +92,7 @@ def test_the_producers_trace_goes_on_in_the_job(queue, telemetry, name, concurre
 
     queue.process_queue(MaxTasksShutdown(1), wait_seconds=0, concurrency=concurrency)
 
-    (create,) = telemetry.spans(f"create {name}")
+    (create,) = telemetry.spans("create jobs")
     (process,) = telemetry.spans("process jobs")
     assert create.kind is SpanKind.PRODUCER
     assert process.kind is SpanKind.CONSUMER
@@ -131,7 +135,9 @@ def test_jobs_that_a_job_adds_belong_to_its_trace(env, queue, telemetry):
     queue.process_batch()
     queue.process_batch()
 
-    assert len({span.context.trace_id for span in telemetry.exporter.get_finished_spans()}) == 1
+    spans = [*telemetry.spans("create jobs"), *telemetry.spans("process jobs")]
+    assert len(spans) == 4
+    assert len({span.context.trace_id for span in spans}) == 1
 
 
 def test_a_batch_is_linked_to_all_its_producers(env, telemetry):
@@ -150,26 +156,106 @@ def test_a_batch_is_linked_to_all_its_producers(env, telemetry):
     (process,) = telemetry.spans("process batches")
     assert process.parent is None
     assert {link.context.span_id for link in process.links} == {
-        span.context.span_id for span in telemetry.spans("create together")
+        span.context.span_id for span in telemetry.spans("create batches")
     }
     assert process.attributes["messaging.batch.message_count"] == 3
 
 
+def test_requests_have_spans_linked_to_the_producers_traces(env, queue, telemetry):
+    """Sent together, received together, and settled: a job that is done and one that comes back."""
+    with queue.add_batch():
+        queue.add_job("good")
+        queue.add_job("bad")
+
+    queue.process_batch()
+
+    created = {span.attributes["sqs_tasks.task"]: span.context.span_id for span in telemetry.spans("create jobs")}
+    told = {}
+    for name in ("send", "receive", "delete", "hide"):
+        (span,) = telemetry.spans(f"{name} jobs")
+        assert span.kind is SpanKind.CLIENT
+        assert span.status.status_code is StatusCode.UNSET
+        assert span.attributes["messaging.system"] == "aws_sqs"
+        assert span.attributes["messaging.destination.name"] == "jobs"
+        assert span.attributes["messaging.operation.name"] == name
+        told[name] = (
+            span.attributes["messaging.operation.type"],
+            span.attributes["messaging.batch.message_count"],
+            {link.context.span_id for link in span.links},
+        )
+    assert told == {
+        "send": ("send", 2, set(created.values())),
+        "receive": ("receive", 2, set(created.values())),
+        "delete": ("settle", 1, {created["good"]}),
+        "hide": ("settle", 1, {created["bad"]}),
+    }
+
+
+def test_a_request_that_fails_is_an_error_and_an_empty_receive_is_nothing(telemetry):
+    """A long poll that finds nothing is no event; its duration is measured all the same."""
+    sqs = ScriptedClient(MemorySession().client("sqs"))
+    env = SQSEnv(sqs_client=sqs)
+    instrument(env, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    queue = env.queue("jobs")
+    env.create_queues()
+
+    queue.process_batch()
+    assert not telemetry.spans("receive jobs")
+
+    sqs.script("receive_message", failing("OverLimit"))
+    with pytest.raises(ClientError):
+        queue.process_batch()
+
+    (receive,) = telemetry.spans("receive jobs")
+    assert receive.status.status_code is StatusCode.ERROR
+    assert receive.attributes["error.type"] == "OverLimit"
+    durations = telemetry.points("messaging.client.operation.duration")
+    assert sorted((p.attributes.get("error.type", ""), p.count) for p in durations) == [("", 1), ("OverLimit", 1)]
+
+
+def test_a_heartbeat_is_measured_and_has_no_span(queue, telemetry):
+    """It settles nothing."""
+    queue.add_job("good")
+    messages = queue.get_raw_messages()
+
+    queue.settlement().hide([(message, 30) for message in messages], action="extend")
+
+    assert not telemetry.spans("extend jobs")
+    operations = {
+        p.attributes["messaging.operation.name"] for p in telemetry.points("messaging.client.operation.duration")
+    }
+    assert operations == {"send", "extend"}
+
+
 def test_metrics_of_the_conventions(queue, telemetry):
-    """Sent, consumed with what became of it, and how long it ran."""
+    """Sent, consumed, how long requests and jobs took, and what became of the jobs."""
     queue.add_job("good")
     queue.add_job("bad")
 
     queue.process_batch()
 
     assert sum(point.value for point in telemetry.points("messaging.client.sent.messages")) == 2
-    consumed = {
-        p.attributes["sqs_tasks.outcome"]: p.value for p in telemetry.points("messaging.client.consumed.messages")
+    assert sum(point.value for point in telemetry.points("messaging.client.consumed.messages")) == 2
+    requests = telemetry.points("messaging.client.operation.duration")
+    assert {p.attributes["messaging.operation.name"]: p.count for p in requests} == {
+        "send": 2,
+        "receive": 1,
+        "delete": 1,
+        "hide": 1,
     }
-    assert consumed == {"Succeeded": 1, "Retried": 1}
+    outcomes = {p.attributes["sqs_tasks.outcome"]: p.value for p in telemetry.points("sqs_tasks.jobs")}
+    assert outcomes == {"Succeeded": 1, "Retried": 1}
     durations = {p.attributes["sqs_tasks.task"]: p for p in telemetry.points("messaging.process.duration")}
     assert {task: point.count for task, point in durations.items()} == {"good": 1, "bad": 1}
     assert durations["bad"].attributes["error.type"] == "ValueError"
+
+
+def test_in_a_function_messages_are_counted_where_jobs_end(env, queue, telemetry):
+    """Lambda has received them."""
+    SQSEventHandler(env)(lambda_event(queue.task("good").bake(), queue.task("good").bake()), lambda_context())
+
+    assert sum(point.value for point in telemetry.points("messaging.client.consumed.messages")) == 2
+    assert len(telemetry.spans("process jobs")) == 2
 
 
 def test_a_message_without_a_trace_begins_one(queue, telemetry):

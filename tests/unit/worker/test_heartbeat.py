@@ -23,7 +23,8 @@ class Beats:
         self.may_go.set()
         self.noted = threading.Condition()
 
-    def hide(self, hidden, *, retries):
+    def hide(self, hidden, *, action, retries):
+        assert action == "extend"
         self.entered.set()
         self.may_go.wait(10)
         with self.noted:
