@@ -1,11 +1,12 @@
 """How fast the worker is, beside its peers and beside a bare boto3 loop, against one endpoint in one run.
 
     python benchmarks/worker.py                     # all, and docs/benchmarks.md
-    python benchmarks/worker.py --only ours bare --jobs 2000 --no-write
+    python benchmarks/worker.py --only ours bare --jobs 2000 --memory-jobs 0 --no-write
 
 The endpoint is the embedded SQS in a process of its own. Every peer comes from PyPI into an environment of its own,
-``.venv-bench-NAME``, made on the first run, and is set up as its documentation says. A job writes one byte to a file,
-so that the end is seen from outside; CPU is that of all processes of the worker, from the tenth to the last percent.
+``.venv-bench-NAME``, made on the first run from ``benchmarks/peers/NAME.lock``, and is set up as its documentation
+says. A job writes one byte to a file, so that the end is seen from outside; CPU is that of all processes of the worker,
+from the tenth to the last percent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import boto3
 
 ROOT = Path(__file__).resolve().parents[1]
 BODY = "x" * 200
@@ -118,20 +121,24 @@ from sqs_tasks import SQSEnv
 from common import done
 
 env = SQSEnv()
-queue = env.queue("ours", visibility_timeout_seconds=60)
 
-@queue.processor("noop")
 def noop(text: str) -> None:
     done()
 
-@queue.processor("io")
 def io(text: str) -> None:
     time.sleep(0.02)
     done()
 
+queues = [env.queue(f"ours{n}", visibility_timeout_seconds=60) for n in range(5)]
+for queue in queues:
+    queue.processor("noop")(noop)
+    queue.processor("io")(io)
+
 def produce(jobs, kind, body):
     env.create_queues()
-    queue.task(kind).map({"text": body} for _ in range(jobs))
+    of = queues if kind == "five" else queues[:1]
+    for queue in of:
+        queue.task("io" if kind == "io" else "noop").map({"text": body} for _ in range(jobs // len(of)))
 """
 
 SQS_WORKERS = """
@@ -294,7 +301,10 @@ class Contender:
     name: str
     source: str
     consume: Mapping[str, Sequence[str]]
-    packages: Sequence[str] = ()
+    #: Whether it is another library, from ``benchmarks/peers``.
+    is_peer: bool = False
+    #: Whether its producing is worth a measurement of its own.
+    produces: bool = True
     how: Mapping[str, str] = field(default_factory=dict)
     #: A fraction of the jobs is enough for the slow.
     fewer: Mapping[str, int] = field(default_factory=dict)
@@ -302,46 +312,54 @@ class Contender:
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""
-        return Path(sys.executable) if not self.packages else ROOT / f".venv-bench-{self.name}" / "bin" / "python"
+        return Path(sys.executable) if not self.is_peer else ROOT / f".venv-bench-{self.name}" / "bin" / "python"
+
+    @property
+    def lock(self) -> Path:
+        """The versions it is measured with, all of them, so that a run can be repeated."""
+        return ROOT / "benchmarks" / "peers" / f"{self.name}.lock"
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """What is measured of it."""
+        return [kind for kind in ("produce", *KINDS) if (self.produces if kind == "produce" else kind in self.consume)]
 
     def install(self) -> None:
         """Make its environment, once."""
-        if self.packages and not self.python.exists():
-            print(f"  installing {' '.join(self.packages)}", flush=True)
+        if self.is_peer and not self.python.exists():
+            print(f"  installing {self.name}", flush=True)
             subprocess.run([sys.executable, "-m", "venv", str(self.python.parents[1])], check=True)
             pip = [str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            subprocess.run([*pip, *self.packages], check=True)
+            subprocess.run([*pip, "--no-deps", "-r", str(self.lock)], check=True)
 
     def versions(self) -> str:
         """What was installed."""
-        if not self.packages:
+        if not self.is_peer:
             return ""
-        names = [package.partition("[")[0].partition("=")[0] for package in self.packages[:1]]
-        code = f"import importlib.metadata as m; print(*(n + ' ' + m.version(n) for n in {names!r}))"
-        return subprocess.run([str(self.python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        code = f"import importlib.metadata as m; print(m.version({self.name!r}))"
+        told = subprocess.run([str(self.python), "-c", code], capture_output=True, text=True, check=True).stdout
+        return f"{self.name} {told.strip()}"
 
 
-def _ours(*options: str) -> list[str]:
-    return [
-        "{python}",
-        "-m",
-        "sqs_tasks",
-        "worker",
-        "bench:env",
-        "--log-level",
-        "error",
-        "--wait-seconds",
-        "1",
-        *options,
-    ]
+def _ours(*options: str, queues: str = "ours0") -> list[str]:
+    words = ["{python}", "-m", "sqs_tasks", "worker", "bench:env", queues]
+    return [*words, "--log-level", "error", "--wait-seconds", "1", *options]
 
 
 CONTENDERS = (
     Contender(
         name="bare",
         source=BARE,
-        consume={"noop": ["{python}", "bench.py", "consume", "noop"], "io": ["{python}", "bench.py", "consume", "io"]},
-        how={"noop": "receive 10, call, delete 10", "io": "the same, 50 threads, deleted before they are done"},
+        consume={
+            "noop": ["{python}", "bench.py", "consume", "noop"],
+            "io": ["{python}", "bench.py", "consume", "io"],
+            "two": ["sh", "-c", "{python} bench.py consume noop & {python} bench.py consume noop & wait"],
+        },
+        how={
+            "noop": "receive 10, call, delete 10",
+            "io": "the same, 50 threads, deleted before they are done",
+            "two": "two of them",
+        },
     ),
     Contender(
         name="ours",
@@ -350,13 +368,26 @@ CONTENDERS = (
             "noop": _ours("-c", "1", "--prefetch", "9"),
             "io": _ours("-c", "50", "--prefetch", "20"),
             "two": _ours("-c", "1", "--prefetch", "9", "-p", "2"),
+            "five": _ours("-c", "10", "--prefetch", "50", queues="ours*"),
         },
-        how={"noop": "-c 1 --prefetch 9", "io": "-c 50 --prefetch 20", "two": "-c 1 --prefetch 9 -p 2"},
+        how={
+            "noop": "-c 1 --prefetch 9",
+            "io": "-c 50 --prefetch 20",
+            "two": "-c 1 --prefetch 9 -p 2",
+            "five": "-c 10 --prefetch 50",
+        },
+    ),
+    Contender(
+        name="ours-no-prefetch",
+        produces=False,
+        source=OURS,
+        consume={"io": _ours("-c", "50"), "five": _ours("-c", "10", queues="ours*")},
+        how={"io": "-c 50: receives only what can start", "five": "-c 10"},
     ),
     Contender(
         name="sqs-workers",
         source=SQS_WORKERS,
-        packages=["sqs-workers", "typing_extensions"],
+        is_peer=True,
         consume={"noop": ["{python}", "bench.py", "consume"], "io": ["{python}", "bench.py", "consume"]},
         how={"noop": "process_queue()", "io": "process_queue(): no threads"},
         fewer={"io": 10},
@@ -364,7 +395,7 @@ CONTENDERS = (
     Contender(
         name="pyqs",
         source=PYQS,
-        packages=["pyqs"],
+        is_peer=True,
         consume={
             "noop": ["{bin}/pyqs", "pyqs", "-c", "1"],
             "io": ["{bin}/pyqs", "pyqs", "-c", "50"],
@@ -376,7 +407,7 @@ CONTENDERS = (
     Contender(
         name="celery",
         source=CELERY,
-        packages=["celery[sqs]"],
+        is_peer=True,
         consume={
             "noop": ["{bin}/celery", "-A", "bench", "worker", "-c", "1", "-l", "ERROR"],
             "io": ["{bin}/celery", "-A", "bench", "worker", "-P", "threads", "-c", "50", "-l", "ERROR"],
@@ -387,7 +418,7 @@ CONTENDERS = (
     Contender(
         name="dramatiq-sqs",
         source=DRAMATIQ,
-        packages=["dramatiq-sqs"],
+        is_peer=True,
         consume={
             "noop": ["{bin}/dramatiq", "bench", "-p", "1", "-t", "8"],
             "io": ["{bin}/dramatiq", "bench", "-p", "1", "-t", "50"],
@@ -398,7 +429,7 @@ CONTENDERS = (
     Contender(
         name="taskiq-aio-sqs",
         source=TASKIQ,
-        packages=["taskiq-aio-sqs"],
+        is_peer=True,
         consume={
             "noop": ["{bin}/taskiq", "worker", "bench:broker", "-w", "1"],
             "io": ["{bin}/taskiq", "worker", "bench:broker", "-w", "1", "--max-async-tasks", "50"],
@@ -468,7 +499,7 @@ def measure_producing(contender: Contender, jobs: int) -> Result:
 
 def measure_consuming(contender: Contender, jobs: int, kind: str, patience: float) -> Result | None:
     """Work a full queue; None when it has not finished in time."""
-    job = "io" if kind == "io" else "noop"
+    job = kind if kind in ("io", "five") else "noop"
     with endpoint() as server, tempfile.TemporaryDirectory() as name:
         directory = _module(contender, Path(name))
         _produce(contender, directory, server, jobs, job)
@@ -673,7 +704,44 @@ def latency(samples: int) -> str:
     )
 
 
-KINDS = {"noop": "No-op jobs, one process", "io": "20 ms of I/O, 50 at once", "two": "No-op jobs, two processes"}
+KINDS = {
+    "noop": "No-op jobs, one process",
+    "io": "20 ms of I/O, 50 at once",
+    "two": "No-op jobs, two processes",
+    "five": "No-op jobs of five full queues, one process",
+}
+
+
+def memory(jobs: int) -> str:
+    """The worker's resident memory after so many jobs and after a twentieth of them, over HTTP, as text."""
+    (ours,) = (one for one in CONTENDERS if one.name == "ours")
+    with endpoint() as server, tempfile.TemporaryDirectory() as name:
+        directory = _module(ours, Path(name))
+        few = jobs // 20
+        _produce(ours, directory, server, few, "noop")
+        worker = subprocess.Popen(
+            [word.format(python=ours.python) for word in ours.consume["noop"]],
+            cwd=directory,
+            env=_environment(str(directory), server.url),
+        )
+        try:
+            resident = []
+            for sent in range(few, jobs + 1, few):
+                if sent > few:
+                    _produce(ours, directory, server, few, "noop")
+                if _until(directory / "done", sent, worker, 120) is None:
+                    raise RuntimeError("the worker did not finish")
+                resident.append(
+                    int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                )
+        finally:
+            worker.kill()
+            worker.wait()
+    first, last = resident[0] / 2**20, resident[-1] / 2**20
+    return (
+        f"\n## Memory\n\nResident after {few} no-op jobs: {first:.1f} MiB, after {jobs}: {last:.1f} MiB "
+        f"({last - first:+.1f}).\n"
+    )
 
 
 def main() -> None:
@@ -682,6 +750,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3, help="the median of as many; peers get one")
     parser.add_argument("--samples", type=int, default=300, help="of the time from delay() to the task's first line")
+    parser.add_argument(
+        "--memory-jobs", type=int, default=200_000, help="jobs of the measurement of memory; 0 for none"
+    )
     parser.add_argument("--patience", type=float, default=60)
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
@@ -690,12 +761,10 @@ def main() -> None:
     for number in range(options.rounds):
         for contender in contenders:
             # The ratio to the bare loop is what is promised; those two are measured in turns.
-            if number and contender.name not in ("bare", "ours"):
+            if number and contender.is_peer:
                 continue
             contender.install()
-            for kind in ("produce", *KINDS):
-                if kind != "produce" and kind not in contender.consume:
-                    continue
+            for kind in contender.kinds:
                 jobs = options.jobs // contender.fewer.get(kind, 1)
                 try:
                     if kind == "produce":
@@ -710,6 +779,8 @@ def main() -> None:
                 told = "did not finish" if result is None else f"{result.per_second:.0f}/s"
                 print(f"  {contender.name:15} {kind:8} {told}", flush=True)
     text = report(contenders, results, options.jobs) + latency(options.samples)
+    if options.memory_jobs:
+        text += memory(options.memory_jobs)
     print(text)
     if not options.no_write:
         (ROOT / "docs" / "benchmarks.md").write_text(text)
@@ -732,6 +803,7 @@ def report(contenders: Sequence[Contender], results: Mapping[tuple[str, str], Se
         return Result(jobs=jobs, seconds=seconds * jobs, cpu=cpu * jobs, requests=requests)
 
     machine = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()} {platform.system()}"
+    versions = [f"boto3 {boto3.__version__}", *(contender.versions() for contender in contenders)]
     lines = [
         "# Benchmarks of the worker",
         "",
@@ -739,14 +811,14 @@ def report(contenders: Sequence[Contender], results: Mapping[tuple[str, str], Se
         "against the embedded SQS over HTTP: read the ratios, not the numbers. Bodies of 250 bytes. A ratio is that of",
         "jobs per CPU second to the bare boto3 loop's; CPU is that of all processes of the worker, none of the server.",
         "",
-        f"{jobs} jobs each; {machine}; {', '.join(filter(None, (c.versions() for c in contenders)))}.",
+        f"{jobs} jobs each; {machine}; {', '.join(filter(None, versions))}.",
     ]
     for kind, title in {"produce": "Producing", **KINDS}.items():
         base = median("bare", kind) or median("bare", "noop")
         lines += ["", f"## {title}", "", "| | jobs/s | per CPU second | ratio | requests/job | how |"]
         lines.append("|---|---:|---:|---:|---:|---|")
         for contender in contenders:
-            if kind != "produce" and kind not in contender.consume:
+            if kind not in contender.kinds:
                 continue
             one = median(contender.name, kind)
             how = contender.how.get(kind, "")
