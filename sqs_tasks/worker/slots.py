@@ -59,12 +59,11 @@ class Slots:
             missing = most - granted
             if not granted or missing <= 0 or self._held[queue] == granted:
                 return granted
-        # Others of this queue are running and may end in a moment. Not a wait on the condition: each ending would
-        # wake this thread.
-        time.sleep(GATHER_SECONDS)
-        with self._lock:
-            more = self._grant(queue, missing)
-            self._take(queue, more)
+            # Others of this queue are running and may end in a moment.
+            more = self._taken(queue, missing, missing, GATHER_SECONDS)
+            if not more:
+                more = self._grant(queue, missing)
+                self._take(queue, more)
             return granted + more
 
     def take(self, queue: int, count: int) -> None:

@@ -8,7 +8,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqs_tasks.worker import slots as slots_module
 from sqs_tasks.worker.slots import Slots
+from tests.support.polling import until
 
 
 def test_one_queue_gets_what_is_free():
@@ -92,6 +94,23 @@ def test_weights_say_how_much_a_queue_may_hold_while_others_wait():
     thread.join(10)
     slots.release(1, 7)
     assert slots.acquire(0, 10, 0) == 7  # all but the other's own
+
+
+def test_a_receive_takes_a_moments_wait_for_ten_and_no_longer_than_that(monkeypatch):
+    """Short jobs end together: their slots are taken as soon as there are enough, and not when the moment is over."""
+    monkeypatch.setattr(slots_module, "GATHER_SECONDS", 30)
+    slots = Slots(12, [1])
+    slots.take(0, 11)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(slots.acquire(0, 10, 10)))
+    thread.start()
+    until(lambda: slots.held() == 12, what="the first slot is taken", every=0.001)
+
+    for _ in range(9):
+        slots.release(0)
+
+    thread.join(10)
+    assert got == [10]
 
 
 def test_the_end_of_a_job_wakes_only_a_poller_that_gets_something_by_it():
