@@ -327,7 +327,9 @@ class SQSEnv:
             weights=weights,
             strict_priority=strict_priority,
         )
-        with reporting(queues, self.report_queue_stats, report_interval_seconds):
+        with reporting(
+            queues, self.report_queue_stats, report_interval_seconds, oldest_age=consumer.oldest_age_seconds
+        ):
             consumer.run(shutdown_policy_maker)
 
     def create_standard_queue(self, queue_name: str, **options: Any) -> str:

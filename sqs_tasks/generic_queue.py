@@ -337,7 +337,9 @@ class GenericQueue:
             wait_seconds=wait_seconds,
             grace_seconds=grace_seconds,
         )
-        with reporting([self], self.env.report_queue_stats, report_interval_seconds):
+        with reporting(
+            [self], self.env.report_queue_stats, report_interval_seconds, oldest_age=consumer.oldest_age_seconds
+        ):
             consumer.run(shutdown_policy)
 
     def process_batch(self, wait_seconds: int = 0) -> BatchProcessingResult:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sqs_tasks.client import error_code
@@ -34,12 +34,16 @@ class QueueStatistics:
         in_flight: Received and neither deleted nor visible again.
         delayed: Held back by a delay.
         dead_letters: Waiting in the dead-letter queue; None when there is no such queue or it does not answer.
+        oldest_age_seconds: How long ago the oldest message of this worker's last receive was sent, 0 when that brought
+            none; None before the first receive, and where no worker asks. SQS tells the age of a whole queue to
+            CloudWatch alone.
     """
 
     available: int
     in_flight: int
     delayed: int
     dead_letters: int | None = None
+    oldest_age_seconds: float | None = None
 
     @property
     def total(self) -> int:
@@ -70,6 +74,8 @@ def reporting(
     queues: Sequence[CountedQueue],
     hook: Hook[[str, QueueStatistics]],
     interval_seconds: float = REPORT_INTERVAL_SECONDS,
+    *,
+    oldest_age: Callable[[str], float | None] = lambda _: None,
 ) -> Iterator[None]:
     """Tell the hook how full the queues are, at once and at each interval, from a thread of its own.
 
@@ -79,6 +85,7 @@ def reporting(
         queues: The queues.
         hook: Called with a queue's name and its statistics.
         interval_seconds: Seconds between two reports; 0 turns them off.
+        oldest_age: Gives ``oldest_age_seconds`` of a queue by its name.
     """
     if not interval_seconds:
         yield
@@ -89,7 +96,7 @@ def reporting(
         while True:
             if hook:
                 for queue in queues:
-                    report(queue, hook)
+                    report(queue, hook, oldest_age_seconds=oldest_age(queue.name))
             if done.wait(interval_seconds):
                 return
 
@@ -102,7 +109,7 @@ def reporting(
         thread.join()
 
 
-def report(queue: CountedQueue, hook: Hook[[str, QueueStatistics]]) -> None:
+def report(queue: CountedQueue, hook: Hook[[str, QueueStatistics]], *, oldest_age_seconds: float | None = None) -> None:
     """Tell the hook how full a queue is; what SQS refuses is logged and not raised."""
     try:
         statistics = queue.statistics()
@@ -115,4 +122,4 @@ def report(queue: CountedQueue, hook: Hook[[str, QueueStatistics]]) -> None:
             extra={"action": "queue_stats_failed", "queue_name": queue.name, "error_code": code},
         )
         return
-    hook.emit(queue.name, statistics)
+    hook.emit(queue.name, replace(statistics, oldest_age_seconds=oldest_age_seconds))

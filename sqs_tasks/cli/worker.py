@@ -252,7 +252,7 @@ def worker(
         max_rss=None if max_rss is None else max_rss * 1024 * 1024,
         idle_seconds=idle_seconds,
     )
-    with reporting(queues, env.report_queue_stats, report_interval):
+    with reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds):
         supervised = run_worker(consumer, ends, metrics=metrics, last_act=last_act, health_port=health_port)
     if supervised and (consumer.stopping.requested or ends.wants_fresh_process()):
         # Also after a signal: unless the supervisor is stopping too, somebody else sent it, and the place is empty.

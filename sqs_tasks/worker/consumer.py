@@ -115,6 +115,10 @@ class Consumer:
         """What each polling thread is doing."""
         return [loop.state for loop in self._loops]
 
+    def oldest_age_seconds(self, queue_name: str) -> float | None:
+        """How old the oldest message of a queue's last receive was, 0 when there was none; None before the first."""
+        return next((loop.oldest_age_seconds for loop in self._loops if loop.queue.name == queue_name), None)
+
     def loop_seconds_stuck(self) -> float:
         """For how long a coroutine has been blocking the event loop, as far as known; 0 when none does."""
         return sum(pool.seconds_stuck() for pool in self._pools if isinstance(pool, AsyncPool))
@@ -190,7 +194,7 @@ class Consumer:
 
         metrics.read("sqs_tasks_jobs_in_hand", by_queue(lambda loop: len(loop.heartbeat)))
         metrics.read("sqs_tasks_unsettled_jobs", by_queue(lambda loop: len(loop.buffer)))
-        metrics.read("sqs_tasks_oldest_age_seconds", by_queue(lambda loop: loop.oldest_age_seconds))
+        metrics.read("sqs_tasks_oldest_age_seconds", by_queue(lambda loop: loop.oldest_age_seconds or 0))
         metrics.read("sqs_tasks_heartbeats_total", by_queue(lambda loop: loop.heartbeat.beats))
         metrics.read("sqs_tasks_leases_lost_total", by_queue(lambda loop: loop.heartbeat.lost))
         metrics.read("sqs_tasks_resident_bytes", lambda: {(): resident_bytes()})

@@ -179,7 +179,7 @@ class QueueLoop:
         self._needs_thread = len(asyncs) < len(tasks) or not tasks
         self._async_names = frozenset(name for task in asyncs for name in (task.name, *task.settings.aliases))
         #: The age of the oldest message of the last receive: what is known of the queue's without CloudWatch.
-        self.oldest_age_seconds = 0.0
+        self.oldest_age_seconds: float | None = None
         #: Whether the last receive brought messages, and whether it brought all it asked for, so that there are more.
         self._hot = self._has_more = False
         #: Jobs that have been handed to a pool, less those that are known to have ended.
@@ -329,11 +329,11 @@ class QueueLoop:
         messages = {raw["MessageId"]: from_sqs(raw) for raw in answer.get("Messages") or ()}
         received = list(messages.values())
         self.heartbeat.add(received)
+        self.oldest_age_seconds = _oldest_age(received)
         metrics = self._shared.metrics
         if metrics is not None:
             metrics.count("sqs_tasks_receives_total", queue=self.queue.name)
             metrics.count("sqs_tasks_received_total", len(received), queue=self.queue.name)
-            self.oldest_age_seconds = _oldest_age(received)
         return received
 
     def _start(self, messages: Sequence[ReceivedMessage], granted: int) -> None:

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from sqs_tasks.shutdown_policies import (
     NeverShutdown,
     OrShutdown,
 )
+from sqs_tasks.worker import queue_loop
 from tests.support.queues import Desk
 from tests.support.scripted_client import failing
 
@@ -140,8 +142,8 @@ def test_two_workers_share_a_queue(desk: Desk) -> None:
     assert sorted(seen) == [0, 1]
 
 
-def test_statistics_are_reported_while_a_worker_runs(desk: Desk) -> None:
-    """Depth, in flight, delayed and dead letters; at once, then at each interval."""
+def test_statistics_are_reported_while_a_worker_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depth, in flight, delayed, dead letters and the oldest message's age; at once, then at each interval."""
     queue, reports, twice = desk.env.queue("emails"), [], threading.Event()
     queue.processor("wait")(lambda: twice.wait(10))
     desk.create()
@@ -149,17 +151,21 @@ def test_statistics_are_reported_while_a_worker_runs(desk: Desk) -> None:
     @desk.env.report_queue_stats
     def listen(queue_name: str, statistics: QueueStatistics) -> None:
         reports.append((queue_name, statistics))
-        if len(reports) >= 2:
+        if len(reports) >= 2 and statistics.oldest_age_seconds:
             twice.set()
 
     queue.add_job("wait")
     queue.add_job("later", _delay_seconds=60)
     desk.memory.send_message(QueueUrl=desk.env.get_queue_url("emails_dead"), MessageBody="x")
+    sent_at = time.time()
+    monkeypatch.setattr(queue_loop.time, "time", lambda: sent_at + 3600)
     queue.process_queue(MaxTasksShutdown(1), report_interval_seconds=0.01)
 
     name, statistics = reports[1]
     assert name == "emails"
     assert (statistics.delayed, statistics.dead_letters, statistics.total) == (1, 1, 2)
+    ages = [statistics.oldest_age_seconds for _, statistics in reports]
+    assert ages[-1] == pytest.approx(3600, abs=60)
 
 
 def test_statistics_cost_nothing_when_nobody_listens(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
