@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,12 +21,15 @@ from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, reporting
 
 logger = logging.getLogger(__name__)
 
+#: The queues to work when the command line names none, as words.
+QUEUES_VARIABLE = "SQS_TASKS_QUEUES"
+
 EPILOG = """\b
 Examples:
   $ sqs-tasks worker myapp.tasks:env                     every queue that has tasks
   $ sqs-tasks worker myapp.tasks:env emails 'mail-*'     some of them
   $ sqs-tasks worker myapp.tasks:env --idle-seconds 5    until there is nothing left to do
-  $ SQS_TASKS_APP=myapp.tasks:env sqs-tasks worker       as in a Dockerfile
+  $ SQS_TASKS_APP=myapp.tasks:env sqs-tasks worker       as in a Dockerfile; SQS_TASKS_QUEUES='emails mail-*'
 
 \b
 SIGTERM, SIGINT and SIGQUIT stop it in order: no more messages are received, running jobs get --grace-seconds to
@@ -207,7 +211,8 @@ def worker(
     """Run the jobs of APP's queues until told to stop.
 
     APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name or a pattern such as
-    'mail-*'; without one, all queues that have tasks are worked, each with a long poll of its own.
+    'mail-*'; without one and without SQS_TASKS_QUEUES all queues that have tasks are worked, each with a long poll of
+    its own.
     """
     from sqs_tasks.worker.consumer import Consumer
     from sqs_tasks.worker.last_act import LastAct
@@ -215,7 +220,8 @@ def worker(
     from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
     from sqs_tasks.worker.supervisor_link import RECYCLE_EXIT_CODE
 
-    app, names = split_app(words)
+    app, given = split_app(words)
+    names = given or os.environ.get(QUEUES_VARIABLE, "").split()
     configure_logging(log_level.upper(), log_format)
     if (processes > 1 or supervise) and not is_supervised():
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.

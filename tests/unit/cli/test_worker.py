@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 
 from sqs_tasks.batch_result import BatchProcessingResult
+from sqs_tasks.cli.worker import worker
 from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.message import ReceivedMessage
 
@@ -56,6 +58,29 @@ def test_options_come_from_the_environment_too(run, app, monkeypatch):
     started = json.loads(result.stderr.splitlines()[0])
     assert started["action"] == "worker_started"
     assert started["queues"] == ["news"]
+
+
+def test_queues_come_from_the_environment_where_the_command_names_none(run, app, monkeypatch):
+    app.module.send_email.delay(to="x")
+    app.module.print_news.delay(edition=7)
+    monkeypatch.setenv("SQS_TASKS_QUEUES", "ne* other*")
+
+    wrong = run("worker", app.name, "--idle-seconds", "0")
+    monkeypatch.setenv("SQS_TASKS_QUEUES", "ne*")
+    right = run("worker", app.name, "--idle-seconds", "0")
+
+    assert "other*" in wrong.stderr
+    assert right.exit_code == 0
+    assert app.module.done == [7]
+
+
+def test_every_option_has_an_environment_variable():
+    options = [option for option in worker.params if isinstance(option, click.Option)]
+
+    for option in options:
+        names = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or [])
+        assert any(name.startswith("SQS_TASKS_") for name in names), option.name
+        assert names[0] in option.help or option.show_envvar, option.name
 
 
 def test_logs_name_jobs_and_never_their_arguments(run, app):
