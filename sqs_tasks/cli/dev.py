@@ -77,7 +77,14 @@ queue. Messages stay in the embedded SQS across restarts, and are gone when dev 
     show_default=True,
     help="How long running jobs may take to finish before a restart.",
 )
-@click.option("--fault", "faults", default="", metavar="SPEC", help="With --as lambda: throttle=0.05,crash=0.01, ...")
+@click.option(
+    "--fault",
+    "faults",
+    default="",
+    metavar="SPEC",
+    help="With --as lambda, what goes wrong on purpose, and how often: throttle=0.05,crash=0.01. "
+    f"Of {', '.join(Faults())}.",
+)
 @click.option("--seed", help="Makes the faults repeatable.")
 @click.option(
     "--log-level",

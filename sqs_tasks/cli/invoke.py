@@ -62,7 +62,13 @@ _PASSED_ON = (
     help="Whether the mapping looks at the function's response.",
 )
 @click.option("--filter", "filters", multiple=True, metavar="PATTERN", help="A filter pattern as JSON; repeatable.")
-@click.option("--fault", "faults", default="", metavar="SPEC", help="For example throttle=0.05,crash=0.01.")
+@click.option(
+    "--fault",
+    "faults",
+    default="",
+    metavar="SPEC",
+    help=f"What goes wrong on purpose, and how often: throttle=0.05,crash=0.01. Of {', '.join(Faults())}.",
+)
 @click.option("--seed", help="Makes the faults repeatable.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For the function; repeatable.")
 @click.option(
@@ -204,6 +210,19 @@ def _environ(variables: Sequence[str]) -> dict[str, str]:
     return environ
 
 
+#: How the counters that are nouns are called when they count one.
+_SINGULAR = {
+    "throttles": "throttle",
+    "invocations": "invocation",
+    "cold_starts": "cold start",
+    "errors": "error",
+    "timeouts": "timeout",
+    "crashes": "crash",
+    "records": "record",
+    "duplicates": "duplicate",
+}
+
+
 class _StopOnSignal:
     """First signal: no more polls, running invocations end. Second: now."""
 
@@ -271,7 +290,8 @@ def _summary(statistics: EventSourceStatistics) -> str:
     counts = {name: getattr(statistics, name) for name in EventSourceStatistics.__dataclass_fields__}
     always = ("invocations", "records", "deleted", "failed")
     told = {name: count for name, count in counts.items() if name in always or (count and name != "polls")}
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told.items())
+    named = (f"{count} {_SINGULAR.get(name, name) if count == 1 else name}" for name, count in told.items())
+    return ", ".join(named).replace("_", " ")
 
 
 def _configure_logging() -> None:

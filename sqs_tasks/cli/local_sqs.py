@@ -40,6 +40,6 @@ def local_sqs(host: str, port: int, *, enforce_waits: bool) -> None:
 def _announce(endpoint_url: str) -> None:
     click.echo(f"local SQS at {endpoint_url} (Ctrl-C stops it; nothing is kept). For another terminal:")
     click.echo(
-        f"export AWS_ENDPOINT_URL_SQS={endpoint_url} AWS_DEFAULT_REGION=us-east-1 "
+        f"export AWS_ENDPOINT_URL_SQS={endpoint_url} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 "
         "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
     )

@@ -128,8 +128,8 @@ class EventSourceSettings:
             least, most = self.provisioned_pollers
             if not (MIN_POLLERS <= least <= MAX_LEAST_POLLERS and least <= most <= MAX_POLLERS):
                 raise ConfigurationError(
-                    f"provisioned_pollers={least}, {most} is out of range; give at least {MIN_POLLERS} to "
-                    f"{MAX_LEAST_POLLERS}, and at most as many to {MAX_POLLERS} (S35)"
+                    f"provisioned_pollers={least}, {most} is out of range; the first is {MIN_POLLERS} to "
+                    f"{MAX_LEAST_POLLERS}, the second from there to {MAX_POLLERS} (S35)"
                 )
         if reserved is not None and reserved < 1:
             raise ConfigurationError(f"reserved_concurrency={reserved} is out of range; give 1 or more")

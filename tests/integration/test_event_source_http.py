@@ -104,5 +104,5 @@ def test_signal_ends_the_run_clean(sqs, start, number):
     _, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 0, stderr
-    assert "1 records, 1 deleted, 0 failed" in stderr
+    assert "1 record, 1 deleted, 0 failed" in stderr
     assert "Traceback" not in stderr

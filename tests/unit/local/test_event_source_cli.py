@@ -133,7 +133,7 @@ def test_first_interrupt_ends_after_the_running_invocation(run, client, url):
     result = run("--in-process", "--batch-size", "1", "--env", "INTERRUPT=1")
 
     assert result.exit_code == 0
-    assert "1 invocations, 1 records, 1 deleted, 0 failed" in result.stderr
+    assert "1 invocation, 1 record, 1 deleted, 0 failed" in result.stderr
 
 
 @pytest.mark.parametrize(
