@@ -61,6 +61,13 @@ _PASSED_ON = (
     show_default=True,
     help="Whether the mapping looks at the function's response.",
 )
+@click.option(
+    "--recursive-loop",
+    type=click.Choice(["terminate", "allow"]),
+    default="terminate",
+    show_default=True,
+    help="What becomes of a function that feeds itself, sixteen invocations on.",
+)
 @click.option("--filter", "filters", multiple=True, metavar="PATTERN", help="A filter pattern as JSON; repeatable.")
 @click.option(
     "--fault",
@@ -94,6 +101,7 @@ def invoke(
     memory: int,
     function_name: str | None,
     report_batch_item_failures: bool,
+    recursive_loop: str,
     filters: Sequence[str],
     faults: str,
     seed: str | None,
@@ -139,6 +147,7 @@ def invoke(
             provisioned_pollers=provisioned_pollers,
             reserved_concurrency=reserved_concurrency,
             report_batch_item_failures=report_batch_item_failures,
+            allow_recursive_loop=recursive_loop == "allow",
             filters=filters,
             faults=Faults.parse(faults),
             seed=seed,

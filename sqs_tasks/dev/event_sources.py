@@ -44,7 +44,8 @@ def run_event_sources(queues: Sequence[GenericQueue], options: ChildOptions) -> 
     # Its advice on timeouts is for the stack, which derives its own.
     logging.getLogger("sqs_tasks.local.event_source_settings").setLevel(logging.WARNING)
     stopping = threading.Event()
-    sources = [_source(queue, options) for queue in queues]
+    loops = feeding_themselves(queues)
+    sources = [_source(queue, options, allow_recursive_loop=queue in loops) for queue in queues]
 
     def stop(*_: object) -> None:
         if stopping.is_set():
@@ -75,7 +76,23 @@ def function_timeout(queue: GenericQueue, visibility_timeout_seconds: float) -> 
     return max(min(wanted, visibility_timeout_seconds), 1.0)
 
 
-def _source(queue: GenericQueue, options: ChildOptions) -> EventSourceMapping:
+def feeding_themselves(queues: Sequence[GenericQueue]) -> list[GenericQueue]:
+    """The queues from which jobs come back, by what their tasks declare: the stack allows their loops (R6, S36)."""
+    edges = {queue.name: {name for task in queue.tasks for name in task.settings.enqueues or ()} for queue in queues}
+
+    def reachable(name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            new = edges.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return found
+
+    return [queue for queue in queues if queue.name in reachable(queue.name)]
+
+
+def _source(queue: GenericQueue, options: ChildOptions, *, allow_recursive_loop: bool) -> EventSourceMapping:
     client = queue.env.client()
     visibility = SourceQueue.find(client, queue.queue_url, SystemClock()).visibility_timeout_seconds
     function = SubprocessFunction(
@@ -90,7 +107,14 @@ def _source(queue: GenericQueue, options: ChildOptions) -> EventSourceMapping:
         variables={APP_VARIABLE: options.app, LOG_LEVEL_VARIABLE: options.log_level},
         directory=Path.cwd(),
     )
-    return EventSourceMapping(client, queue.queue_url, function, faults=options.faults, seed=options.seed)
+    return EventSourceMapping(
+        client,
+        queue.queue_url,
+        function,
+        allow_recursive_loop=allow_recursive_loop,
+        faults=options.faults,
+        seed=options.seed,
+    )
 
 
 def _close(sources: Sequence[EventSourceMapping]) -> None:

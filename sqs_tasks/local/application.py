@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sqs_tasks.local import json_protocol, query_protocol
 from sqs_tasks.local.clock import ManualClock
@@ -153,6 +153,10 @@ class Application:
         host = request.headers.get(b"host", b"localhost")
         if action == "CreateQueue":
             return Caller(_base_url(host), _region(request.headers.get(b"authorization", b"")))
+        trace_header = request.headers.get(b"x-amzn-trace-id")
+        if trace_header is not None:
+            # Escaped by botocore, which sends it for functions, so that Lambda finds those that feed themselves (S36).
+            return Caller(_base_url(host), trace_header=unquote(trace_header.decode("ascii", errors="replace")))
         caller = self._callers.get(host)
         if caller is None:
             if len(self._callers) >= _MAX_CALLERS:

@@ -68,7 +68,7 @@ class Delivery:
             error=_THROTTLED.error,
         )
         logger.warning(
-            "throttled: %d records of %s, attempt %d",
+            "throttled: a batch of %d from %s, attempt %d",
             len(batch.received),
             self._queue.name,
             batch.attempt,

@@ -70,6 +70,8 @@ class EventSourceMapping:
             worth ten batches at a time, and the least are there from the start (S35).
         reserved_concurrency: The function's own limit. Lambda polls past it and what is over it is throttled (S34).
         report_batch_item_failures: Whether the response is looked at (S9).
+        allow_recursive_loop: Whether the function may feed itself without end; else a chain of messages is stopped
+            after sixteen invocations (S36).
         function_timeout_seconds: Seconds after which an invocation is lost; 30 unless told. Only for a callable, as
             are ``function_name`` and ``memory_mb``.
         filters: Patterns over ``body``; messages that match none are deleted without an invocation (S41).
@@ -104,6 +106,7 @@ class EventSourceMapping:
         provisioned_pollers: tuple[int, int] | None = None,
         reserved_concurrency: int | None = None,
         report_batch_item_failures: bool = True,
+        allow_recursive_loop: bool = False,
         function_timeout_seconds: float | None = None,
         filters: Iterable[EventFilter | Mapping[str, Any] | str] = (),
         faults: Faults | Mapping[str, float] | str | None = None,
@@ -121,6 +124,7 @@ class EventSourceMapping:
             provisioned_pollers=provisioned_pollers,
             reserved_concurrency=reserved_concurrency,
             report_batch_item_failures=report_batch_item_failures,
+            allow_recursive_loop=allow_recursive_loop,
             filters=filters_of(filters),
         )
         self.queue = SourceQueue.find(client, queue_url, self._clock)
@@ -331,6 +335,8 @@ class EventSourceMapping:
         It is left to its visibility timeout and so to the dead-letter queue; that AWS does this is reported by users,
         the documentation says only that it stops.
         """
+        if self.settings.allow_recursive_loop:
+            return False
         header = item.record["attributes"].get("AWSTraceHeader")
         if lineage_count(header, self.function.configuration.arn) < MAX_LINEAGE:
             return False

@@ -45,6 +45,7 @@ class EventSourceSettings:
     provisioned_pollers: tuple[int, int] | None = None
     reserved_concurrency: int | None = None
     report_batch_item_failures: bool = True
+    allow_recursive_loop: bool = False
     filters: tuple[EventFilter, ...] = ()
 
     @property

@@ -26,6 +26,20 @@ def handler(event, context):
     return {"batchItemFailures": []}
 """
 
+#: Feeds itself with a larger number, up to twenty.
+FEEDING_ITSELF = """
+import boto3
+
+sqs = boto3.client("sqs")
+
+def handler(event, context):
+    for record in event["Records"]:
+        number = int(record["body"])
+        if number < 20:
+            url = sqs.get_queue_url(QueueName="source")["QueueUrl"]
+            sqs.send_message(QueueUrl=url, MessageBody=str(number + 1))
+"""
+
 COMMAND = [sys.executable, "-c", "from sqs_tasks.cli.invoke import invoke; invoke()"]
 
 
@@ -53,13 +67,14 @@ def sqs(server):
 def start(server, tmp_path):
     """Starts the command without any AWS setting of the caller's."""
     (tmp_path / "forwarding.py").write_text(HANDLER)
+    (tmp_path / "feeding.py").write_text(FEEDING_ITSELF)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     started = []
 
-    def start(*arguments):
+    def start(*arguments, handler="forwarding.handler"):
         process = subprocess.Popen(
-            [*COMMAND, "forwarding.handler", "--endpoint-url", server.endpoint_url, *arguments],
+            [*COMMAND, handler, "--endpoint-url", server.endpoint_url, *arguments],
             cwd=tmp_path,
             env=environ,
             stdout=subprocess.PIPE,
@@ -106,3 +121,22 @@ def test_signal_ends_the_run_clean(sqs, start, number):
     assert process.returncode == 0, stderr
     assert "1 record, 1 deleted, 0 failed" in stderr
     assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "summary"),
+    [
+        ([], "17 received, 1 recursive, 16 invocations"),
+        (["--recursive-loop", "allow"], "20 received, 20 invocations"),
+    ],
+)
+def test_function_that_feeds_itself_is_stopped_unless_told_s36(sqs, start, options, summary):
+    """By the trace header that boto3 passes on by itself inside a function, and SQS keeps with the message."""
+    url = sqs.create_queue(QueueName="source")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="1")
+
+    process = start("--queue", "source", "--until-empty", *options, handler="feeding.handler")
+    _, stderr = process.communicate(timeout=60)
+
+    assert summary in stderr
+    assert process.returncode == 0, stderr

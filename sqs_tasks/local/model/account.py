@@ -32,10 +32,13 @@ class Caller:
         base_url: What queue URLs begin with, without a slash at the end.
         region: The region in the ARNs of queues that this caller creates. Queues are found from every region: a
             terminal with another default region is a nuisance on a laptop, not a boundary.
+        trace_header: The X-Ray header of the request, for the messages that it sends without one of their own.
+            https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html
     """
 
     base_url: str
     region: str = DEFAULT_REGION
+    trace_header: str | None = None
 
 
 class Account:

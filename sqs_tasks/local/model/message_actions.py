@@ -41,7 +41,7 @@ class MessageActions:
         if queue.fifo:
             _check_group(params, faults.missing_parameter("MessageGroupId"))
             _check_deduplication(queue, params)
-        return self._store(queue, self._prepare(queue, params, now), now)
+        return self._store(queue, self._prepare(queue, params, caller, now), now)
 
     def send_message_batch(self, params: Params, caller: Caller, now: float) -> Answer:
         """Store up to ten messages; each succeeds or fails alone."""
@@ -58,7 +58,7 @@ class MessageActions:
         prepared: list[_Prepared | SQSFault] = []
         for entry in entries:
             try:
-                ready = self._prepare(queue, entry, now)
+                ready = self._prepare(queue, entry, caller, now)
                 size += ready[2]
                 prepared.append(ready)
             except SQSFault as fault:
@@ -131,7 +131,7 @@ class MessageActions:
         # The model of the API lets an entry leave the timeout out; then it is the queue's.
         return _each(entries, lambda entry: _change_visibility(queue, entry, now))
 
-    def _prepare(self, queue: Queue, params: Params, now: float) -> _Prepared:
+    def _prepare(self, queue: Queue, params: Params, caller: Caller, now: float) -> _Prepared:
         """Check a message and make it, without storing it."""
         body = params["MessageBody"]
         if not body:
@@ -153,7 +153,7 @@ class MessageActions:
                 f"One or more parameters are invalid. Reason: Message must be shorter than {queue.max_bytes} bytes."
             )
         system = params.get("MessageSystemAttributes")
-        trace_header = _trace_header(system) if system else None
+        trace_header = _trace_header(system) if system else caller.trace_header
         delay = _delay(queue, params["DelaySeconds"]) if "DelaySeconds" in params else queue.delay_seconds
         group_id = params.get("MessageGroupId")
         if group_id is not None:
