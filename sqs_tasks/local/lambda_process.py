@@ -19,7 +19,7 @@ from typing import IO, Literal
 
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.local.fault_injection import Fault
-from sqs_tasks.local.invocation import InvocationStatus
+from sqs_tasks.local.invocation import FunctionError, InvocationStatus
 from sqs_tasks.local.lambda_function import FunctionConfiguration, InvokeRequest, InvokeResult, lost_result
 from sqs_tasks.local.runtime_api import RuntimeApi, RuntimeEvent, RuntimeExitedError
 
@@ -215,7 +215,10 @@ class _Environment:
 
         An init of more than ten seconds is cut off and done again inside the invocation.
         """
-        state = self._start(INIT_TIMEOUT_SECONDS)
+        try:
+            state = self._start(INIT_TIMEOUT_SECONDS)
+        except OSError as error:
+            return self._not_started(error), 0.0
         late_seconds = 0.0
         if state == "late":
             self.end()
@@ -230,19 +233,33 @@ class _Environment:
             case "late":
                 return self._lost(Fault.TIMEOUT, 0.0), late_seconds
 
+    def _not_started(self, error: OSError) -> InvokeResult:
+        """The command cannot be run, as Lambda tells of a bootstrap that is missing or not executable."""
+        message = f"Error: fork/exec {self._command[0]}: {(error.strerror or str(error)).lower()}"
+        return InvokeResult(
+            status=InvocationStatus.CRASHED,
+            duration_ms=0.0,
+            error=FunctionError(type="Runtime.InvalidEntrypoint", message=message),
+        )
+
     def _start(self, timeout_seconds: float) -> Literal["ready", "late", "ended"]:
         """Start the process and wait until it asks for work."""
         api = RuntimeApi()
-        process = subprocess.Popen(  # noqa: S603 - the developer's own handler
-            self._command,
-            cwd=self._directory,
-            env=self._environ(api),
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            # Ctrl-C is for the event source, which ends its invocations first; and a kill takes grandchildren along.
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the developer's own handler
+                self._command,
+                cwd=self._directory,
+                env=self._environ(api),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                # Ctrl-C is for the event source, which ends its invocations first; and a kill takes grandchildren
+                # along.
+                start_new_session=True,
+            )
+        except OSError:
+            api.close()
+            raise
         self._api, self._process = api, process
         threading.Thread(target=_watch, args=(process, api), name="lambda-process-watch", daemon=True).start()
         try:

@@ -277,6 +277,45 @@ def test_handler_must_name_a_module_and_a_function():
         SubprocessFunction("app")
 
 
+#: A runtime of one's own, in a few lines.
+BOOTSTRAP = """#!{python}
+import json, os, urllib.request
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(api + "next") as answer:
+        request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
+        event = json.load(answer)
+    told = json.dumps({{"handler": os.environ["_HANDLER"], "records": len(event["Records"])}}).encode()
+    urllib.request.urlopen(api + request_id + "/response", told).close()
+"""
+
+
+def test_another_runtime_can_be_started(make, directory):
+    """Any that speaks the Runtime API; the handler's name is its own business."""
+    bootstrap = directory / "bootstrap"
+    bootstrap.write_text(BOOTSTRAP.format(python=sys.executable))
+    bootstrap.chmod(0o755)
+
+    result = ask(make("Main", command=["./bootstrap"]), "work")
+
+    assert result.status is InvocationStatus.SUCCEEDED
+    assert json.loads(result.payload) == {"handler": "Main", "records": 1}
+
+
+def test_runtime_that_cannot_be_started_fails_the_invocation(make, directory):
+    (directory / "bootstrap").write_text("not executable")
+    threads = threading.active_count()
+
+    result = ask(make(command=["./bootstrap"]), "work")
+
+    assert result.status is InvocationStatus.CRASHED
+    assert (result.error.type, result.error.message) == (
+        "Runtime.InvalidEntrypoint",
+        "Error: fork/exec ./bootstrap: permission denied",
+    )
+    assert threading.active_count() == threads
+
+
 def test_missing_runtime_client_is_told(monkeypatch):
     monkeypatch.setattr(lambda_process.importlib.util, "find_spec", lambda name: None)
 
