@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
-from sqs_tasks.local.application import is_loopback
 from sqs_tasks.local.server import DEFAULT_PORT, serve
 
 
@@ -21,14 +22,7 @@ def local_sqs(host: str, port: int, *, enforce_waits: bool) -> None:
 
     Queues and messages are gone when it stops.
     """
-    if not is_loopback(host):
-        click.secho(
-            f"WARNING: {host} is not a loopback address. Everyone who can reach this machine can read and change every "
-            "queue: no credentials are checked.",
-            fg="red",
-            bold=True,
-            err=True,
-        )
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         serve(host, port, on_ready=_announce, enforce_waits=enforce_waits)
     except OSError as error:
