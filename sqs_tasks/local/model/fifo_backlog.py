@@ -91,23 +91,17 @@ class FifoBacklog:
         self._look_ahead = look_ahead
         self._groups: dict[str, Group] = {}
         self._line: deque[tuple[str, Group]] = deque()
-        #: Messages that SQS looks at, and the numbers of those beyond, with themselves in order of arrival; of the
+        #: The number of the latest arrival.
+        self._newest = 0
+        #: How many messages SQS looks at, and the numbers of those beyond, with themselves in order of arrival; of the
         #: latter some may be gone.
         self._seen = 0
         self._unseen: set[int] = set()
         self._beyond: deque[Message] = deque()
 
-    def arrive(self, message: Message) -> None:
-        """A message entered the queue, before anything else is told of it."""
-        if self._seen < self._look_ahead:
-            self._seen += 1
-        else:
-            self._unseen.add(message.number)
-            self._beyond.append(message)
-
     def push(self, message: Message) -> None:
         """Add a message that has arrived, whose delay is over, or that is visible again."""
-        if message.number in self._unseen:
+        if self._is_beyond(message):
             return
         entry: Entry = [message.number, message]
         message.entry = entry
@@ -129,7 +123,7 @@ class FifoBacklog:
 
     def hold(self, message: Message) -> None:
         """Note a message that is in flight or delayed, so that later ones of its group wait."""
-        if message.number not in self._unseen:
+        if not self._is_beyond(message):
             self._group(message).hold(message)
 
     def take(self, limit: int, now: float, accept: Callable[[Message], bool]) -> list[Message]:  # noqa: ARG002
@@ -162,6 +156,19 @@ class FifoBacklog:
         self._seen = 0
         self._unseen.clear()
         self._beyond.clear()
+
+    def _is_beyond(self, message: Message) -> bool:
+        """Whether SQS does not look at a message yet; one with the highest number so far has just arrived."""
+        number = message.number
+        if number <= self._newest:
+            return number in self._unseen
+        self._newest = number
+        if self._seen < self._look_ahead:
+            self._seen += 1
+            return False
+        self._unseen.add(number)
+        self._beyond.append(message)
+        return True
 
     def _look_further(self) -> None:
         """Look at the next messages, now that there is room among the first."""

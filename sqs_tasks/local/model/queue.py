@@ -116,8 +116,6 @@ class Queue:
         message.receives_here = 0
         message.was_hidden = False
         self._messages[number] = message
-        if isinstance(self._backlog, FifoBacklog):
-            self._backlog.arrive(message)
         youngest = self._youngest
         if youngest[2] == number - 1 and youngest[0] == message.sent_at:
             youngest[2] = number

@@ -129,6 +129,21 @@ def test_group_id_of_a_standard_queue_is_passed_on_and_is_no_fifo_s2(aws):
     assert handler.events[0]["Records"][0]["attributes"]["MessageGroupId"] == "tenant"
 
 
+def test_function_can_be_fed_by_several_queues_s4(aws):
+    """Each invocation has the records of one mapping, and each record says of which queue it is."""
+    arns = []
+    function = InProcessFunction(lambda event, context: arns.extend(one["eventSourceARN"] for one in event["Records"]))
+    other = aws.client.create_queue(QueueName="other")["QueueUrl"]
+    aws.send("a")
+    aws.client.send_message(QueueUrl=other, MessageBody="b")
+
+    aws.source(function).poll_once()
+    EventSourceMapping(aws.client, other, function, clock=aws.clock).poll_once()
+
+    assert [arn.rpartition(":")[2] for arn in arns] == ["q", "other"]
+    assert aws.left() == 0
+
+
 def test_message_attributes_are_lower_camel_with_binary_in_base64_s3(aws):
     handler = Recorder()
     aws.send(
