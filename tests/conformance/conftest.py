@@ -33,13 +33,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule(*names): the rules of SQS that a conformance test holds")
     config.addinivalue_line("markers", "wall_clock: the test looks at real time")
+    config.addinivalue_line("markers", "over_http: the test is about HTTP, so the model in memory has no part in it")
     config.addinivalue_line("markers", "long_time: minutes or more pass, so only a clock that can be moved will do")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sqs" not in metafunc.fixturenames:
         return
-    names = ["memory", "http"]
+    names = ["http"] if list(metafunc.definition.iter_markers("over_http")) else ["memory", "http"]
     if not list(metafunc.definition.iter_markers("long_time")):
         names.append("ministack")
         if metafunc.config.getoption("sqs_endpoint", None):

@@ -35,6 +35,7 @@ MINISTACK: dict[str, str] = {
     # sending
     "test_attributes_count": "does not count attributes in a message's size",
     "test_the_trace_header_has_a_digest_of_its_own": "returns no MD5OfMessageSystemAttributes",
+    "test_the_trace_header_of_a_request_is_its_messages": "ignores X-Amzn-Trace-Id",
     "test_a_deduplication_id_is_for_fifo_queues": _NOT_CHECKED,
     "test_bad_group_ids_are_refused": _NOT_CHECKED,
     "test_delays_out_of_range_are_refused": _NOT_CHECKED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -122,6 +123,36 @@ def test_the_trace_header_has_a_digest_of_its_own(sqs: SQS) -> None:
     sent = sqs.send(url, MessageSystemAttributes={"AWSTraceHeader": {"DataType": "String", "StringValue": value}})
 
     assert sent["MD5OfMessageSystemAttributes"] == "5ae4d5d7636402d80f4eb6d213245a88"
+
+
+@rule("xray/latest/devguide/xray-services-sqs")
+@pytest.mark.over_http
+def test_the_trace_header_of_a_request_is_its_messages(sqs: SQS) -> None:
+    """X-Amzn-Trace-Id holds for every message of the request, and a message's own AWSTraceHeader goes before it."""
+    url = sqs.queue()
+    request, own = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", "Root=1-5759e988-000000000000000000000000"
+    attribute = {"AWSTraceHeader": {"DataType": "String", "StringValue": own}}
+
+    def add_header(params: dict[str, Any], **_: object) -> None:
+        params["headers"]["X-Amzn-Trace-Id"] = request
+
+    sqs.client.meta.events.register("before-call.sqs", add_header)
+    try:
+        sent = sqs.send(url, "single")
+        entries = [
+            {"Id": "0", "MessageBody": "batch"},
+            {"Id": "1", "MessageBody": "own", "MessageSystemAttributes": attribute},
+        ]
+        sqs.client.send_message_batch(QueueUrl=url, Entries=entries)
+    finally:
+        sqs.client.meta.events.unregister("before-call.sqs", add_header)
+    received = {}
+    while len(received) < 3:
+        message = sqs.one(url, AttributeNames=["AWSTraceHeader"])
+        received[message["Body"]] = message["Attributes"]["AWSTraceHeader"]
+
+    assert received == {"single": request, "batch": request, "own": own}
+    assert "MD5OfMessageSystemAttributes" not in sent
 
 
 @rule("API_SendMessage")

@@ -249,31 +249,17 @@ def test_lone_surrogates_are_invalid_characters(connection: http.client.HTTPConn
 # -- the query protocol
 
 
-def test_the_trace_header_of_a_request_goes_with_its_messages(server: LocalSQSServer) -> None:
-    """X-Ray's page on SQS: every message of the request, and AWSTraceHeader of a message goes before it."""
-    own = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=own"}}
-    with boto3_client(server) as client:
-        url = client.create_queue(QueueName="traced")["QueueUrl"]
-        client.meta.events.register(
-            "before-call.sqs",
-            lambda params, **_: params["headers"].update({"X-Amzn-Trace-Id": "Root=1-a;Lineage=x:1%7Cy:2"}),
-        )
-        sent = client.send_message(QueueUrl=url, MessageBody="single")
-        client.send_message_batch(
-            QueueUrl=url,
-            Entries=[
-                {"Id": "a", "MessageBody": "batch"},
-                {"Id": "b", "MessageBody": "own", "MessageSystemAttributes": own},
-            ],
-        )
-        received = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])["Messages"]
+def test_a_trace_header_is_unescaped(raw: socket.socket) -> None:
+    """Botocore escapes the bars between the functions of a lineage (S36)."""
+    url = "http://127.0.0.1/000000000000/traced"
+    header = "X-Amzn-Trace-Id: Root=1-a;Lineage=x:1%7Cy:2"
 
-    assert {message["Body"]: message["Attributes"]["AWSTraceHeader"] for message in received} == {
-        "single": "Root=1-a;Lineage=x:1|y:2",
-        "batch": "Root=1-a;Lineage=x:1|y:2",
-        "own": "Root=own",
-    }
-    assert "MD5OfMessageSystemAttributes" not in sent
+    raw.sendall(request_bytes("CreateQueue", {"QueueName": "traced"}))
+    raw.sendall(request_bytes("SendMessage", {"QueueUrl": url, "MessageBody": "x"}, header))
+    raw.sendall(request_bytes("ReceiveMessage", {"QueueUrl": url, "AttributeNames": ["All"]}))
+    received = read_answers(raw, 3)[2]
+
+    assert received["Messages"][0]["Attributes"]["AWSTraceHeader"] == "Root=1-a;Lineage=x:1|y:2"
 
 
 def test_a_session_in_the_query_protocol(connection: http.client.HTTPConnection) -> None:
