@@ -6,8 +6,9 @@
 The task does nothing. Each finds it by the message's JobName and calls it with the arguments in the body:
 
 - the plain loop, and Powertools as its users write it: ``tasks[name](**json.loads(body))``;
-- Powertools doing the same parsing and dispatch as the handler: the attributes as boto3 has them, the content type
-  against what is accepted, tagged values, the job's context, the signature;
+- Powertools doing the same parsing and dispatch as the handler, as its users would write it with Powertools' records:
+  the four attributes, the content type against what is accepted, tagged values, the job's context, the signature;
+- Powertools over our own reader in place of its records, which is faster;
 - the handler, which besides gives each job its deadline, its timeout, a context of its own and an outcome.
 """
 
@@ -20,7 +21,7 @@ import logging
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.wire import SAFE_CONTENT_TYPES
 from tests.support.lambda_events import FakeContext, event, record
 
 BATCHES = (10, 1_000, 10_000)
@@ -76,7 +78,36 @@ def powertools() -> Handler | None:
 
 
 def powertools_same_parsing() -> Handler | None:
-    """The batch processor over our wire format, registry and signatures."""
+    """The batch processor with our wire format, registry and signatures, read from its own records."""
+    try:
+        from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+    except ImportError:
+        return None
+    env = SQSEnv()
+    env.queue("work").processor("send_email", timeout=30)(send_email)
+    tasks, codecs = env.queues["work"].registry, env.codecs
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+    def record_handler(record: Any) -> None:
+        attributes = record.message_attributes
+        content_type = attributes["ContentType"].string_value
+        if content_type not in SAFE_CONTENT_TYPES:
+            raise ValueError(content_type)
+        codec = codecs.get(content_type)
+        arguments = codec.deserialize(record.body)
+        context = codec.deserialize(attributes["JobContext"].string_value)
+        if not isinstance(arguments, dict) or not isinstance(context, dict):
+            raise TypeError
+        job_name, _job_id = attributes["JobName"].string_value, attributes["JobId"].string_value
+        task = tasks.get(job_name)
+        assert task is not None
+        task.processor.call(arguments, context)
+
+    return lambda event, context: process_partial_response(event, record_handler, processor, context)
+
+
+def powertools_over_our_reader() -> Handler | None:
+    """The batch processor over our own reader: what is left is what a job's deadline, timeout and context cost."""
     try:
         from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
     except ImportError:
@@ -106,18 +137,23 @@ def make_event(batch: int) -> Any:
     return made
 
 
-def seconds_a_record(handler: Handler, batch: int, repeat: int) -> float:
-    """Seconds of CPU, the best of several runs: the one that the machine disturbed least."""
+def seconds_a_record(handlers: Mapping[str, Handler], batch: int, repeat: int) -> dict[str, float]:
+    """Seconds of CPU for each handler, the best of several runs: the one that the machine disturbed least.
+
+    They run in turn, so that a machine that is slower for a while is so for all.
+    """
     made = make_event(batch)
     rounds = max(4_000 // batch, 1)
-    runs = []
-    for _ in range(repeat + 1):
-        gc.collect()
-        started = time.process_time()
-        for _ in range(rounds):
-            assert handler(made, FakeContext(900)) == {"batchItemFailures": []}
-        runs.append((time.process_time() - started) / (rounds * batch))
-    return min(runs[1:])
+    best = dict.fromkeys(handlers, float("inf"))
+    for run in range(repeat + 1):
+        for name, handler in handlers.items():
+            gc.collect()
+            started = time.process_time()
+            for _ in range(rounds):
+                assert handler(made, FakeContext(900)) == {"batchItemFailures": []}
+            seconds = (time.process_time() - started) / (rounds * batch)
+            best[name] = min(best[name], seconds if run else best[name])
+    return best
 
 
 def peak_bytes_a_record(handler: Handler, batch: int) -> float:
@@ -139,22 +175,23 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 unless at or below Powertools")
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.WARNING)
-    handlers = {
+    made = {
         "plain loop": plain_loop(),
         "SQSEventHandler": ours(),
         "Powertools BatchProcessor, same parsing": powertools_same_parsing(),
+        "Powertools BatchProcessor, over our reader": powertools_over_our_reader(),
         "Powertools BatchProcessor, bare": powertools(),
     }
-    found: dict[tuple[str, int], float] = {}
+    handlers = {name: handler for name, handler in made.items() if handler is not None}
+    found = {
+        (name, batch): seconds
+        for batch in BATCHES
+        for name, seconds in seconds_a_record(handlers, batch, options.repeat).items()
+    }
     print("| µs a record (peak bytes a record) |" + "".join(f" batch of {batch:,} |" for batch in BATCHES))
     print("|---|" + "---|" * len(BATCHES))
     for name, handler in handlers.items():
-        if handler is None:
-            continue
-        cells = []
-        for batch in BATCHES:
-            found[name, batch] = seconds_a_record(handler, batch, options.repeat)
-            cells.append(f" {found[name, batch] * 1e6:.1f} ({peak_bytes_a_record(handler, batch):,.0f}) |")
+        cells = [f" {found[name, batch] * 1e6:.1f} ({peak_bytes_a_record(handler, batch):,.0f}) |" for batch in BATCHES]
         print(f"| {name} |" + "".join(cells))
     if not options.check:
         return 0

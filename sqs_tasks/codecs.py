@@ -191,6 +191,10 @@ class CodecRegistry:
             codec.content_type: codec
             for codec in (JSONCodec(self.types), CompressedJSONCodec(self.types), PickleCodec(), PickleCompatCodec())
         }
+        #: Their ``deserialize`` by content type, looked up once and not for each message.
+        self.deserializers: dict[str, Callable[[str], Any]] = {
+            content_type: codec.deserialize for content_type, codec in self._codecs.items()
+        }
 
     def register(self, codec: Codec, *, replace: bool = False) -> None:
         """Add a codec under its ``content_type``.
@@ -214,6 +218,7 @@ class CodecRegistry:
                 "choose another, or pass replace=True"
             )
         self._codecs[content_type] = codec
+        self.deserializers[content_type] = codec.deserialize
 
     def register_type(self, cls: type[Any], name: str | None = None) -> None:
         """Let an Enum or a dataclass travel in JSON; see `RegisteredTypes.register`.

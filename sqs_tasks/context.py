@@ -34,7 +34,10 @@ class SQSContext:
 
     def hold(self, values: Mapping[str, Any]) -> None:
         """Replace all values by those of a mapping; what becomes of the mapping later does not matter."""
-        self._values.set({**values} if values else _EMPTY)
+        if values:
+            self._values.set({**values})
+        elif self._values.get():
+            self._values.set(_EMPTY)
 
     def update(self, /, **values: Any) -> None:
         """Add or replace some values."""

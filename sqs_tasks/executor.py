@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
@@ -129,8 +130,9 @@ class Executor:
         if not isinstance(prepared, tuple):
             return prepared
         job, task = prepared
-        if self.admit is not None:
-            refused = self.admit(job, task)
+        admit = self.admit
+        if admit is not None:
+            refused = admit(job, task)
             if refused is not None:
                 return refused
         return self.run(job, task)
@@ -193,8 +195,9 @@ class Executor:
 
     def _prepare(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
         """Decode, resolve, check: everything that can be said of a message before its task runs (S49)."""
+        decode = self.decode
         try:
-            job = self.decode(message)
+            job = decode(message)
         except UndecodableMessageError as error:
             return self._refuse(message, error)
         except Exception as error:  # a custom codec, reader or registered type: user code fed by a message
@@ -290,15 +293,15 @@ class Executor:
         self.context.hold(job.context)
         if self.pre_task.callbacks:
             self.pre_task.emit(job)
-        return time.perf_counter()
+        return perf_counter()
 
     def _conclude(self, job: Job, task: RegisteredTask, started: float, error: BaseException | None = None) -> Outcome:
         """The outcome of a run that raised this or nothing; the hooks are told."""
         outcome: Outcome = SUCCEEDED
         if error is not None:
-            outcome = self._failed(job, task, error, time.perf_counter() - started)
+            outcome = self._failed(job, task, error, perf_counter() - started)
         elif logger.isEnabledFor(logging.INFO):
-            seconds = time.perf_counter() - started
+            seconds = perf_counter() - started
             logger.info(
                 "job %s succeeded in %.3f s",
                 job.job_name,
@@ -329,9 +332,10 @@ class Executor:
                 raise ConfigurationError(f"task {task.name!r} is async and this runtime was given no event loop")
             coroutine = self._coroutine(task, call(work, task))
             return self.run_coroutine(coroutine, timeout_seconds=task.settings.timeout)
-        if self.interrupter is None:
+        interrupter = self.interrupter
+        if interrupter is None:
             return call(work, task)
-        with self.interrupter(task.settings.timeout):
+        with interrupter(task.settings.timeout):
             return call(work, task)
 
     def _coroutine(self, task: RegisteredTask, coroutine: Any) -> Any:
@@ -407,7 +411,7 @@ class Executor:
         self.context.clear()
         for job in jobs:
             self.pre_task.emit(job)
-        started = time.perf_counter()
+        started = perf_counter()
         errors: Sequence[BaseException | None]
         try:
             errors = _item_errors(self._limited(task, self._call_batch, jobs), len(jobs), task.name)
@@ -415,7 +419,7 @@ class Executor:
             if not self._is_failure(error):
                 raise
             errors = [error] * len(jobs)
-        seconds = time.perf_counter() - started
+        seconds = perf_counter() - started
         outcomes: list[Outcome] = []
         for job, failure in zip(jobs, errors, strict=True):
             outcome = SUCCEEDED if failure is None else self._failed(job, task, failure, seconds)

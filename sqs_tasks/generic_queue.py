@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.dead_letters import DeadLetters
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.executor import Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
+from sqs_tasks.executor import TASK_FAILURES, Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.middleware import Middleware
@@ -268,8 +269,6 @@ class GenericQueue:
         now: Callable[[], float] | None = None,
     ) -> Executor:
         """What runs this queue's messages, with what the runtime brings along; its middleware goes outside all."""
-        given: dict[str, Any] = {"failures": failures, "now": now}
-        more = {name: value for name, value in given.items() if value is not None}
         return Executor(
             queue_name=self.name,
             tasks=self._lookup(),
@@ -282,7 +281,8 @@ class GenericQueue:
             run_coroutine=run_coroutine,
             interrupter=interrupter,
             admit=admit,
-            **more,
+            failures=failures or TASK_FAILURES,
+            now=now or time.time,
         )
 
     def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:

@@ -117,7 +117,7 @@ class MainThreadAlarm:
         if timeout_seconds is not None and timeout_seconds <= left:
             limit.seconds, limit.text = timeout_seconds, TIMEOUT_TEXT
         elif left < math.inf:
-            limit.seconds, limit.text = left, self._left_text
+            limit.seconds, limit.text = max(left, _LEAST_SECONDS), self._left_text
         else:
             return _NO_LIMIT
         limit.error = TaskTimeoutError

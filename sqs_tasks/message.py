@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
@@ -83,35 +84,97 @@ def string_attribute(value: str) -> MessageAttribute:
     return {"DataType": "String", "StringValue": value}
 
 
-# Not frozen: that would cost a call for each field, and there is one of these for every message.
-@dataclass(slots=True, kw_only=True)
 class ReceivedMessage:
     """A message as it was received, the same from a container's receive and from a Lambda event.
 
-    To be read, not changed: the executor, hooks, middleware and settlement all see the same one.
+    To be read, not changed: the executor, hooks, middleware and settlement all see the same one. There is one for every
+    message, so it is no frozen dataclass, and the attributes of a Lambda event are turned into boto3's only for those
+    who ask for all of them.
 
     Attributes:
         message_id: SQS's id; a redrive gives a new one.
         receipt_handle: The handle of this receive, for delete and visibility.
         body: The text as sent.
         attributes: SQS's own attributes, all strings: SentTimestamp, ApproximateReceiveCount, MessageGroupId …
-        message_attributes: The sender's attributes.
         queue_arn: Where a Lambda event says it came from; None for a container's receive.
         received_at: ``time.monotonic()`` of the receive, as near as known; the 12-hour limit counts from it (S20).
     """
 
-    message_id: str
-    receipt_handle: str
-    body: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    message_attributes: Mapping[str, MessageAttribute] = field(default_factory=dict)
-    queue_arn: str | None = None
-    received_at: float = field(default_factory=time.monotonic)
+    __slots__ = (
+        "_lambda_attributes",
+        "_message_attributes",
+        "attributes",
+        "body",
+        "message_id",
+        "queue_arn",
+        "receipt_handle",
+        "received_at",
+    )
+
+    def __init__(
+        self,
+        message_id: str,
+        receipt_handle: str,
+        body: str,
+        attributes: Mapping[str, str] | None = None,
+        message_attributes: Mapping[str, MessageAttribute] | None = None,
+        queue_arn: str | None = None,
+        received_at: float | None = None,
+        lambda_attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.message_id = message_id
+        self.receipt_handle = receipt_handle
+        self.body = body
+        self.attributes: Mapping[str, str] = {} if attributes is None else attributes
+        self.queue_arn = queue_arn
+        self.received_at = time.monotonic() if received_at is None else received_at
+        self._message_attributes = message_attributes
+        self._lambda_attributes = lambda_attributes
+
+    @property
+    def message_attributes(self) -> Mapping[str, MessageAttribute]:
+        """The sender's attributes, as boto3 has them."""
+        if self._message_attributes is None:
+            given = self._lambda_attributes or {}
+            self._message_attributes = {name: _from_lambda_attribute(raw) for name, raw in given.items()}
+        return self._message_attributes
 
     def attribute(self, name: str) -> str | None:
         """The string value of a message attribute, or None."""
-        attribute = self.message_attributes.get(name)
-        return None if attribute is None else attribute.get("StringValue")
+        try:
+            if self._lambda_attributes is not None:
+                return self._lambda_attributes[name].get("stringValue")
+            return self.message_attributes[name].get("StringValue")
+        except (KeyError, AttributeError):  # it is not there, or is of a shape that Lambda does not make
+            return None
+
+    def received(self, at: float) -> ReceivedMessage:
+        """The same message with another ``received_at``."""
+        twin = copy(self)
+        twin.received_at = at
+        return twin
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ReceivedMessage):
+            return NotImplemented
+        return self._values() == other._values()
+
+    __hash__ = None  # type: ignore[assignment]  # it holds mappings
+
+    def __repr__(self) -> str:
+        # No body and no attributes: they are personal, and a repr ends up in logs.
+        return f"ReceivedMessage(message_id={self.message_id!r}, queue_arn={self.queue_arn!r})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return (
+            self.message_id,
+            self.receipt_handle,
+            self.body,
+            self.attributes,
+            self.message_attributes,
+            self.queue_arn,
+            self.received_at,
+        )
 
     @property
     def job_name(self) -> str:
@@ -179,31 +242,25 @@ def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMes
     Raises:
         UndecodableMessageError: It is not what Lambda makes of a message.
     """
-    system_attributes = record.get("attributes") or {}
-    if not isinstance(system_attributes, dict):
-        raise UndecodableMessageError(f"the attributes are {type(system_attributes).__name__}, not values by name")
-    attributes: dict[str, MessageAttribute] = {}
-    for name, raw in (record.get("messageAttributes") or {}).items():
-        text = raw.get("stringValue")
-        if text is not None and "binaryValue" not in raw:
-            attributes[name] = {"DataType": raw.get("dataType", "String"), "StringValue": text}
-        else:
-            attributes[name] = _unusual_attribute(raw, text)
+    attributes, lambda_attributes = record.get("attributes") or {}, record.get("messageAttributes") or {}
+    if not isinstance(attributes, dict) or not isinstance(lambda_attributes, dict):
+        raise UndecodableMessageError("a record has attributes that are not values by name")
     return ReceivedMessage(
-        message_id=record["messageId"],
-        receipt_handle=record.get("receiptHandle", ""),
-        body=record.get("body") or "",
-        attributes=system_attributes,
-        message_attributes=attributes,
-        queue_arn=record.get("eventSourceARN"),
-        received_at=received_at,
+        record["messageId"],
+        record.get("receiptHandle", ""),
+        record.get("body") or "",
+        attributes,
+        None,
+        record.get("eventSourceARN"),
+        received_at,
+        lambda_attributes,
     )
 
 
-def _unusual_attribute(raw: Mapping[str, Any], text: str | None) -> MessageAttribute:
+def _from_lambda_attribute(raw: Mapping[str, Any]) -> MessageAttribute:
     attribute: MessageAttribute = {"DataType": raw.get("dataType", "String")}
-    if text is not None:
-        attribute["StringValue"] = text
+    if raw.get("stringValue") is not None:
+        attribute["StringValue"] = raw["stringValue"]
     if raw.get("binaryValue") is not None:
         attribute["BinaryValue"] = _decode_binary(raw["binaryValue"])
     return attribute
@@ -218,7 +275,7 @@ def _decode_binary(value: Any) -> bytes:
         raise UndecodableMessageError(f"a binary attribute is not base64: {error}") from error
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, as ReceivedMessage
+@dataclass(slots=True)  # neither frozen nor by keyword alone: there is one of these for every message, too
 class Job:
     """A task's name with its arguments, decoded from a message; what hooks, middleware and processors see.
 
@@ -230,9 +287,9 @@ class Job:
     context: Mapping[str, Any]
     queue_name: str
     message: ReceivedMessage
-    args: tuple[Any, ...] = ()
     #: Chosen by the producer; unlike the message id it survives a redrive. The message id where there is none.
     job_id: str = ""
+    args: tuple[Any, ...] = ()
     #: Only in messages of other libraries: not to be run before, and not to be run after.
     not_before: datetime | None = None
     expires_at: datetime | None = None

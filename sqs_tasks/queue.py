@@ -52,7 +52,7 @@ class JobQueue(GenericQueue):
     @property
     def tasks(self) -> Sequence[RegisteredTask]:
         """The registered tasks, in their order."""
-        return tuple(self.registry)
+        return self.registry.all()
 
     def processor(
         self, job_name: str | None = None, /, *names: str, **options: Unpack[TaskOptions]

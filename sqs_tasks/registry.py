@@ -61,12 +61,16 @@ class TaskRegistry:
         for task in self:
             registry.add(replace(task, processor=task.processor.copy(**changes)))
 
+    def all(self) -> tuple[RegisteredTask, ...]:
+        """The tasks, in their order."""
+        return tuple(self._tasks.values())
+
     def as_mapping(self) -> Mapping[str, RegisteredTask]:
         """A copy by name, without aliases."""
         return dict(self._tasks)
 
     def __iter__(self) -> Iterator[RegisteredTask]:
-        return iter(tuple(self._tasks.values()))
+        return iter(self.all())
 
     def __len__(self) -> int:
         return len(self._tasks)

@@ -187,8 +187,8 @@ class JobReader:
                 f"content type {content_type!r} is not accepted by this consumer, which takes "
                 f"{', '.join(sorted(self.accept))}; to change that, set accept= on the queue or the environment"
             )
-        codec = self.codecs.get(content_type)
-        kwargs = codec.deserialize(message.body)
+        deserialize = self.codecs.deserializers.get(content_type) or self.codecs.get(content_type).deserialize
+        kwargs = deserialize(message.body)
         if not _is_by_name(kwargs):
             raise UndecodableMessageError(f"the body holds {type(kwargs).__name__}, not arguments by name")
         context_text = message.attribute(JOB_CONTEXT)
@@ -196,17 +196,11 @@ class JobReader:
         if not context_text or (context_text == "{}" and content_type == DEFAULT_CONTENT_TYPE):
             context = {}
         else:
-            context = codec.deserialize(context_text)
+            context = deserialize(context_text)
             if not _is_by_name(context):
                 raise UndecodableMessageError("the JobContext attribute does not hold values by name")
-        return Job(
-            job_name=job_name,
-            kwargs=kwargs,
-            context=context,
-            queue_name=self.queue_name,
-            message=message,
-            job_id=message.attribute(JOB_ID) or message.message_id,
-        )
+        job_id = message.attribute(JOB_ID) or message.message_id
+        return Job(job_name, kwargs, context, self.queue_name, message, job_id)
 
     def _read_foreign(self, message: ReceivedMessage) -> Job | None:
         attributes = {

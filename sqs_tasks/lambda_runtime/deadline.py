@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Any
 
 from sqs_tasks.interrupting import MainThreadAlarm
@@ -22,8 +24,15 @@ ANSWER_SECONDS = 0.25
 #: Runs that are remembered of each task; the longest of a hundred is their 99th percentile.
 REMEMBERED_RUNS = 100
 
+#: What sums and differences of moments may be off by.
+_ROUNDING_SECONDS = 0.000_01
+
 #: The shortest limit; 0 would mean none.
 _LEAST_SECONDS = 0.001
+
+
+def _no_end() -> float:
+    return math.inf
 
 
 class OutOfTime(BaseException):
@@ -41,32 +50,52 @@ class Deadline:
     def __init__(self, context: Any, margin_seconds: float | None = None) -> None:
         #: Entered for the length of the invocation; without that, plain code is not limited.
         self.alarm = MainThreadAlarm("the invocation's time was used up after {:g} s")
-        self._remaining_millis = getattr(context, "get_remaining_time_in_millis", None)
+        self._remaining_millis: Callable[[], Any] = getattr(context, "get_remaining_time_in_millis", _no_end)
         total = self.seconds_left()
         if margin_seconds is None:
             self.margin_seconds = min(MARGIN_SECONDS, total * MARGIN_SHARE)
         else:
             self.margin_seconds = min(margin_seconds, total * MAX_MARGIN_SHARE)
+        #: Until when what was started since the last look at Lambda's clock may run, one after the other; and when the
+        #: margin begins, as of that look. Both by the monotonic clock.
+        self._busy_until = monotonic()
+        self._margin_at = self._busy_until + total - self.margin_seconds
 
     def seconds_left(self) -> float:
         """Seconds until the end; infinity when there is none."""
-        if self._remaining_millis is None:
-            return math.inf
+        remaining_millis = self._remaining_millis
         try:
-            return self._remaining_millis() / 1000  # type: ignore[no-any-return]  # what it returns is somebody's own
+            return remaining_millis() / 1000  # type: ignore[no-any-return]  # what it returns is somebody's own
         except BaseException:  # noqa: BLE001 - somebody's own context; without a clock there is no deadline
-            self._remaining_millis = None
+            self._remaining_millis = _no_end
             return math.inf
 
     def seconds_to_work(self) -> float:
         """Seconds until the margin begins, above 0; infinity when there is no end."""
         return max(self.seconds_left() - self.margin_seconds, _LEAST_SECONDS)
 
-    def covers(self, seconds: float) -> bool:
-        """Whether that much work still fits. A task that starts now is stopped when the margin begins."""
-        left = self.seconds_left() - self.margin_seconds
-        self.alarm.seconds_left = max(left, _LEAST_SECONDS)
-        return left >= seconds
+    def covers(self, seconds: float, *, is_bounded: bool = False) -> bool:
+        """Whether work still fits that starts now; the alarm then stops it when the margin begins.
+
+        Lambda's clock need not be asked for each job: it is passed over while there is time enough by what has gone by
+        since the last look, and also if all that was started since takes as long as it may.
+
+        Args:
+            seconds: How long it may take.
+            is_bounded: Whether it is sure to be stopped after these seconds.
+        """
+        now = monotonic()
+        if not is_bounded or now + seconds > self._margin_at or self._busy_until + seconds > self._margin_at:
+            self._margin_at = now + self.seconds_left() - self.margin_seconds
+            self._busy_until = now
+        self._busy_until += seconds if is_bounded else math.inf
+        self.alarm.seconds_left = left = self._margin_at - now
+        return left + _ROUNDING_SECONDS >= seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the margin has begun."""
+        return self.seconds_left() < self.margin_seconds
 
     def limit_seconds(self, timeout_seconds: float | None) -> float | None:
         """A limit for a coroutine: its timeout, or the margin where that comes first; None for no limit."""

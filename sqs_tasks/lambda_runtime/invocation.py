@@ -211,6 +211,7 @@ class QueueRun:
         self.deadline = invocation.deadline
         self.queue = queue
         self._queue_url = queue_url
+        self._done = invocation.done
         self.hidden: list[tuple[ReceivedMessage, float]] = []
         self._options = invocation.options
         self._has_batches = self._is_watched = False
@@ -371,12 +372,15 @@ class QueueRun:
     def _admit(self, job: Job, task: RegisteredTask) -> NotStarted | None:
         """Whether a job may start: as long as the time that is left covers what it may take (S51)."""
         invocation = self.invocation
-        first, invocation.anything_started = not invocation.anything_started, True
-        need = task.settings.timeout or self._options.durations.p99_seconds(self.queue.name, task.name)
-        if self.deadline.covers(need):
+        need = task.settings.timeout
+        is_bounded = need is not None and not task.is_async and self.executor.interrupter is not None
+        if need is None:
+            need = self._options.durations.p99_seconds(self.queue.name, task.name)
+        is_first, invocation.anything_started = not invocation.anything_started, True
+        if self.deadline.covers(need, is_bounded=is_bounded):
             return None
         left = self.deadline.seconds_left()
-        if not first:
+        if not is_first:
             self._stop_if_time_is_up()
             return NotStarted(reason=f"{left:.1f} s are left, the task may take {need:.1f} s")
         # No later invocation will have more time than a fresh one: better a run that may end in time.
@@ -391,7 +395,7 @@ class QueueRun:
 
     def _stop_if_time_is_up(self) -> None:
         """Let nothing more be looked at, let alone started, once the margin has begun."""
-        if self.invocation.stopped is None and not self.deadline.covers(0):
+        if self.invocation.stopped is None and self.deadline.is_over:
             self.invocation.stopped = NotStarted(reason="the invocation's time is used up")
 
     def _task(self, message: ReceivedMessage) -> RegisteredTask | None:
@@ -442,21 +446,22 @@ class QueueRun:
             logger.exception("cannot settle", extra={"action": "settle_failed", "queue_name": self.queue.name})
 
     def _settle(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
-        is_success = isinstance(outcome, Succeeded)
         if isinstance(verdict, Delete):
-            self.invocation.done.add(message.message_id)
-            # A dead letter is deleted at once: should the invocation be lost, its copy would be made again.
-            if self._options.eager_acknowledgement or not is_success:
-                self._delete(message)
-        elif isinstance(verdict, Hide):
-            self._hide(message, verdict.seconds)
-        if not is_success and isinstance(getattr(outcome, "error", None), MemoryError):
-            self._stop_for_memory()
+            self._done.add(message.message_id)
+        if self._options.eager_acknowledgement or not isinstance(outcome, Succeeded):
+            self._settle_at_once(message, outcome, verdict)
         if self._is_watched:
             self._report(message, outcome, verdict)
 
-    def _delete(self, message: ReceivedMessage) -> None:
-        self.guarded(lambda: self.settlement.delete([message]))
+    def _settle_at_once(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
+        """What Lambda does not do after the invocation, or too late."""
+        if isinstance(verdict, Delete):
+            # A dead letter is among them: should the invocation be lost, its copy would be made again.
+            self.guarded(lambda: self.settlement.delete([message]))
+        elif isinstance(verdict, Hide):
+            self._hide(message, verdict.seconds)
+        if isinstance(getattr(outcome, "error", None), MemoryError):
+            self._stop_for_memory()
 
     def _report(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
         seconds = self._seconds.pop(message.message_id, None)

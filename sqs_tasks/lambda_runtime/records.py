@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError
@@ -114,4 +113,4 @@ def received_before(message: ReceivedMessage, batching_window_seconds: float) ->
     else:
         since_first = max(time.time() - first.timestamp(), 0.0)
         age = since_first if message.attributes.get("ApproximateReceiveCount") == "1" else min(estimate, since_first)
-    return replace(message, received_at=now - age)
+    return message.received(now - age)

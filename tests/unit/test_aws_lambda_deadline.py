@@ -100,6 +100,57 @@ def test_task_without_a_timeout_is_judged_by_the_runs_before_it():
     assert function("quick", "slow", "quick") == ["1"]
 
 
+class Counting(FakeContext):
+    """Counts how often its clock is asked."""
+
+    asked = 0
+
+    def get_remaining_time_in_millis(self):
+        self.asked += 1
+        return super().get_remaining_time_in_millis()
+
+
+def test_clock_is_passed_over_while_all_timeouts_together_fit():
+    """Nothing that is sure to be stopped in time needs a look; what may run for ever does."""
+    deadline = Deadline(Counting(100), margin_seconds=10)
+    deadline._remaining_millis.__self__.asked = 0
+
+    assert [deadline.covers(30, is_bounded=True) for _ in range(3)] == [True] * 3
+    assert deadline._remaining_millis.__self__.asked == 0
+    assert deadline.covers(30, is_bounded=True)
+    assert deadline._remaining_millis.__self__.asked == 1
+    assert deadline.covers(30)
+    assert deadline.covers(30, is_bounded=True)
+    assert deadline._remaining_millis.__self__.asked == 3
+
+
+def test_job_that_outran_its_timeout_is_noticed(monkeypatch):
+    """A call into C cannot be stopped: time that has gone by counts, whatever was promised."""
+    now = [1000.0]
+    monkeypatch.setattr("sqs_tasks.lambda_runtime.deadline.monotonic", lambda: now[0])
+    context = FakeContext(100)
+    deadline = Deadline(context, margin_seconds=10)
+    assert deadline.covers(1, is_bounded=True)
+
+    now[0] += 95
+    context.spend(95)
+
+    assert not deadline.covers(1, is_bounded=True)
+
+
+def test_messages_that_cannot_run_end_with_the_margin_too():
+    """Each may cost a call to the dead-letter queue, and none is asked for its time."""
+    function = Function(30)
+    function.task(takes=29, timeout=29.5)
+    letters = []
+    function.client.send_message = lambda **letter: letters.append(letter) or {"MessageId": "dead"}
+    events = [record("0", "work"), *(record(str(i), "work", body="{") for i in range(1, 4))]
+
+    assert failures(function.handler(event(*events), function.context)) == ["2", "3"]
+    assert len(letters) == 1
+    assert function.not_started == ["2", "3"]
+
+
 def test_observed_durations_forget():
     durations = ObservedDurations()
     assert durations.p99_seconds("q", "t") == 0
