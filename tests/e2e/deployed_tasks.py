@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from sqs_tasks import SQSEnv
@@ -12,14 +13,19 @@ env = SQSEnv(queue_prefix="e2e-")
 
 emails = env.queue("emails")
 reports = env.queue("reports")
+orders = env.queue("orders")
 
 
 def _note(*words: str) -> int:
     """Add a line to the notes and return how often it is there."""
-    notes = Path(os.environ["E2E_NOTES"])
-    with notes.open("a") as file:
-        file.write(" ".join(words) + "\n")
-    return notes.read_text().splitlines().count(" ".join(words))
+    _add_line(" ".join(words))
+    return Path(os.environ["E2E_NOTES"]).read_text().splitlines().count(" ".join(words))
+
+
+def _add_line(line: str) -> None:
+    """Many processes do it at once; a short line that is appended stays one."""
+    with Path(os.environ["E2E_NOTES"]).open("a") as file:
+        file.write(line + "\n")
 
 
 @emails.processor("send_email", timeout=3, max_attempts=4, backoff_policy=ConstantBackoff(1), enqueues=["reports"])
@@ -47,6 +53,36 @@ def hopeless(*, to: str) -> None:
 def report(*, about: str) -> None:
     """Note that a report was asked for."""
     _note("reported", about)
+
+
+@orders.processor("ship", timeout=3, enqueues=[])
+def ship(*, number: int) -> None:
+    """Succeed."""
+    _add_line(f"shipped {number}")
+
+
+@orders.processor("pay", timeout=3, max_attempts=4, backoff_policy=ConstantBackoff(1), enqueues=[])
+def pay(*, number: int) -> None:
+    """Fail the first time."""
+    first = Path(os.environ["E2E_NOTES"]).parent / f"paying-{number}"
+    if not first.exists():
+        first.touch()
+        raise ConnectionError("the bank hung up")
+    _add_line(f"paid {number}")
+
+
+@orders.processor("count", timeout=0.05, max_attempts=2, backoff_policy=ConstantBackoff(1), enqueues=[])
+def count(*, number: int) -> None:
+    """Never end."""
+    _add_line(f"counted {number}")
+    threading.Event().wait()
+
+
+@orders.processor("lose", timeout=3, max_attempts=2, backoff_policy=ConstantBackoff(1), enqueues=[])
+def lose(*, number: int) -> None:
+    """Fail for ever."""
+    _add_line(f"lost {number}")
+    raise LookupError("nobody has seen it")
 
 
 def produce(event: dict[str, list[str]], _context: object) -> list[str]:

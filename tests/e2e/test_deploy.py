@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,15 +37,29 @@ class DeployedTasks(Deployed):
         self.client("sqs").send_message(
             QueueUrl=self.url("e2e-emails"),
             MessageBody=body,
-            MessageAttributes={
-                "JobName": {"DataType": "String", "StringValue": job_name},
-                "ContentType": {"DataType": "String", "StringValue": "json"},
-            },
+            MessageAttributes=_attributes(job_name),
         )
+
+    def send_many(self, queue_name: str, jobs: Sequence[tuple[str, str]]) -> None:
+        """Add jobs, each a task's name with a body, in the wire format, in tens."""
+        sqs, url = self.client("sqs"), self.url(queue_name)
+        for start in range(0, len(jobs), 10):
+            entries = [
+                {"Id": str(index), "MessageBody": body, "MessageAttributes": _attributes(job_name)}
+                for index, (job_name, body) in enumerate(jobs[start : start + 10])
+            ]
+            assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
 
     def notes(self) -> Counter[str]:
         """What tasks wrote, by how often."""
         return Counter(self.notes_file.read_text().splitlines())
+
+
+def _attributes(job_name: str) -> dict[str, dict[str, str]]:
+    return {
+        "JobName": {"DataType": "String", "StringValue": job_name},
+        "ContentType": {"DataType": "String", "StringValue": "json"},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +125,40 @@ def test_jobs_end_where_they_belong(deployed: DeployedTasks) -> None:
         "hoped hopeless@jobs.example": 2,
     }
     assert deployed.bodies("e2e-emails_dead", 2) == {'{"to": "hopeless@jobs.example"}', "{ poison"}
+
+
+def test_books_of_two_thousand_jobs_balance(deployed: DeployedTasks) -> None:
+    """Failures, timeouts, poison and repeated sends among them: nothing is lost, and the dead letters are exact."""
+    jobs = {number: ("pay" if number % 10 == 3 else "ship", f'{{"number": {number}}}') for number in range(2_000)}
+    jobs |= {number: ("lose", jobs[number][1]) for number in range(0, 2_000, 20)}
+    jobs |= {number: ("count", jobs[number][1]) for number in range(1, 2_000, 100)}
+    jobs |= {number: ("ship", f'{{"number": {number}') for number in range(2, 2_000, 100)}
+    twice = range(4, 2_000, 100)
+    poison = [body for _, body in jobs.values() if not body.endswith("}")]
+
+    deployed.send_many("e2e-orders", [*jobs.values(), *(jobs[number] for number in twice)])
+    dead = [body for name, body in jobs.values() if name in ("lose", "count")] + poison
+    deployed.until(
+        lambda: [deployed.count("e2e-orders"), deployed.count("e2e-orders_dead")] == [0, len(dead)],
+        what="every order done or a dead letter",
+    )
+
+    expected = Counter[str]()
+    for number, (name, body) in jobs.items():
+        if body not in poison:
+            runs = 2 if name in ("lose", "count") or number in twice else 1
+            expected[f"{ {'ship': 'shipped', 'pay': 'paid', 'count': 'counted', 'lose': 'lost'}[name] } {number}"] = (
+                runs
+            )
+    words = {note.split()[0] for note in expected}
+    assert {note: times for note, times in deployed.notes().items() if note.split()[0] in words} == expected
+    letters = deployed.letters("e2e-orders_dead", len(dead))
+    assert Counter(letter["Body"] for letter in letters) == Counter(dead)
+    assert Counter(letter["MessageAttributes"]["FailureType"]["StringValue"] for letter in letters) == {
+        "LookupError": 100,
+        "TaskTimeoutError": 20,
+        "UndecodableMessageError": 20,
+    }
 
 
 def test_producer_has_what_the_grant_gave_it(deployed: DeployedTasks) -> None:

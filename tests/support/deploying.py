@@ -61,16 +61,24 @@ class Deployed:
 
     def bodies(self, queue_name: str, expected: int) -> set[str]:
         """The bodies of the messages in a queue, as soon as there are so many."""
+        return {message["Body"] for message in self.letters(queue_name, expected)}
+
+    def letters(self, queue_name: str, expected: int) -> list[dict[str, Any]]:
+        """The messages in a queue, as soon as there are so many."""
         sqs, url = self.client("sqs"), self.url(queue_name)
-        found: dict[str, str] = {}
+        found: dict[str, dict[str, Any]] = {}
 
         def enough() -> bool:
-            answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=1)
-            found.update({message["MessageId"]: message["Body"] for message in answer.get("Messages", [])})
+            while messages := sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=1, MessageAttributeNames=["All"]
+            ).get("Messages"):
+                found.update({message["MessageId"]: message for message in messages})
+                if len(found) >= expected:
+                    return True
             return len(found) >= expected
 
         self.until(enough, what=f"{expected} messages in {queue_name}")
-        return set(found.values())
+        return list(found.values())
 
     def function_name(self, part: str) -> str:
         """The generated name of the function with this in its logical id."""
