@@ -39,10 +39,13 @@ def test_demo_accounts_for_every_job():
     ran = demo("--jobs", "100")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert rows(ran.stdout)["receipts"][1:-2] == ["2", "x", "worker", "50", "46", "8", "4", "0", "0"]
-    assert rows(ran.stdout)["pictures"][1:-2] == ["2", "x", "Lambda", "30", "27", "5", "3", "0", "0"]
-    assert rows(ran.stdout)["payments"][1:-2] == ["2", "x", "Lambda", "20", "17", "3", "3", "0", "0"]
-    assert rows(ran.stdout)["all"][1:] == ["100", "90", "16", "10", "0", "0"]
+    found = rows(ran.stdout)
+    assert found["receipts"][2:-2] == ["x", "worker", "50", "46", "8", "4", "0", "0"]
+    assert found["pictures"][2:-2] == ["x", "Lambda", "30", "27", "5", "3", "0", "0"]
+    assert found["payments"][2:-2] == ["x", "Lambda", "20", "17", "3", "3", "0", "0"]
+    # With so few jobs the first process may have done all before the second was there.
+    assert {found[name][1] for name in ("receipts", "pictures", "payments")} <= {"1", "2"}
+    assert found["all"][1:] == ["100", "90", "16", "10", "0", "0"]
     assert "every job is accounted for" in ran.stdout
 
 

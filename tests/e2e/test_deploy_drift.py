@@ -209,6 +209,8 @@ def test_queue_that_is_gone_or_was_never_registered_is_found(deployed: Deployed)
     assert sorted(json.loads(unregistered.stdout)) == [
         "queue e2e-emails",
         "queue e2e-emails_dead",
+        "queue e2e-orders",
+        "queue e2e-orders_dead",
         "queue e2e-reports",
         "queue e2e-reports_dead",
     ]
