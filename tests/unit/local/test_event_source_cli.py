@@ -29,6 +29,17 @@ def handler(event, context):
 """
 
 
+#: Returns when twenty are there.
+MEETING = """
+import threading
+
+together = threading.Barrier(20)
+
+def handler(event, context):
+    together.wait(20)
+"""
+
+
 @pytest.fixture
 def client(monkeypatch):
     client = MemorySession().client("sqs")
@@ -46,6 +57,7 @@ def url(client):
 def run(client, url, tmp_path, monkeypatch):
     """Runs the command in a directory with a handler, and leaves the process as it was."""
     (tmp_path / "invoked_app.py").write_text(HANDLER)
+    (tmp_path / "meeting.py").write_text(MEETING)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(sys, "path", sys.path.copy())
     logger = logging.getLogger("sqs_tasks.local")
@@ -127,6 +139,16 @@ def test_settings_reach_the_event_source(run, client, url):
     assert "3 filtered" in result.stderr
 
 
+def test_provisioned_pollers_run_side_by_side(run, client, url):
+    """Two are worth twenty at a time; what one of them would wait for is there at once."""
+    send(client, url, *map(str, range(20)))
+
+    result = run("--in-process", "--batch-size", "1", "--provisioned-pollers", "2", "2", handler="meeting.handler")
+
+    assert result.exit_code == 0
+    assert "20 invocations, 20 records, 20 deleted, 0 failed" in result.stderr
+
+
 def test_first_interrupt_ends_after_the_running_invocation(run, client, url):
     send(client, url, "a", "b")
 
@@ -144,6 +166,9 @@ def test_first_interrupt_ends_after_the_running_invocation(run, client, url):
         (["--fault", "lightning=1"], "unknown fault 'lightning'"),
         (["--filter", "{"], "not JSON"),
         (["--env", "NAME"], "must be NAME=VALUE"),
+        (["--memory", "64"], "give 128 to 10240"),
+        (["--provisioned-pollers", "1", "9"], "provisioned_pollers=1, 9 is out of range"),
+        (["--provisioned-pollers", "2", "3", "--maximum-concurrency", "2"], "exclude each other"),
         (["--timeout", "31"], "less than Function timeout: 31 seconds"),
     ],
 )
