@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from sqs_tasks.local.model import faults, shapes
+from sqs_tasks.local.model import faults, shapes, validation
 from sqs_tasks.local.model.faults import SQSFault
 
 CONTENT_TYPE = "text/xml"
@@ -56,7 +56,10 @@ def read(action: str, given: Fields) -> dict[str, Any]:
     tree = _tree({name: value for name, value in given.items() if name not in _ENVELOPE})
     params = _read_structure(shape, tree)
     for name in shape.required:
-        if name not in params:
+        if name == "Entries":
+            # A form cannot say that a list is empty.
+            params.setdefault(name, [])
+        elif name not in params:
             raise faults.missing_parameter(name)
     return params
 
@@ -79,6 +82,8 @@ def write_fault(fault: SQSFault, request_id: str) -> bytes:
     message = fault.message
     if fault.code == "QueueDoesNotExist":
         message = "The specified queue does not exist for this wsdl version."
+    # It may quote what was refused for its characters.
+    message = validation.replace_forbidden_characters(message)
     side = "Sender" if fault.sender else "Receiver"
     return (
         f'<?xml version="1.0"?><ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>{side}</Type>'

@@ -371,6 +371,13 @@ def test_an_empty_receive_has_an_empty_result(connection: http.client.HTTPConnec
             "InvalidParameterValue",
         ),
         ("/", {"Action": "CreateQueue", "QueueName": "x", "Attribute.x.Name": "y"}, 400, "InvalidParameterValue"),
+        ("/", {"Action": "SendMessageBatch", "QueueUrl": "wire"}, 400, "AWS.SimpleQueueService.EmptyBatchRequest"),
+        (
+            "/",
+            {"Action": "SendMessage", "QueueUrl": "wire", "MessageBody": "x", "MessageGroupId": "\b"},
+            400,
+            "InvalidParameterValue",
+        ),
     ],
 )
 def test_errors_of_the_query_protocol(

@@ -82,6 +82,11 @@ def has_forbidden_characters(text: str) -> bool:
     return _FORBIDDEN.search(text) is not None
 
 
+def replace_forbidden_characters(text: str) -> str:
+    """The text with a mark in the place of each character that neither a message nor XML can hold."""
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
 def number_between(parameter: str, value: int, least: int, greatest: int) -> None:
     """Refuse a number outside the range."""
     if not least <= value <= greatest:
