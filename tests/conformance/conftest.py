@@ -4,6 +4,11 @@
     pytest tests/conformance --sqs-endpoint http://127.0.0.1:9324   # and any server you have running
     pytest tests/conformance -k aws                                 # AWS, with your credentials, in your account
 
+The query protocol, by a boto3 that still speaks it; one test fails, for a parameter that is newer than that::
+
+    pip install --target old-boto3 boto3==1.26.165
+    PYTHONPATH=old-boto3 pytest tests/conformance -k http
+
 Each test names the rule it holds by ``@rule``: an S-number of the project's notes on AWS semantics, or a page of the
 AWS documentation. A test asks for ``sqs`` and runs once for each backend. Time passes by ``sqs.wait``: for real where
 the server's clock is its own, else by advancing ours.
