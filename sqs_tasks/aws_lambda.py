@@ -178,8 +178,17 @@ class SQSEventHandler:
                 batch,
                 fifo=arn.endswith(".fifo"),
                 queue_url=partial(self._url, queue, arn, context),
+                max_receive_count=self._max_receive_count(queue),
                 check=self._checks.get(arn),
             )
+
+    def _max_receive_count(self, queue: GenericQueue) -> int | None:
+        """As registered, or as the stack computed it, which has made the queues whose URLs it gives; else None."""
+        if queue.settings.dead_letter_queue is None:
+            return None
+        if queue.settings.max_receive_count is None and queue.name not in self._given_urls:
+            return None
+        return queue.max_receive_count
 
     def _url(self, queue: GenericQueue, text: str, context: LambdaContext | None) -> str:
         """The URL of the queue that an ARN means, which may be another account's (S5)."""

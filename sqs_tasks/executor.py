@@ -23,6 +23,7 @@ from sqs_tasks.errors import (
     JobExpiredError,
     SignatureMismatchError,
     UndecodableMessageError,
+    UnknownTaskError,
 )
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, ReceivedMessage
@@ -106,6 +107,8 @@ class Executor:
         run_coroutine: Runs async tasks; without it they are refused.
         interrupter: Limits plain tasks to their timeout; without it they run as long as they like.
         admit: Asked before each run; without it whatever can run does.
+        last_receive: The receive after which a job that was not done is rejected, whatever its task allows; None
+            leaves it to the queue's redrive policy, which moves it with the next receive.
         failures: What counts as a failure of the task; anything else ends the worker.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
@@ -121,6 +124,7 @@ class Executor:
     run_coroutine: CoroutineRunner | None = None
     interrupter: Interrupter | None = None
     admit: Admit | None = None
+    last_receive: int | None = None
     failures: tuple[type[BaseException], ...] = TASK_FAILURES
     now: Callable[[], float] = time.time
 
@@ -244,6 +248,8 @@ class Executor:
 
     def _unknown(self, job: Job) -> Outcome:
         delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
+        if self._is_last_receive(job):
+            return self._refuse(job.message, UnknownTaskError(f"task {job.job_name!r} is not registered"), job)
         logger.error(
             "unknown task %r on queue %r; it returns in %d s, and the redrive policy decides in the end",
             job.job_name,
@@ -370,8 +376,13 @@ class Executor:
             return Rejected(reason=reason, delay_seconds=delay, error=error)
         exhausted = settings.max_attempts is not None and job.attempt >= settings.max_attempts
         permanent = bool(settings.no_retry_on) and isinstance(error, settings.no_retry_on)
-        if exhausted or permanent:
-            why = f"{settings.max_attempts} attempts used up" if exhausted else "no retry on this error"
+        is_last = self._is_last_receive(job)
+        if exhausted or permanent or is_last:
+            why = "no retry on this error"
+            if exhausted:
+                why = f"{settings.max_attempts} attempts used up"
+            elif is_last and not permanent:
+                why = f"{self.last_receive} receives used up"
             logger.error(
                 "job %s rejected, %s: %s",
                 job.job_name,
@@ -394,6 +405,9 @@ class Executor:
             extra={"action": "job_retried", "delay_seconds": delay, **extra},
         )
         return Retried(delay_seconds=delay, reason=reason, error=error)
+
+    def _is_last_receive(self, job: Job) -> bool:
+        return self.last_receive is not None and job.attempt >= self.last_receive
 
     def _delay_seconds(self, job: Job, task: RegisteredTask, error: BaseException) -> int | None:
         policy = task.settings.backoff_policy or self.backoff_policy

@@ -264,6 +264,7 @@ class GenericQueue:
         run_coroutine: CoroutineRunner | None = None,
         interrupter: Interrupter | None = None,
         admit: Admit | None = None,
+        last_receive: int | None = None,
         failures: tuple[type[BaseException], ...] | None = None,
         middleware: Sequence[Middleware] = (),
         now: Callable[[], float] | None = None,
@@ -281,6 +282,7 @@ class GenericQueue:
             run_coroutine=run_coroutine,
             interrupter=interrupter,
             admit=admit,
+            last_receive=last_receive,
             failures=failures or TASK_FAILURES,
             now=now or time.time,
         )

@@ -440,6 +440,13 @@ class LambdaWorker(Construct):
                 "invocation. Those that are not started go back to the queue, and each return counts as a delivery: "
                 "lower batch_size, or raise max_receive_count.",
             )
+        if queue.fifo and self.batch_size > 1:
+            Annotations.of(self).add_warning_v2(
+                "sqs-tasks:fifo-batch",
+                f"FIFO queue {queue.logical_name!r} is worked in batches of {self.batch_size}. Each failure in a "
+                "message group is a delivery for those that came along behind it, so they have fewer attempts of "
+                "their own; batch_size=1 spares them (S23).",
+            )
         if queue.max_receive_count is not None and queue.max_receive_count < limits.MIN_LAMBDA_RECEIVE_COUNT:
             Annotations.of(self).add_warning_v2(
                 "sqs-tasks:few-receives",

@@ -133,6 +133,7 @@ class Invocation:
         *,
         fifo: bool,
         queue_url: Callable[[], str],
+        max_receive_count: int | None,
         check: AnswerCheck | None,
     ) -> AnswerCheck | None:
         """Run the jobs of one queue and settle their messages.
@@ -142,12 +143,17 @@ class Invocation:
             records: Its records of the event.
             fifo: Whether each message group keeps its order.
             queue_url: Gives the queue's URL.
+            max_receive_count: Receives before its redrive policy moves a message; None where that is not known.
             check: What is known of the queue's mapping; None until a message has failed.
 
         Returns:
             The same, or a new one when a message failed for the first time.
         """
         run = QueueRun(self, queue, queue_url)
+        if fifo:
+            # With its next receive SQS would move the job, and with it those behind it that have come along as often
+            # and never ran (S23). Moved here, it makes way for them in this very invocation.
+            run.executor.last_receive = max_receive_count
         run.run(read_messages(records), fifo=fifo)
         if check is not None and not check.is_settled:
             check.arrived(records)

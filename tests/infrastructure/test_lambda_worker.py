@@ -392,6 +392,14 @@ def test_few_receives_are_warned_of(stack: Stack) -> None:
     assert any("dead-letters after 2 deliveries" in text for text in warnings(stack))
 
 
+@pytest.mark.parametrize(("batch_size", "warned"), [(None, False), (1, False), (5, True)])
+def test_s23_fifo_batches_are_warned_of(stack: Stack, batch_size: int | None, warned: bool) -> None:
+    """S23: those behind a failing job are received with it and never run."""
+    _worker(stack, TaskQueue(stack, "orders.fifo", tasks=[_task()], fifo=True), batch_size=batch_size)
+
+    assert any("worked in batches of 5" in text for text in warnings(stack)) is warned
+
+
 def test_worker_may_be_granted_other_queues(stack: Stack) -> None:
     """R5: ``grant_send(worker)`` gives the right to the role and the URL to the function."""
     worker = _worker(stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -201,30 +202,62 @@ def test_batch_processor_keeps_the_order_of_a_group():
     assert app.left() == 0
 
 
-@pytest.mark.parametrize(("batch_size", "innocents_lost"), [(1, 0), (10, 3)])
-def test_s23_receive_count_trap_is_answered_by_batches_of_one(batch_size, innocents_lost):
-    """Successors that come along and are returned unstarted use up receives too.
+class Trap(LambdaApp):
+    """A FIFO group of six of which some fail for ever, behind a redrive policy of three receives."""
 
-    With the queue's own redrive policy as the only judge, innocents go to the dead-letter queue with the culprit. In
-    batches of one, which the stack takes for FIFO queues, they are not received while the culprit is away.
+    def __init__(self, *culprits, **options):
+        super().__init__("work.fifo", backoff_policy=ConstantBackoff(5), **options)
+        self.ran = []
+        self.culprits = culprits
+
+        @self.queue.processor("work")
+        def work(x):
+            self.ran.append(x)
+            if x in culprits:
+                raise ValueError("always")
+
+    def run(self, names=("work",) * 6, **source):
+        self.deploy(**source)
+        for x, name in enumerate(names):
+            self.queue.add_job(name, x=x)
+        for _ in range(3 * len(names)):
+            self.drain()
+            self.advance(300)
+        assert self.left() == 0
+        return [int(letter["Body"].strip('{"x: }')) for letter in self.dead_letters()]
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+@pytest.mark.parametrize("culprits", [(0,), (0, 1, 3), (0, 1, 2, 3, 4, 5), (5,)])
+def test_s23_receive_count_trap_takes_no_innocent(batch_size, culprits):
+    """Successors that come along and are returned unstarted use up receives too, and SQS would move them unrun.
+
+    The worker moves the culprit at its last receive, and its group goes on in the same invocation.
     """
-    app = LambdaApp("work.fifo", max_receive_count=3, backoff_policy=ConstantBackoff(5))
+    app = Trap(*culprits, max_receive_count=3)
 
-    @app.queue.processor("work")
-    def work(x):
-        if x == 0:
-            raise ValueError("always")
+    assert app.run(batch_size=batch_size) == list(culprits)
+    assert set(app.ran) == set(range(6))
+    assert app.ran.count(culprits[0]) == 3, "it had every receive that the queue allows"
 
-    app.deploy(batch_size=batch_size)
-    for x in range(4):
-        work.delay(x=x)
-    for _ in range(6):
-        app.drain()
-        app.advance(5)
-    app.drain()
 
-    assert len(app.dead_letters()) == 1 + innocents_lost
-    assert app.left() == 0
+def test_s23_task_that_nobody_knows_takes_no_innocent_along_either():
+    app = Trap(max_receive_count=3)
+
+    assert app.run(["unknown", *["work"] * 5], batch_size=10) == [0]
+    assert app.ran == [1, 2, 3, 4, 5]
+    assert app.dead_letters()[0]["MessageAttributes"]["FailureType"]["StringValue"] == "UnknownTaskError"
+
+
+def test_s23_queue_without_a_known_limit_is_left_to_its_redrive_policy(monkeypatch):
+    """What somebody else set up may allow more receives than we would: no attempt is taken away."""
+    app = Trap(0)
+    app.env.create_queues()
+    function = SQSEventHandler(app.env)
+
+    assert function._max_receive_count(app.queue) is None
+    monkeypatch.setenv("SQS_TASKS_QUEUE_URLS", json.dumps({"work.fifo": app.queue.queue_url}))
+    assert SQSEventHandler(app.env)._max_receive_count(app.queue) == 5
 
 
 def test_s23_attempts_of_its_own_move_the_culprit_alone():
