@@ -200,13 +200,16 @@ class _Server(ThreadingHTTPServer):
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
-    """The four calls of a runtime client."""
+    """The calls of a runtime client."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:
+        if self.path == f"{_VERSION}/restore/next":
+            self._send(HTTPStatus.OK)  # with SnapStart: the snapshot is made, and the environment woken, in one
+            return
         if self.path != f"{_VERSION}/invocation/next":
             self._send(HTTPStatus.NOT_FOUND)
             return
