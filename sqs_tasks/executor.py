@@ -26,7 +26,7 @@ from sqs_tasks.errors import (
     UnknownTaskError,
 )
 from sqs_tasks.hooks import Hook
-from sqs_tasks.message import Job, JobBatch, ReceivedMessage
+from sqs_tasks.message import JOB_ID, Job, JobBatch, ReceivedMessage
 from sqs_tasks.middleware import Middleware, compose
 from sqs_tasks.outcome import (
     SUCCEEDED,
@@ -444,6 +444,8 @@ class Executor:
     def _message_fields(self, message: ReceivedMessage, action: str | None = None) -> Mapping[str, Any]:
         fields: dict[str, Any] = {
             "queue_name": self.queue_name,
+            "job_name": message.job_name,
+            "job_id": message.attribute(JOB_ID) or message.message_id,
             "message_id": message.message_id,
             "attempt": message.receive_count,
         }

@@ -84,6 +84,7 @@ def heavy_of(imported):
 
 
 def test_good_event_imports_nothing_heavy():
+    """S58: initialisation has ten seconds, and every cold start waits for it."""
     imported = start()
 
     assert heavy_of(imported) == set()

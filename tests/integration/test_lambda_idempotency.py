@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,8 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from sqs_tasks import ConstantBackoff, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.powertools.idempotency import IdempotentJobs
+from sqs_tasks.local.lambda_function import InvokeRequest
+from sqs_tasks.local.lambda_process import SubprocessFunction
 from sqs_tasks.outcome import NotStarted
 from tests.support import ministack
 from tests.support.lambda_events import FakeContext, event, failures, record
@@ -114,6 +118,46 @@ def test_job_at_work_elsewhere_waits_and_loses_no_attempt(dynamodb):
     assert answers == [[]]
     assert second(record("held", count=4)) == []
     assert (first.ran, second.ran) == ([0], [])
+
+
+def test_job_is_done_once_by_deployed_functions(dynamodb, tmp_path):
+    """Two environments of AWS's runtime client, and a message that SQS delivers to both (S56)."""
+    (tmp_path / "function.py").write_text(
+        """
+import os
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from sqs_tasks import SQSEnv
+from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.integrations.powertools.idempotency import IdempotentJobs
+
+env = SQSEnv(middleware=[IdempotentJobs(DynamoDBPersistenceLayer(table_name="jobs"))])
+
+@env.queue("work").processor("work", timeout=5)
+def work(x=0):
+    with open(os.environ["LEDGER"], "a") as ledger:
+        ledger.write(f"{x} ")
+
+handler = SQSEventHandler(env)
+"""
+    )
+    variables = {
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "LEDGER": str(tmp_path / "ledger"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    for n in range(2):
+        function = SubprocessFunction("function.handler", directory=tmp_path, variables=variables)
+        try:
+            payload = json.dumps(event(record("shared", arguments={"x": 1}), record(f"own-{n}"))).encode()
+            result = function.invoke(InvokeRequest(request_id=f"r-{n}", payload=payload))
+        finally:
+            function.close()
+        assert json.loads(result.payload) == {"batchItemFailures": []}
+
+    assert (tmp_path / "ledger").read_text() == "1 0 0 "
 
 
 def test_lease_of_a_worker_that_died_ends(dynamodb):

@@ -48,7 +48,7 @@ class Function:
 
 
 def test_t5_what_no_longer_fits_is_returned_at_once_and_what_finished_is_not():
-    """A task of 10 s, a margin of 2: started at 30, 20 and 12 s left, and not at less."""
+    """S51. A task of 10 s, a margin of 2: started at 30, 20 and 12 s left, and not at less."""
     function = Function(30)
     function.task(takes=9, timeout=10)
 
@@ -149,6 +149,30 @@ def test_messages_that_cannot_run_end_with_the_margin_too():
     assert failures(function.handler(event(*events), function.context)) == ["2", "3"]
     assert len(letters) == 1
     assert function.not_started == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "took", "end"),
+    [
+        ({"job": "old", "body": "{", "age_seconds": 3600}, 29, "Rejected UndecodableMessageError"),
+        ({"job": "nobody", "arguments": {"y": 1}, "age_seconds": 3600}, 29, "UnknownTask"),
+        ({"job": "old", "arguments": {"y": 1}, "age_seconds": 3600}, 29, "Rejected JobExpiredError"),
+        ({"job": "old", "arguments": {"y": 1}}, 29, "NotStarted"),
+        ({"job": "old", "arguments": {"y": 1}}, 1, "Rejected SignatureMismatchError"),
+    ],
+    ids=["unreadable", "unknown", "expired", "late", "does not fit"],
+)
+def test_s49_first_thing_that_is_wrong_with_a_message_decides(wrong, took, end):
+    """It is read, its task is looked up, then its age counts, then the time that is left; its arguments come last."""
+    function = Function(30)
+    function.task("long", takes=took, timeout=29.5)
+    function.task("old", timeout=5, max_age=60)
+
+    function.handler(event(record("0", "long"), record("1", **wrong)), function.context)
+
+    outcome = function.reports[1].outcome
+    error = getattr(outcome, "error", None)
+    assert " ".join([type(outcome).__name__, *([type(error).__name__] if error else [])]) == end
 
 
 def test_observed_durations_forget():

@@ -54,6 +54,26 @@ def test_failed_job_returns_after_its_backoff_and_not_before(app):
     assert [report.message.receive_count for report in app.reports] == [2]
 
 
+def test_s24_job_that_comes_back_is_the_message_that_was_sent(app):
+    """No other is sent in its place: it would be young again, its receives uncounted, and lost if the send failed."""
+
+    @app.queue.processor("work")
+    def work():
+        raise ValueError("no")
+
+    app.deploy()
+    work.delay()
+    seen = []
+    for _ in range(3):
+        app.drain()
+        seen += [(one.message.message_id, one.message.sent_at, one.message.receive_count) for one in app.reports]
+        app.advance(40)
+
+    assert len({(message_id, sent_at) for message_id, sent_at, _ in seen}) == 1
+    assert [count for _, _, count in seen] == [1, 2, 3]
+    assert app.client.counts["send_message"] == 1
+
+
 def test_retry_says_its_own_delay(app):
     @app.queue.processor("work")
     def work():

@@ -134,7 +134,7 @@ def test_no_job_is_on_a_line_after_the_jobs(function):
         assert not {"job_name", "job_id", "message_id", "attempt", "queue_name"} & set(line)
 
 
-def test_failure_is_one_line_with_its_traceback_and_no_argument(function):
+def test_s57_failure_is_one_line_with_its_traceback_and_no_argument(function):
     @function.queue.processor("work")
     def work(customer):
         raise ValueError("no")
@@ -157,6 +157,19 @@ def test_dead_letter_is_told_with_its_job(function):
     moved = logs_of(function.lines)[-1]
     assert moved["action"] == "dead_lettered"
     assert (moved["job_name"], moved["job_id"], moved["queue_name"]) == ("work", "job-of-m-1", "work")
+
+
+def test_message_that_cannot_be_read_is_told_with_its_job(function):
+    """What its attributes say of it, which is all there is."""
+    function.queue.processor("work")(lambda: None)
+
+    function(record("m-1", "work", body="{", count=2))
+
+    refused = logs_of(function.lines)[0]
+    assert refused["action"] == "job_rejected"
+    assert [refused[key] for key in ("job_name", "job_id", "message_id", "attempt", "queue_name")] == [
+        "work", "job-of-m-1", "m-1", 2, "work",
+    ]  # fmt: skip
 
 
 def test_batch_processor_has_its_task_on_its_lines(function):
@@ -261,7 +274,8 @@ def test_job_that_no_dead_letter_queue_took_counts_as_retried(function):
     assert "JobsRetried" in line
 
 
-def test_metrics_of_an_invocation_are_not_counted_again(function):
+def test_metrics_of_an_invocation_are_written_in_it_and_not_counted_again_s55(function):
+    """Nothing waits for a SIGTERM that may never come."""
     function.queue.processor("work")(lambda: None)
     function(record("a"))
     function(record("b"))
