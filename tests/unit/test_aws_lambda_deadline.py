@@ -138,6 +138,17 @@ def test_job_that_outran_its_timeout_is_noticed(monkeypatch):
     assert not deadline.covers(1, is_bounded=True)
 
 
+def test_lambdas_clock_has_the_last_word(monkeypatch):
+    """Where time seems to be up by our own clock it is asked: it may be one that a test moves."""
+    now = [1000.0]
+    monkeypatch.setattr("sqs_tasks.lambda_runtime.deadline.monotonic", lambda: now[0])
+    deadline = Deadline(FakeContext(100), margin_seconds=10)
+
+    now[0] += 95
+
+    assert deadline.covers(30, is_bounded=True)
+
+
 def test_messages_that_cannot_run_end_with_the_margin_too():
     """Each may cost a call to the dead-letter queue, and none is asked for its time."""
     function = Function(30)

@@ -118,6 +118,14 @@ def test_t3_groups_of_one_invocation_are_unknown_to_the_next_s28():
     assert function.ran == ["1", "1", "2"]
 
 
+def test_t3_what_was_done_in_one_invocation_is_not_in_the_next():
+    """SQS may deliver a message again that succeeded; when it fails then, it stays."""
+    function = Ordered()
+
+    assert function(("1", "a", "succeed")) == []
+    assert function(("1", "a", "fail")) == ["1"]
+
+
 jobs = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from(["succeed", "succeed", "fail", "retry", "reject"])), max_size=10
 ).map(lambda drawn: [(str(i), group, does) for i, (group, does) in enumerate(drawn)])
