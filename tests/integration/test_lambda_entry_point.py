@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,33 @@ def test_registry_that_is_named_is_run(make, tmp_path):
         "work": [1.0],
         "(unknown)": None,
     }
+
+
+@pytest.mark.parametrize(("sampled", "names"), [(1, ["## work", "## work"]), (0, [])])
+def test_job_of_a_sampled_invocation_is_a_subsegment_of_its_trace(make, sampled, names):
+    """AWS's runtime client names the trace; the X-Ray SDK sends to the daemon that Lambda runs beside the function."""
+    pytest.importorskip("aws_xray_sdk", reason="Powertools' tracer is an extra")
+    root, parent = "1-5759e988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        function = make(AWS_XRAY_DAEMON_ADDRESS=f"127.0.0.1:{daemon.getsockname()[1]}")
+        request = InvokeRequest(
+            request_id="r-1",
+            payload=json.dumps(event(record("a"), record("b"))).encode(),
+            trace_header=f"Root={root};Parent={parent};Sampled={sampled}",
+        )
+        assert json.loads(function.invoke(request).payload) == {"batchItemFailures": []}
+
+        daemon.settimeout(5 if names else 0)
+        segments = []
+        while len(segments) < max(len(names), 1):
+            try:
+                segments.append(json.loads(daemon.recv(65_536).partition(b"\n")[2]))
+            except BlockingIOError:
+                break
+
+    assert [one["name"] for one in segments] == names
+    assert {(one["trace_id"], one["parent_id"]) for one in segments} <= {(root, parent)}
 
 
 def test_function_without_powertools_runs(make, tmp_path):
