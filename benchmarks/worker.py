@@ -748,7 +748,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=[one.name for one in CONTENDERS])
     parser.add_argument("--jobs", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=3, help="the median of as many; peers get one")
+    parser.add_argument("--rounds", type=int, default=3, help="the medians of as many; peers get one")
     parser.add_argument("--samples", type=int, default=300, help="of the time from delay() to the task's first line")
     parser.add_argument(
         "--memory-jobs", type=int, default=200_000, help="jobs of the measurement of memory; 0 for none"
@@ -757,14 +757,15 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     contenders = [one for one in CONTENDERS if not options.only or one.name in options.only]
-    results: dict[tuple[str, str], list[Result]] = {}
+    results: dict[tuple[str, str], list[Result | None]] = {}
+    for contender in contenders:
+        contender.install()
     for number in range(options.rounds):
-        for contender in contenders:
-            # The ratio to the bare loop is what is promised; those two are measured in turns.
-            if number and contender.is_peer:
-                continue
-            contender.install()
-            for kind in contender.kinds:
+        for kind in ("produce", *KINDS):
+            # One kind at a time, so that those who are compared run soon after each other, on the same machine's mood.
+            for contender in contenders:
+                if kind not in contender.kinds or (number and contender.is_peer):
+                    continue
                 jobs = options.jobs // contender.fewer.get(kind, 1)
                 try:
                     if kind == "produce":
@@ -774,8 +775,7 @@ def main() -> None:
                 except RuntimeError as error:
                     print(error)
                     result = None
-                if result is not None:
-                    results.setdefault((contender.name, kind), []).append(result)
+                results.setdefault((contender.name, kind), []).append(result)
                 told = "did not finish" if result is None else f"{result.per_second:.0f}/s"
                 print(f"  {contender.name:15} {kind:8} {told}", flush=True)
     text = report(contenders, results, options.jobs) + latency(options.samples)
@@ -786,11 +786,19 @@ def main() -> None:
         (ROOT / "docs" / "benchmarks.md").write_text(text)
 
 
-def report(contenders: Sequence[Contender], results: Mapping[tuple[str, str], Sequence[Result]], jobs: int) -> str:
+def report(
+    contenders: Sequence[Contender], results: Mapping[tuple[str, str], Sequence[Result | None]], jobs: int
+) -> str:
     """The tables."""
 
+    def ratio_to(base_kind: str, name: str, kind: str) -> str:
+        """The median of what each round says."""
+        pairs = zip(results.get((name, kind), ()), results.get(("bare", base_kind), ()), strict=False)
+        ratios = sorted(one.per_cpu_second / base.per_cpu_second for one, base in pairs if one and base)
+        return f"{ratios[len(ratios) // 2]:.2f}" if ratios else ""
+
     def median(name: str, kind: str) -> Result | None:
-        found = results.get((name, kind), ())
+        found = [one for one in results.get((name, kind), ()) if one is not None]
         if not found:
             return None
         # Of each number by itself: a neighbour on the machine costs time, and not the same runs their CPU.
@@ -809,12 +817,13 @@ def report(contenders: Sequence[Contender], results: Mapping[tuple[str, str], Se
         "",
         "Made by `python benchmarks/worker.py` (`make bench`), which overwrites this page. One run on one machine,",
         "against the embedded SQS over HTTP: read the ratios, not the numbers. Bodies of 250 bytes. A ratio is that of",
-        "jobs per CPU second to the bare boto3 loop's; CPU is that of all processes of the worker, none of the server.",
+        "jobs per CPU second to those of the bare boto3 loop, run just before; CPU is that of all processes of the",
+        "worker, none of the server. Numbers of bare and ours are medians of several rounds, the peers' are of one.",
         "",
         f"{jobs} jobs each; {machine}; {', '.join(filter(None, versions))}.",
     ]
     for kind, title in {"produce": "Producing", **KINDS}.items():
-        base = median("bare", kind) or median("bare", "noop")
+        base_kind = kind if ("bare", kind) in results else "noop"
         lines += ["", f"## {title}", "", "| | jobs/s | per CPU second | ratio | requests/job | how |"]
         lines.append("|---|---:|---:|---:|---:|---|")
         for contender in contenders:
@@ -825,7 +834,7 @@ def report(contenders: Sequence[Contender], results: Mapping[tuple[str, str], Se
             if one is None:
                 lines.append(f"| {contender.name} | did not finish | | | | {how} |")
                 continue
-            ratio = f"{one.per_cpu_second / base.per_cpu_second:.2f}" if base else ""
+            ratio = ratio_to(base_kind, contender.name, kind)
             if kind == "io":
                 ratio = f"{one.per_second / (50 / 0.02):.2f} of ideal"
             lines.append(
