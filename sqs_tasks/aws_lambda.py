@@ -184,9 +184,9 @@ class SQSEventHandler:
 
     def _max_receive_count(self, queue: GenericQueue) -> int | None:
         """As registered, or as the stack computed it, which has made the queues whose URLs it gives; else None."""
-        if queue.settings.dead_letter_queue is None:
-            return None
-        if queue.settings.max_receive_count is None and queue.name not in self._given_urls:
+        settings = queue.settings
+        is_of_stack = settings.queue_url is None and queue.name in self._given_urls
+        if settings.dead_letter_queue is None or (settings.max_receive_count is None and not is_of_stack):
             return None
         return queue.max_receive_count
 

@@ -267,6 +267,10 @@ def test_s23_queue_without_a_known_limit_is_left_to_its_redrive_policy(monkeypat
     assert function._max_receive_count(app.queue) is None
     monkeypatch.setenv("SQS_TASKS_QUEUE_URLS", json.dumps({"work.fifo": app.queue.queue_url}))
     assert SQSEventHandler(app.env)._max_receive_count(app.queue) == 5
+    # One that is registered by its URL was there before the stack, which tells the function its URL all the same.
+    elsewhere = app.env.queue("elsewhere.fifo", queue_url=app.queue.queue_url)
+    monkeypatch.setenv("SQS_TASKS_QUEUE_URLS", json.dumps({"elsewhere.fifo": app.queue.queue_url}))
+    assert SQSEventHandler(app.env)._max_receive_count(elsewhere) is None
 
 
 def test_s23_attempts_of_its_own_move_the_culprit_alone():
