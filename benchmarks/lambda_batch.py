@@ -54,10 +54,10 @@ def plain_loop() -> Handler:
     return handler
 
 
-def ours() -> Handler:
+def ours(timeout: float | None = 30) -> Handler:
     """The handler of a registry."""
     env = SQSEnv()
-    env.queue("work").processor("send_email", timeout=30)(send_email)
+    env.queue("work").processor("send_email", timeout=timeout)(send_email)
     return SQSEventHandler(env)
 
 
@@ -178,6 +178,7 @@ def main() -> int:
     made = {
         "plain loop": plain_loop(),
         "SQSEventHandler": ours(),
+        "SQSEventHandler, task without a timeout": ours(None),
         "Powertools BatchProcessor, same parsing": powertools_same_parsing(),
         "Powertools BatchProcessor, over our reader": powertools_over_our_reader(),
         "Powertools BatchProcessor, bare": powertools(),

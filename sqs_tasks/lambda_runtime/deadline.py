@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -119,15 +120,25 @@ class ObservedDurations:
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, str], deque[float]] = {}
+        #: The longest of them: asked for before each run, and another one after few.
+        self._longest: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
 
     def add(self, queue_name: str, job_name: str, seconds: float) -> None:
         """Remember a run."""
-        runs = self._seconds.get((queue_name, job_name))
-        if runs is None:
-            runs = self._seconds.setdefault((queue_name, job_name), deque(maxlen=REMEMBERED_RUNS))
-        runs.append(seconds)
+        key = (queue_name, job_name)
+        with self._lock:
+            runs = self._seconds.get(key)
+            if runs is None:
+                runs = self._seconds[key] = deque(maxlen=REMEMBERED_RUNS)
+            forgotten = runs[0] if len(runs) == REMEMBERED_RUNS else 0.0
+            runs.append(seconds)
+            longest = self._longest.get(key, 0.0)
+            if seconds >= longest:
+                self._longest[key] = seconds
+            elif forgotten >= longest:
+                self._longest[key] = max(runs)
 
     def p99_seconds(self, queue_name: str, job_name: str) -> float:
         """The 99th percentile of the last hundred runs, in seconds; 0 before the first."""
-        runs = self._seconds.get((queue_name, job_name))
-        return max(runs.copy()) if runs else 0.0
+        return self._longest.get((queue_name, job_name), 0.0)

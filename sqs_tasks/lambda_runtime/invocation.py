@@ -224,7 +224,8 @@ class QueueRun:
         for task in queue.tasks:
             self._has_batches = self._has_batches or task.batch_size > 0
             self._is_watched = self._is_watched or task.settings.timeout is None
-        self._is_watched = self._is_watched or bool(self._options.on_start or self._options.on_settled)
+        self._is_reported = bool(self._options.on_settled)
+        self._is_watched = self._is_watched or self._is_reported or bool(self._options.on_start)
         self.executor = self._executor()
         #: Those that are to be hidden, in the same form.
         self._hides: list[tuple[ReceivedMessage, float]] = []
@@ -365,10 +366,13 @@ class QueueRun:
         if self._options.on_start:
             self._options.on_start.emit(messages, self.queue.name)
 
-    def took(self, messages: Sequence[ReceivedMessage], seconds: float) -> None:
-        """Note how long these messages took."""
+    def took(self, messages: Sequence[ReceivedMessage], task: RegisteredTask, seconds: float) -> None:
+        """Note how long these messages took: for the next jobs of a task without a timeout, and for the hooks."""
         for message in messages:
-            self._seconds[message.message_id] = seconds
+            if task.settings.timeout is None:
+                self._options.durations.add(self.queue.name, task.name, seconds)
+            if self._is_reported:
+                self._seconds[message.message_id] = seconds
 
     # --- the deadline -----------------------------------------------------------------------------------------------
 
@@ -456,7 +460,7 @@ class QueueRun:
             self._done.add(message.message_id)
         if self._options.eager_acknowledgement or not isinstance(outcome, Succeeded):
             self._settle_at_once(message, outcome, verdict)
-        if self._is_watched:
+        if self._is_reported:
             self._report(message, outcome, verdict)
 
     def _settle_at_once(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
@@ -473,8 +477,6 @@ class QueueRun:
         seconds = self._seconds.pop(message.message_id, None)
         task = self._task(message)
         name = UNKNOWN_TASK if task is None else task.name
-        if seconds is not None and task is not None and task.settings.timeout is None:
-            self._options.durations.add(self.queue.name, name, seconds)
         self.invocation.report(self.queue.name, name, message, outcome, verdict, seconds)
 
     def _hide(self, message: ReceivedMessage, seconds: int) -> None:
@@ -529,7 +531,7 @@ class _WatchedExecutor(Executor):
         self.watcher.started(messages)
         began = time.perf_counter()
         outcome = super().run(job, task)
-        self.watcher.took(messages, time.perf_counter() - began)
+        self.watcher.took(messages, task, time.perf_counter() - began)
         return outcome
 
     def run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> list[Outcome]:
@@ -538,5 +540,5 @@ class _WatchedExecutor(Executor):
         self.watcher.started(messages)
         began = time.perf_counter()
         outcomes = super().run_batch(jobs, task)
-        self.watcher.took(messages, time.perf_counter() - began)
+        self.watcher.took(messages, task, time.perf_counter() - began)
         return outcomes
