@@ -815,7 +815,8 @@ def report(
     lines = [
         "# Benchmarks of the worker",
         "",
-        "Made by `python benchmarks/worker.py` (`make bench`), which overwrites this page. One run on one machine,",
+        f"Made by `{' '.join(['python', 'benchmarks/worker.py', *sys.argv[1:]])}`, which overwrites this page;",
+        "`make bench` makes it with five thousand jobs each. One run on one machine,",
         "against the embedded SQS over HTTP: read the ratios, not the numbers. Bodies of 250 bytes. A ratio is that of",
         "jobs per CPU second to those of the bare boto3 loop, run just before; CPU is that of all processes of the",
         "worker, none of the server. Numbers of bare and ours are medians of several rounds, the peers' are of one.",
