@@ -14,6 +14,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
+from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
@@ -42,6 +43,10 @@ from sqs_tasks.outcome import (
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
+
+#: What the file names of this library begin with, and those of Python's.
+_PACKAGE = __file__.removesuffix("executor.py")
+_STANDARD_LIBRARY = logging.__file__.removesuffix("logging/__init__.py")
 
 #: A name that is not registered may be registered by the deploy that is in progress (S48). The five deliveries that a
 #: queue allows at least are spread over about five minutes, which a rolling deploy fits into.
@@ -388,11 +393,11 @@ class Executor:
                 job.job_name,
                 why,
                 reason,
-                exc_info=error,
+                exc_info=_told(error),
                 extra={"action": "job_rejected", **extra},
             )
             return Rejected(reason=f"{why}: {reason}", delay_seconds=delay, error=error)
-        level, trace = (logging.INFO, None) if isinstance(error, Retry) else (logging.ERROR, error)
+        level, trace = (logging.INFO, None) if isinstance(error, Retry) else (logging.ERROR, _told(error))
         when = "when the queue's visibility timeout ends" if delay is None else f"in {delay} s"
         logger.log(
             level,
@@ -467,6 +472,19 @@ def _item_errors(result: Any, count: int, name: str) -> Sequence[BaseException |
             "return one for each, None or an exception, in their order"
         )
     return [one if isinstance(one, BaseException) else None for one in result]
+
+
+def _told(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """An exception for the log, from the application's first frame on: how we got there says nothing of what failed."""
+    first = frame = error.__traceback__
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if file.startswith(_PACKAGE):
+            first = frame.tb_next
+        elif not file.startswith(_STANDARD_LIBRARY) or "site-packages" in file:
+            break  # asyncio may stand between two frames of ours
+        frame = frame.tb_next
+    return type(error), error, first or error.__traceback__
 
 
 def described(error: BaseException) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import traceback
 
 import pytest
 
 from sqs_tasks import SQSEnv
+from sqs_tasks.event_loop import run_coroutine
 from sqs_tasks.message import ReceivedMessage, string_attribute
 from sqs_tasks.outcome import Outcome, Rejected, Retried
 
@@ -49,6 +52,43 @@ def test_a_task_that_exits_has_failed_and_the_worker_goes_on() -> None:
 def test_a_stray_cancellation_is_a_failure_of_the_task() -> None:
     """It is no Exception, and one message must not end one worker after the other."""
     assert isinstance(outcome_of(asyncio.CancelledError()), Retried)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_attempts": 1}])
+def test_the_traceback_in_the_log_begins_with_the_application(
+    caplog: pytest.LogCaptureFixture, options: dict[str, int]
+) -> None:
+    """How the worker came to the task would only stand in front of what failed."""
+    error = ValueError("no")
+    outcome_of(error, **options)
+
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    kind, told, trace = record.exc_info
+    assert (kind, told) == (ValueError, error)
+    assert [frame.name for frame in traceback.extract_tb(trace)] == ["go"]
+    assert len(traceback.extract_tb(error.__traceback__)) > 1, "the exception itself keeps all"
+
+
+def test_the_traceback_of_an_async_task_begins_with_it_too(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where another thread runs the event loop, and the failure comes through the standard library."""
+    queue = SQSEnv().queue("work")
+
+    @queue.processor("go", timeout=5)
+    async def go() -> None:
+        await asyncio.sleep(0)
+        json.loads("{")
+
+    queue.executor(run_coroutine=run_coroutine).execute(
+        ReceivedMessage(
+            message_id="m", receipt_handle="r", body="{}", message_attributes={"JobName": string_attribute("go")}
+        )
+    )
+
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    names = [frame.name for frame in traceback.extract_tb(record.exc_info[2])]
+    assert names[:2] == ["go", "loads"]
 
 
 def test_an_interrupt_ends_the_worker_unless_the_runtime_says_otherwise() -> None:
