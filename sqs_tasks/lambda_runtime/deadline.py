@@ -61,6 +61,8 @@ class Deadline:
         #: margin begins, as of that look. Both by the monotonic clock.
         self._busy_until = monotonic()
         self._margin_at = self._busy_until + total - self.margin_seconds
+        #: What a whole invocation has for jobs.
+        self.whole_seconds = total - self.margin_seconds
 
     def seconds_left(self) -> float:
         """Seconds until the end; infinity when there is none."""

@@ -149,7 +149,7 @@ class Invocation:
         Returns:
             The same, or a new one when a message failed for the first time.
         """
-        run = QueueRun(self, queue, queue_url)
+        run = QueueRun(self, queue, queue_url, max_receive_count)
         if fifo:
             # With its next receive SQS would move the job, and with it those behind it that have come along as often
             # and never ran (S23). Moved here, it makes way for them in this very invocation.
@@ -207,23 +207,31 @@ class QueueRun:
         invocation: The invocation.
         queue: The queue.
         queue_url: Gives its URL.
+        max_receive_count: Receives before its redrive policy moves a message; None where that is not known.
 
     Attributes:
         hidden: Messages that SQS hid, with the moment at which each is back, by the monotonic clock.
     """
 
-    def __init__(self, invocation: Invocation, queue: GenericQueue, queue_url: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        invocation: Invocation,
+        queue: GenericQueue,
+        queue_url: Callable[[], str],
+        max_receive_count: int | None,
+    ) -> None:
         self.invocation = invocation
         self.deadline = invocation.deadline
         self.queue = queue
         self._queue_url = queue_url
+        self._max_receive_count = max_receive_count
         self._done = invocation.done
         self.hidden: list[tuple[ReceivedMessage, float]] = []
         self._options = invocation.options
         self._has_batches = self._is_watched = False
         for task in queue.tasks:
             self._has_batches = self._has_batches or task.batch_size > 0
-            self._is_watched = self._is_watched or task.settings.timeout is None
+            self._is_watched = self._is_watched or self._is_measured(task)
         self._is_reported = bool(self._options.on_settled)
         self._is_watched = self._is_watched or self._is_reported or bool(self._options.on_start)
         self.executor = self._executor()
@@ -367,9 +375,9 @@ class QueueRun:
             self._options.on_start.emit(messages, self.queue.name)
 
     def took(self, messages: Sequence[ReceivedMessage], task: RegisteredTask, seconds: float) -> None:
-        """Note how long these messages took: for the next jobs of a task without a timeout, and for the hooks."""
+        """Note how long these messages took: for the next jobs of a task that has to be measured, and for the hooks."""
         for message in messages:
-            if task.settings.timeout is None:
+            if self._is_measured(task):
                 self._options.durations.add(self.queue.name, task.name, seconds)
             if self._is_reported:
                 self._seconds[message.message_id] = seconds
@@ -379,29 +387,46 @@ class QueueRun:
     def _may_start(self, _message: ReceivedMessage) -> NotStarted | None:
         return self.invocation.stopped
 
+    def _is_measured(self, task: RegisteredTask) -> bool:
+        """Whether what a task may take is what it took: it has no timeout, or one that no invocation has the time for.
+
+        If that one decided, each invocation would run one job and give back all others, until SQS has moved them unrun.
+        """
+        timeout = task.settings.timeout
+        return timeout is None or timeout > self.deadline.whole_seconds
+
     def _admit(self, job: Job, task: RegisteredTask) -> NotStarted | None:
         """Whether a job may start: as long as the time that is left covers what it may take (S51)."""
         invocation = self.invocation
-        need = task.settings.timeout
-        is_bounded = need is not None and not task.is_async and self.executor.interrupter is not None
-        if need is None:
-            need = self._options.durations.p99_seconds(self.queue.name, task.name)
+        timeout = task.settings.timeout
+        if timeout is None or timeout > self.deadline.whole_seconds:
+            need, is_bounded = self._options.durations.p99_seconds(self.queue.name, task.name), False
+        else:
+            need, is_bounded = timeout, not task.is_async and self.executor.interrupter is not None
         is_first, invocation.anything_started = not invocation.anything_started, True
-        if self.deadline.covers(need, is_bounded=is_bounded):
+        fits = self.deadline.covers(need, is_bounded=is_bounded)
+        if is_first and not (fits and (timeout is None or timeout <= self.deadline.whole_seconds)):
+            # No later invocation will have more time than a fresh one: better a run that may end in time.
+            logger.warning(
+                "%.1f s of the function's time are left and task %s may take %.1f s; it needs a longer timeout",
+                self.deadline.seconds_left(),
+                task.name,
+                timeout or need,
+                extra={"action": "deadline_too_short", **job.log_fields},
+            )
+        if fits or is_first or self._is_last_chance(job, task):
             return None
-        left = self.deadline.seconds_left()
-        if not is_first:
-            self._stop_if_time_is_up()
-            return NotStarted(reason=f"{left:.1f} s are left, the task may take {need:.1f} s")
-        # No later invocation will have more time than a fresh one: better a run that may end in time.
-        logger.warning(
-            "%.1f s of the function's time are left and task %s may take %.1f s; it needs a longer timeout",
-            left,
-            task.name,
-            need,
-            extra={"action": "deadline_too_short", **job.log_fields},
-        )
-        return None
+        self._stop_if_time_is_up()
+        return NotStarted(reason=f"{self.deadline.seconds_left():.1f} s are left, the task may take {need:.1f} s")
+
+    def _is_last_chance(self, job: Job, task: RegisteredTask) -> bool:
+        """Whether a job that is given back now would be moved to the dead-letter queue by SQS, perhaps never run.
+
+        It then starts in whatever time there is, if it can be stopped when the margin begins.
+        """
+        if self._max_receive_count is None or job.attempt < self._max_receive_count or self.deadline.is_over:
+            return False
+        return task.is_async or self.executor.interrupter is not None
 
     def _stop_if_time_is_up(self) -> None:
         """Let nothing more be looked at, let alone started, once the margin has begun."""

@@ -21,11 +21,11 @@ from tests.unit.test_aws_lambda_fifo import Accepting
 class Function:
     """A handler whose tasks spend the context's time."""
 
-    def __init__(self, seconds=30.0, **handler):
+    def __init__(self, seconds=30.0, max_receive_count=None, **handler):
         self.context = FakeContext(seconds)
         self.client = Accepting()
         self.env = SQSEnv(sqs_client=self.client, backoff_policy=ConstantBackoff(40))
-        self.queue = self.env.queue("work")
+        self.queue = self.env.queue("work", max_receive_count=max_receive_count)
         self.ran = []
         self.reports = []
         self.handler = SQSEventHandler(self.env, **handler)
@@ -82,11 +82,53 @@ def test_t5_small_task_still_fits_where_a_large_one_does_not():
 def test_first_job_of_an_invocation_is_started_whatever_is_left(caplog):
     """A fresh invocation will not have more: it would go round for ever."""
     function = Function(10)
-    function.task(timeout=30)
+    function.task(takes=9.5, timeout=30)
 
     assert function("work", "work") == ["1"]
     assert function.ran == [0]
     assert "10.0 s of the function's time are left and task work may take 30.0 s" in caplog.text
+
+
+def test_timeout_that_no_invocation_covers_does_not_send_quick_jobs_back(caplog):
+    """Else each invocation would run one job and give back nine, and SQS would dead-letter most of a queue unrun."""
+    function = Function(30)
+    function.task(takes=1, timeout=30)
+
+    assert function(*["work"] * 10) == []
+    assert function.ran == list(range(10))
+    assert caplog.text.count("it needs a longer timeout") == 1
+
+
+def test_slow_jobs_with_such_a_timeout_are_judged_by_the_runs_before_them():
+    function = Function(30)
+    function.task(takes=10, timeout=30)
+    function.handler._options.durations.add("work", "work", 12.0)
+
+    assert function(*["work"] * 3) == ["2"]
+
+
+@pytest.mark.parametrize(("receives", "starts"), [(3, False), (4, True), (5, True)])
+def test_job_is_not_given_back_at_its_last_receive(receives, starts):
+    """SQS would move it with the next one, and it might never have run: better a run that may end in time."""
+    function = Function(30, max_receive_count=4)
+    function.task("slow", takes=20, timeout=25)
+    function.task("work", takes=1, timeout=10)
+    records = [record("0", "slow", {"x": 0}), record("1", "work", {"x": 1}, count=receives)]
+
+    answer = function.handler(event(*records), function.context)
+
+    assert function.ran == ([0, 1] if starts else [0])
+    assert failures(answer) == ([] if starts else ["1"])
+
+
+def test_job_at_its_last_receive_is_not_started_in_the_margin():
+    function = Function(30, max_receive_count=4)
+    function.task("slow", takes=29, timeout=25)
+    function.task("work", timeout=10)
+
+    function.handler(event(record("0", "slow", {"x": 0}), record("1", "work", {"x": 1}, count=4)), function.context)
+
+    assert function.ran == [0]
 
 
 def test_task_without_a_timeout_is_judged_by_the_runs_before_it():
