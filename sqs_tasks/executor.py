@@ -114,6 +114,7 @@ class Executor:
         admit: Asked before each run; without it whatever can run does.
         last_receive: The receive after which a job that was not done is rejected, whatever its task allows; None
             leaves it to the queue's redrive policy, which moves it with the next receive.
+        max_receive_count: Where that redrive policy's limit is, if it is known; for the log.
         failures: What counts as a failure of the task; anything else ends the worker.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
@@ -130,6 +131,7 @@ class Executor:
     interrupter: Interrupter | None = None
     admit: Admit | None = None
     last_receive: int | None = None
+    max_receive_count: int | None = None
     failures: tuple[type[BaseException], ...] = TASK_FAILURES
     now: Callable[[], float] = time.time
 
@@ -312,13 +314,7 @@ class Executor:
         if error is not None:
             outcome = self._failed(job, task, error, perf_counter() - started)
         elif logger.isEnabledFor(logging.INFO):
-            seconds = perf_counter() - started
-            logger.info(
-                "job %s succeeded in %.3f s",
-                job.job_name,
-                seconds,
-                extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
-            )
+            _log_success(job, perf_counter() - started)
         if self.post_task.callbacks:
             self.post_task.emit(job, outcome)
         return outcome
@@ -398,10 +394,12 @@ class Executor:
             )
             return Rejected(reason=f"{why}: {reason}", delay_seconds=delay, error=error)
         level, trace = (logging.INFO, None) if isinstance(error, Retry) else (logging.ERROR, _told(error))
-        when = "when the queue's visibility timeout ends" if delay is None else f"in {delay} s"
+        when = "again when the queue's visibility timeout ends" if delay is None else f"again in {delay} s"
+        if self.max_receive_count is not None and job.attempt >= self.max_receive_count:
+            when = "the last that its queue allows; SQS moves it to the dead-letter queue"
         logger.log(
             level,
-            "job %s failed on attempt %d, again %s: %s",
+            "job %s failed on attempt %d, %s: %s",
             job.job_name,
             job.attempt,
             when,
@@ -441,7 +439,11 @@ class Executor:
         seconds = perf_counter() - started
         outcomes: list[Outcome] = []
         for job, failure in zip(jobs, errors, strict=True):
-            outcome = SUCCEEDED if failure is None else self._failed(job, task, failure, seconds)
+            if failure is None:
+                outcome: Outcome = SUCCEEDED
+                _log_success(job, seconds)
+            else:
+                outcome = self._failed(job, task, failure, seconds)
             outcomes.append(outcome)
             self.post_task.emit(job, outcome)
         return outcomes
@@ -472,6 +474,15 @@ def _item_errors(result: Any, count: int, name: str) -> Sequence[BaseException |
             "return one for each, None or an exception, in their order"
         )
     return [one if isinstance(one, BaseException) else None for one in result]
+
+
+def _log_success(job: Job, seconds: float) -> None:
+    logger.info(
+        "job %s succeeded in %.3f s",
+        job.job_name,
+        seconds,
+        extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
+    )
 
 
 def _told(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:

@@ -283,6 +283,7 @@ class GenericQueue:
             interrupter=interrupter,
             admit=admit,
             last_receive=last_receive,
+            max_receive_count=None if self.settings.dead_letter_queue is None else self.settings.max_receive_count,
             failures=failures or TASK_FAILURES,
             now=now or time.time,
         )

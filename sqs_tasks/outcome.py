@@ -127,4 +127,7 @@ class NotStarted:
     delay_seconds: int = 0
 
 
+#: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.
+UNKNOWN_TASK_NAME = "(unknown)"
+
 Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted

@@ -131,9 +131,8 @@ class AsyncTask(Generic[P, R_co]):
         if self._callable_directly:
             return self.fn(*args, **kwargs)
         raise RuntimeError(
-            f"Async task {self.queue.name}.{self.name} called synchronously (probably, by mistake). "
-            "Use either AsyncTask.run(...) to run the task synchronously "
-            "or AsyncTask.delay(...) to add it to the queue."
+            f"Task {self.queue.name}.{self.name} called synchronously, probably by mistake: that neither runs it nor "
+            "adds a job. Use .delay(...) to add a job to the queue, or .run(...) to run the function here and now."
         )
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:

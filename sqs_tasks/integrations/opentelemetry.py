@@ -37,10 +37,11 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TracerProvid
 from sqs_tasks import limits
 from sqs_tasks.__version__ import __version__
 from sqs_tasks.client import error_code
+from sqs_tasks.errors import UnknownTaskError
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
 from sqs_tasks.middleware import Middleware, context_middleware
-from sqs_tasks.outcome import Outcome, Retry
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, Outcome, Retry, UnknownTask
 from sqs_tasks.requests import AroundRequest, Request
 
 #: Names of https://opentelemetry.io/docs/specs/semconv/messaging/ and its page for Amazon SQS, as strings: the package
@@ -221,7 +222,10 @@ class _Telemetry:
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Count it, with what became of it."""
         common = {SYSTEM: "aws_sqs", DESTINATION: job.queue_name}
-        self._jobs.add(1, {**common, TASK: job.job_name, OUTCOME: type(outcome).__name__})
+        error = getattr(outcome, "error", None)
+        is_unknown = isinstance(outcome, UnknownTask) or isinstance(error, UnknownTaskError)
+        task = UNKNOWN_TASK_NAME if is_unknown else job.job_name
+        self._jobs.add(1, {**common, TASK: task, OUTCOME: type(outcome).__name__})
         if job.message.queue_arn is not None:
             # Lambda received it; elsewhere it is counted at the receive.
             self._consumed.add(1, {**common, OPERATION_NAME: "process"})

@@ -24,7 +24,7 @@ from sqs_tasks.lanes import Lane, plan, run_lane
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
 from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.middleware import Middleware
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Succeeded
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Rejected, Retried, Succeeded
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settlement import DELETE, LEAVE, RETRIES, Delete, Hide, Settlement, Unsettled, Verdict
 
@@ -36,9 +36,6 @@ LAMBDA_FAILURES: tuple[type[BaseException], ...] = (BaseException,)
 
 #: Calls about visibilities that may fail as a whole before no more are made in an invocation.
 MAX_LOST_CALLS = 3
-
-#: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.
-UNKNOWN_TASK = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +168,7 @@ class Invocation:
         """Report messages that nothing can be done with here; they stay as they are."""
         if self.options.on_settled:
             for message in read_messages(records):
-                self.report(queue_name, UNKNOWN_TASK, message, NotStarted(reason=reason), LEAVE, None)
+                self.report(queue_name, UNKNOWN_TASK_NAME, message, NotStarted(reason=reason), LEAVE, None)
 
     def report(
         self,
@@ -501,7 +498,7 @@ class QueueRun:
     def _report(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
         seconds = self._seconds.pop(message.message_id, None)
         task = self._task(message)
-        name = UNKNOWN_TASK if task is None else task.name
+        name = UNKNOWN_TASK_NAME if task is None else task.name
         self.invocation.report(self.queue.name, name, message, outcome, verdict, seconds)
 
     def _hide(self, message: ReceivedMessage, seconds: int) -> None:

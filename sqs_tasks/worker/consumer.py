@@ -235,13 +235,13 @@ class Consumer:
 
     def _close(self) -> None:
         """The stop, in its named steps: wait for running tasks, settle, end the heartbeat."""
-        started = time.monotonic()
         late = [pool for pool in self._pools if not pool.drain(self._stop.seconds_left)]
         if late:
+            count = sum(pool.running() for pool in late)
             logger.error(
-                "%d jobs still run after %.0f s; their threads are left behind",
-                sum(pool.running() for pool in late),
-                time.monotonic() - started,
+                "%d %s at the end of the grace period; what is not done comes back and runs again",
+                count,
+                "job still runs" if count == 1 else "jobs still run",
                 extra={"action": "grace_over"},
             )
         for pool in self._pools:

@@ -19,7 +19,7 @@ from sqs_tasks.executor import CoroutineRunner, Executor, Interrupter
 from sqs_tasks.interrupting import task_timeout
 from sqs_tasks.lanes import Lane, plan, run_lane
 from sqs_tasks.message import ReceivedMessage, from_sqs
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Succeeded
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Rejected, Succeeded, UnknownTask
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.requests import AroundRequest, Request
@@ -486,6 +486,13 @@ class QueueLoop:
             slots.release(self._index)
         self._told.append(None)
 
+    def _task_name(self, message: ReceivedMessage) -> str:
+        """The name to count a message by; senders must not be able to make new ones."""
+        task = self._executor.tasks.get(message.job_name)
+        if task is not None:
+            return task.name
+        return UNKNOWN_TASK_NAME if message.job_name else ""  # other libraries' messages say it in their bodies
+
     def _may_start(self, message: ReceivedMessage) -> NotStarted | None:  # noqa: ARG002 - the stop is for all
         return _STOPPING if self._stop.requested else None
 
@@ -496,8 +503,8 @@ class QueueLoop:
         self._told.append((message, isinstance(outcome, Succeeded)))
         metrics = self._shared.metrics
         if metrics is not None:
-            ran = None if isinstance(outcome, NotStarted) else seconds
-            metrics.job(self.queue.name, message.job_name, _outcome_name(outcome), ran)
+            ran = None if isinstance(outcome, NotStarted | UnknownTask) else seconds
+            metrics.job(self.queue.name, self._task_name(message), _outcome_name(outcome), ran)
 
     def _give_up(self, messages: Sequence[ReceivedMessage] | Any) -> None:
         """Only an exception that is no task failure leaves messages behind: they come back by themselves."""

@@ -91,6 +91,58 @@ def test_the_traceback_of_an_async_task_begins_with_it_too(caplog: pytest.LogCap
     assert names[:2] == ["go", "loads"]
 
 
+@pytest.mark.parametrize(
+    ("receives", "says"), [(2, "on attempt 2, again in"), (3, "attempt 3, the last that its queue")]
+)
+def test_the_last_failure_that_a_queue_allows_promises_no_other(
+    caplog: pytest.LogCaptureFixture, receives: int, says: str
+) -> None:
+    """SQS moves the message then, and nothing else would tell."""
+    queue = SQSEnv().queue("work", max_receive_count=3)
+
+    @queue.processor("go")
+    def go() -> None:
+        raise ValueError("no")
+
+    outcome = queue.executor().execute(
+        ReceivedMessage(
+            message_id="m",
+            receipt_handle="r",
+            body="{}",
+            attributes={"ApproximateReceiveCount": str(receives)},
+            message_attributes={"JobName": string_attribute("go")},
+        )
+    )
+
+    assert isinstance(outcome, Retried)
+    assert says in caplog.text
+
+
+def test_jobs_of_a_batch_processor_are_told_of_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Each with its own outcome, and its own fields."""
+    queue = SQSEnv().queue("work")
+
+    @queue.batch_processor("index", batch_size=2)
+    def index(messages: list[dict[str, object]]) -> list[Exception | None]:
+        return [None, ValueError("no id")]
+
+    caplog.set_level("INFO", "sqs_tasks")
+    queue.executor().execute_batch(
+        [
+            ReceivedMessage(
+                message_id=one,
+                receipt_handle=one,
+                body="{}",
+                message_attributes={"JobName": string_attribute("index")},
+            )
+            for one in ("a", "b")
+        ]
+    )
+
+    told = {record.__dict__["message_id"]: record.__dict__["action"] for record in caplog.records}
+    assert told == {"a": "job_succeeded", "b": "job_retried"}
+
+
 def test_an_interrupt_ends_the_worker_unless_the_runtime_says_otherwise() -> None:
     """Ctrl-C belongs to the person at the keyboard."""
     with pytest.raises(KeyboardInterrupt):

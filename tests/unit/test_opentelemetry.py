@@ -250,6 +250,16 @@ def test_metrics_of_the_conventions(queue, telemetry):
     assert durations["bad"].attributes["error.type"] == "ValueError"
 
 
+def test_senders_cannot_make_new_metrics(queue, telemetry):
+    """Names that nobody registered are one name."""
+    for name in ("nobody", "nobody else"):
+        queue.add_job(name)
+    queue.process_batch()
+
+    tasks = [(p.attributes["sqs_tasks.task"], p.value) for p in telemetry.points("sqs_tasks.jobs")]
+    assert tasks == [("(unknown)", 2)]
+
+
 def test_in_a_function_messages_are_counted_where_jobs_end(env, queue, telemetry):
     """Lambda has received them."""
     SQSEventHandler(env)(lambda_event(queue.task("good").bake(), queue.task("good").bake()), lambda_context())

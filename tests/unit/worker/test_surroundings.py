@@ -187,8 +187,27 @@ def test_metrics_of_a_worker(env):
     assert metrics.value("sqs_tasks_received_total", queue="jobs") == 3
 
 
+def test_senders_cannot_make_new_series(env):
+    """Each would stay in the worker's memory and in every scrape."""
+    queue = env.queue("jobs")
+    queue.processor("quick", aliases=["fast"])(lambda: None)
+    env.create_queues()
+    for name in ("nobody", "nobody else", "fast"):
+        queue.add_job(name)
+    metrics = Metrics()
+
+    Consumer([queue], concurrency=2, wait_seconds=0, metrics=metrics).run(MaxTasksShutdown(3))
+
+    series = [line for line in metrics.render().splitlines() if line.startswith("sqs_tasks_jobs_total")]
+    assert series == [
+        'sqs_tasks_jobs_total{queue="jobs",task="(unknown)",outcome="unknown_task"} 2',
+        'sqs_tasks_jobs_total{queue="jobs",task="quick",outcome="succeeded"} 1',
+    ]
+    assert 'sqs_tasks_job_seconds_count{queue="jobs",task="(unknown)"}' not in metrics.render()
+
+
 def test_labels_are_escaped():
-    """A task's name is text from a message."""
+    """A task may be called anything."""
     metrics = Metrics()
 
     metrics.count("sqs_tasks_jobs_total", task='a"b\\c\nd')
