@@ -33,6 +33,11 @@ class ScriptedClient:
         with self._lock:
             self._steps.setdefault(method, []).extend(steps)
 
+    def forget(self, method: str) -> None:
+        """Pass on the calls of a method again, whatever was scripted."""
+        with self._lock:
+            self._steps.pop(method, None)
+
     def requests(self, method: str) -> list[dict[str, Any]]:
         """The requests of a method so far."""
         return [request for name, request in self.calls if name == method]
