@@ -10,6 +10,7 @@ from types import TracebackType
 
 import click
 
+from sqs_tasks import app_path
 from sqs_tasks.app_path import APP_VARIABLE, load_app
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
@@ -55,6 +56,18 @@ def load(app: str) -> SQSEnv:
         theirs = _frames_outside_importing(error.__traceback__)
         click.echo("".join(traceback.format_exception(type(error), error, theirs)), err=True, nl=False)
         raise click.ClickException(f"cannot load {app}: {type(error).__name__}: {error}") from error
+
+
+def names_nothing(error: BaseException) -> bool:
+    """Whether this error of :func:`load` is about the name: none of the application's own lines raised it."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return (
+        isinstance(error, ConfigurationError)
+        and last is not None
+        and last.tb_frame.f_code.co_filename == app_path.__file__
+    )
 
 
 def _frames_outside_importing(trace: TracebackType | None) -> TracebackType | None:

@@ -23,7 +23,7 @@ from sqs_tasks.dev.counting import Counting
 from sqs_tasks.dev.events import Event, Events, Stop
 from sqs_tasks.dev.record import Record
 from sqs_tasks.dev.screen import Lines, Screen
-from sqs_tasks.dev.session import Session
+from sqs_tasks.dev.session import Session, WrongArgumentsError
 from sqs_tasks.dev.sources import Sources
 from sqs_tasks.local.fault_injection import Faults
 from sqs_tasks.local.server import DEFAULT_PORT, LocalSQSServer
@@ -133,7 +133,7 @@ def dev(
     )
     events: Events = SimpleQueue[Event]()
     on_terminal = sys.stdout.isatty() and log_format == "text"
-    with ExitStack() as stack:
+    with _refusing_arguments(), ExitStack() as stack:
         stack.enter_context(_stopping_on_signals(events))
         given = dict(os.environ)
         where = endpoint_url or stack.enter_context(_embedded(port)).endpoint_url
@@ -153,6 +153,17 @@ def dev(
             grace_seconds=grace_seconds,
             on_loaded=counting.watch,
         ).run()
+
+
+@contextmanager
+def _refusing_arguments() -> Iterator[None]:
+    """Outside of everything: the message is the last thing on the terminal."""
+    try:
+        yield
+    except WrongArgumentsError as error:
+        if error.exit_code == click.UsageError.exit_code:
+            raise click.UsageError(str(error)) from error
+        raise click.ClickException(str(error)) from error
 
 
 def _check(runtime: Runtime, faults: str) -> None:

@@ -229,7 +229,9 @@ def worker(
         sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
     last_act = LastAct()
     env = load(app)
-    queues = _queues(env, names, app)
+    queues = queues_to_work(env, names, app)
+    for queue in queues:
+        _check_exists(queue)
     logger.info(
         "worker of %s for %s, concurrency %d",
         app,
@@ -277,8 +279,13 @@ def _weights(given: Sequence[str]) -> dict[str, float]:
     return weights
 
 
-def _queues(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:
-    """The queues to work, each of which has something to run and exists."""
+def queues_to_work(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:
+    """The queues to work, each of which has something to run.
+
+    Raises:
+        click.UsageError: A name is none of a registered queue with tasks.
+        ConfigurationError: There are no tasks at all.
+    """
     try:
         queues = env.select_queues(*names)
     except ConfigurationError as error:
@@ -288,7 +295,6 @@ def _queues(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:
     for queue in queues:
         if not queue.tasks:
             raise click.UsageError(f"queue {queue.name!r} of {app} has no tasks, its messages would only come back")
-        _check_exists(queue)
     return queues
 
 

@@ -6,10 +6,12 @@ import contextlib
 import io
 import logging
 import sys
+from typing import Any
 
 import click
 
-from sqs_tasks.cli.app import load
+from sqs_tasks.cli.app import load, names_nothing
+from sqs_tasks.cli.worker import queues_to_work, worker
 from sqs_tasks.client import error_code
 from sqs_tasks.dev.child_logs import log_to_session
 from sqs_tasks.dev.child_options import ChildOptions
@@ -33,17 +35,19 @@ def main(text: str) -> int:
         with contextlib.redirect_stderr(heard):
             env = load(options.app)
         sys.stderr.write(heard.getvalue())
+        queues = queues_to_work(env, options.queues, options.app)
         env.create_queues()
-        queues = env.select_queues(*options.queues)
         _tell_queues(env, queues)
         if options.runtime == "lambda":
             run_event_sources(queues, options)
         else:
             _work(options)
+    except click.UsageError as error:
+        return _refused(error.format_message(), arguments_exit_code=error.exit_code)
     except click.ClickException as error:
-        return _refused(error.format_message(), heard.getvalue())
+        return _refused(error.format_message(), exception=heard.getvalue())
     except SQSTasksError as error:
-        return _refused(str(error))
+        return _refused(str(error), arguments_exit_code=1 if names_nothing(error) else None)
     except Exception as error:
         if not error_code(error):
             raise
@@ -53,8 +57,6 @@ def main(text: str) -> int:
 
 def _work(options: ChildOptions) -> None:
     """What a container would run: the command ``sqs-tasks worker``."""
-    from sqs_tasks.cli.worker import worker
-
     words = [
         *(options.app, *options.queues),
         *("--concurrency", str(options.concurrency)),
@@ -84,8 +86,13 @@ def _tell_queues(env: SQSEnv, queues: list[GenericQueue]) -> None:
     )
 
 
-def _refused(message: str, trace: str = "") -> int:
-    extra = {"action": "dev_not_loaded", **({"exception": trace} if trace else {})}
+def _refused(message: str, *, exception: str = "", arguments_exit_code: int | None = None) -> int:
+    """Say why nothing runs; the exit code is told when no change of the sources was asked for, but other arguments."""
+    extra: dict[str, Any] = {"action": "dev_not_loaded"}
+    if exception:
+        extra["exception"] = exception
+    if arguments_exit_code is not None:
+        extra["arguments_exit_code"] = arguments_exit_code
     logger.error("%s", message, extra=extra)
     return 1
 

@@ -39,10 +39,23 @@ class Child(Protocol):
         """End it."""
 
 
+class WrongArgumentsError(Exception):
+    """The command line names what there is not; no save of a file mends that.
+
+    Attributes:
+        exit_code: What ``sqs-tasks worker`` ends with for the same mistake.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class Session:
     """Runs children until it is told to stop. Everything here belongs to the thread that calls :meth:`run`.
 
-    A child that never got its application loaded waits for the next save. One that dies afterwards is started again,
+    A child that never got its application loaded waits for the next save, unless it was the first and the arguments
+    are why: the person who typed them is still there. One that dies afterwards is started again,
     as whatever runs containers would.
 
     Args:
@@ -78,7 +91,11 @@ class Session:
         self._kill_at: float | None = None
 
     def run(self) -> None:
-        """Run until :class:`Stop`; on the way out the child is stopped, whatever happened."""
+        """Run until :class:`Stop`; on the way out the child is stopped, whatever happened.
+
+        Raises:
+            WrongArgumentsError: The first child refused the arguments.
+        """
         try:
             while True:
                 self.step()
@@ -121,6 +138,9 @@ class Session:
                 self._events.put(event)
 
     def _heard(self, record: Record) -> None:
+        exit_code = record.told.get("arguments_exit_code")
+        if record.action == "dev_not_loaded" and exit_code is not None and self._started == 1:
+            raise WrongArgumentsError(record.message, exit_code)
         if record.action == "dev_loaded":
             self._loaded = True
             self._on_loaded([QueuePlace.read(told) for told in record.told["queues"]])

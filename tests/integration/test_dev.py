@@ -222,3 +222,49 @@ def test_on_a_terminal_it_draws_and_ctrl_c_stops_it(app, tmp_path):
     assert b"export AWS_ENDPOINT_URL_SQS=http://127.0.0.1:" in seen
     assert b"in flight" in seen
     assert b"Traceback" not in seen
+
+
+@pytest.mark.parametrize("runtime", ["worker", "lambda"])
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (("app:env", "nosuchqueue"), 2, "nosuchqueue"),
+        (("nosuch.tasks:env",), 1, "there is no module 'nosuch'"),
+        (("app:nope",), 1, "app has no 'nope'"),
+    ],
+)
+def test_arguments_that_name_nothing_end_it_as_they_end_the_worker(app, tmp_path, runtime, words, exit_code, said):
+    """No save of a file mends a typo on the command line."""
+    ran = run(tmp_path, *words, "--as", runtime, "--port", "0")
+    as_worker = subprocess.run(
+        [sys.executable, "-m", "sqs_tasks", "worker", *words],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert (ran.returncode, as_worker.returncode) == (exit_code, exit_code)
+    assert said in ran.stderr
+    assert ran.stderr.splitlines()[-1] == as_worker.stderr.splitlines()[-1]
+    assert "save" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    ["def broken(:\n", "import nosuchmodule\n", 'env.queue("other", visibility_timeout_seconds=99999)\n'],
+)
+def test_mistake_in_the_source_at_the_first_start_waits_for_the_save(app, tmp_path, mistake):
+    """And so does everything after a good start, also what ended it at the first."""
+    good = app.read_text()
+    app.write_text(good + mistake)
+    with dev(tmp_path, "app:env") as session:
+        session.wait_for("dev_waiting")
+
+        app.write_text(good)
+
+        session.wait_for("dev_loaded")
+        app.write_text(good.replace("env = ", "nope = ").replace("env.", "nope."))
+        session.wait_for("dev_waiting")
+        assert session.stop() == (0, "")
