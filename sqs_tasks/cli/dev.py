@@ -54,7 +54,13 @@ queue. Messages stay in the embedded SQS across restarts, and are gone when dev 
     help="Run jobs as a container would, or through the event source simulator as Lambda would.",
 )
 @click.option("--endpoint-url", help="An SQS that is there already; the embedded one is not started then.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the embedded SQS; 0 for a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port of the embedded SQS; 0 for a free one.",
+)
 @click.option(
     "-c",
     "--concurrency",

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 import click
 
 from sqs_tasks.local.server import DEFAULT_PORT, serve
 
+#: What to do about a listener that was refused.
+_HINTS = {
+    errno.EADDRINUSE: "try --port 0",
+    errno.EACCES: "try a port above 1023",
+    errno.EADDRNOTAVAIL: "--host must be an address of this machine, such as 127.0.0.1 or 0.0.0.0",
+}
+
 
 @click.command("local-sqs")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 for a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on; 0 for a free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--enforce-waits",
@@ -26,9 +40,8 @@ def local_sqs(host: str, port: int, *, enforce_waits: bool) -> None:
     try:
         serve(host, port, on_ready=_announce, enforce_waits=enforce_waits)
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; try --port 0"
-        ) from error
+        hint = _HINTS.get(error.errno or 0, "try another --port or --host")
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
 
 
 def _announce(endpoint_url: str) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.worker.metrics import CONTENT_TYPE
 from sqs_tasks.worker.poll_state import PollState
 
@@ -93,9 +94,15 @@ def serving_health(health: Health, port: int, *, host: str = "") -> Iterator[int
         host: The address; all of them unless given, since a probe comes from outside the container.
 
     Raises:
-        OSError: The port cannot be had.
+        ConfigurationError: The port cannot be had.
     """
-    server = ThreadingHTTPServer((host, port), _handler(health))
+    try:
+        server = ThreadingHTTPServer((host, port), _handler(health))
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"cannot answer for the health on port {port}: {getattr(error, 'strerror', None) or error}; "
+            "give another --health-port, or end what listens there"
+        ) from error
     server.daemon_threads = True
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="sqs-tasks-health", daemon=True
