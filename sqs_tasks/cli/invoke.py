@@ -27,6 +27,7 @@ from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, Lamb
 from sqs_tasks.local.lambda_in_process import InProcessFunction
 from sqs_tasks.local.lambda_process import DEFAULT_ENVIRONMENTS, SubprocessFunction
 from sqs_tasks.local.scaling import BATCHES_OF_A_POLLER
+from sqs_tasks.queue_stats import count_messages
 
 #: What the function is told besides what this process was: where SQS is, and how to sign for it.
 _PASSED_ON = (
@@ -86,7 +87,11 @@ _PASSED_ON = (
 )
 @click.option("--in-process", is_flag=True, help="Call the handler in this process, one at a time, for a debugger.")
 @click.option("--command", help="The runtime to start, such as ./bootstrap; awslambdaric unless given.")
-@click.option("--until-empty", is_flag=True, help="End when the queue has nothing to deliver; exit 1 if any failed.")
+@click.option(
+    "--until-empty",
+    is_flag=True,
+    help="End when the queue has nothing to deliver; exit 1 if any failed, or are still in flight or delayed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each invocation.")
 def invoke(
     *,
@@ -156,14 +161,32 @@ def invoke(
     except (ConfigurationError, QueueNotFoundError) as error:
         raise click.ClickException(str(error)) from error
     stop = _StopOnSignal()
-    click.echo(f"polling {source.queue.name} for {handler}; stop with Ctrl-C", err=True)
     try:
-        source.run(until=lambda: stop.asked or (until_empty and source.idle))
+        _check_loads(function, handler)
+        click.echo(f"polling {source.queue.name} for {handler}; stop with Ctrl-C", err=True)
+        try:
+            source.run(until=lambda: stop.asked or (until_empty and source.idle))
+        finally:
+            left = _left(source) if until_empty and not stop.asked else ""
+            click.echo(_summary(source.statistics) + left, err=True)
     finally:
         source.close()
-        click.echo(_summary(source.statistics), err=True)
-    if until_empty and source.statistics.failed:
+    if until_empty and (source.statistics.failed or left):
         sys.exit(1)
+
+
+def _check_loads(function: LambdaFunction, handler: str) -> None:
+    """Refuse a handler that cannot be loaded before any message is received: each receive counts."""
+    error = function.warm_up() if isinstance(function, SubprocessFunction) else None
+    if error is not None:
+        raise click.ClickException(f"cannot load {handler}: {error.type}: {error.message}")
+
+
+def _left(source: EventSourceMapping) -> str:
+    """What the queue holds though it has nothing to deliver."""
+    counted = count_messages(source.queue.client, source.queue.url)
+    told = ((counted.in_flight, "in flight"), (counted.delayed, "delayed"))
+    return "".join(f", {count} still {where}" for count, where in told if count)
 
 
 def _function(

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -92,6 +92,19 @@ class SubprocessFunction:
                 # It ended between two invocations: this one never began, and begins in a new environment.
                 return self._invoke(replace(request, cold_start=True))
 
+    def warm_up(self) -> FunctionError | None:
+        """Start an environment before there is anything to do; its first invocation reports the cold start.
+
+        Returns:
+            Why the handler cannot be loaded, or None.
+        """
+        with self._slots:
+            environment = self._acquire(cold=False)
+            try:
+                return environment.begin()
+            finally:
+                self._give_back(environment)
+
     def close(self) -> None:
         """Kill every process, busy ones too."""
         with self._lock:
@@ -136,6 +149,15 @@ class SubprocessFunction:
         environment.end()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begin:
+    """A cold start that no invocation has told of yet; the late seconds are the invocation's own."""
+
+    failure: InvokeResult | None
+    late_seconds: float
+    duration_ms: float
+
+
 class _Environment:
     """One execution environment: a process, and the Runtime API that it talks to.
 
@@ -161,6 +183,7 @@ class _Environment:
         self._api: RuntimeApi | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._peak_memory_mb: int | None = None
+        self._began: _Begin | None = None
 
     @property
     def alive(self) -> bool:
@@ -173,15 +196,16 @@ class _Environment:
         Raises:
             RuntimeExitedError: The process ended before it took the event.
         """
+        if self._api is None:
+            self.begin()
         init_duration_ms: float | None = None
         timeout_seconds = self._configuration.timeout_seconds
-        if self._api is None:
-            started = time.perf_counter()
-            failure, late_seconds = self._init()
-            if failure is not None:
-                return failure
-            timeout_seconds -= late_seconds
-            init_duration_ms = (time.perf_counter() - started - late_seconds) * 1000
+        began, self._began = self._began, None
+        if began is not None:
+            if began.failure is not None:
+                return began.failure
+            timeout_seconds -= began.late_seconds
+            init_duration_ms = began.duration_ms
         if request.fault is not None and request.fault_early:
             result = self._lost(request.fault, 0.0)
         else:
@@ -196,6 +220,14 @@ class _Environment:
             init_duration_ms=init_duration_ms,
             max_memory_used_mb=self._peak_memory_mb,
         )
+
+    def begin(self) -> FunctionError | None:
+        """The cold start, whose cost the first invocation reports; gives what went wrong."""
+        started = time.perf_counter()
+        failure, late_seconds = self._init()
+        duration_ms = (time.perf_counter() - started - late_seconds) * 1000
+        self._began = _Begin(failure=failure, late_seconds=late_seconds, duration_ms=duration_ms)
+        return None if failure is None else failure.error
 
     def end(self) -> None:
         """Kill the process, and all that it started."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sys
 
@@ -177,6 +178,7 @@ def test_wrong_settings_are_told_without_a_traceback(run, arguments, problem):
 
     assert result.exit_code in (1, 2)
     assert problem in result.stderr
+    assert not re.search(r"\bS\d", result.stderr)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +194,49 @@ def test_handler_that_is_not_there_is_told(run, handler, problem):
 
     assert result.exit_code == 1
     assert problem in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handler", "problem"),
+    [
+        ([], "there_is_none.handler", "there_is_none"),
+        ([], "invoked_app.other", "other"),
+        (["--command", "./nothere"], "invoked_app.handler", "./nothere"),
+    ],
+)
+def test_handler_that_cannot_be_loaded_receives_nothing(run, client, url, arguments, handler, problem):
+    """Each receive counts towards the dead-letter queue, and its message is invisible for a while."""
+    send(client, url, "a")
+
+    result = run(*arguments, handler=handler)
+
+    assert result.exit_code == 1
+    assert problem in result.stderr.splitlines()[-1]
+    message = client.receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"][0]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_command_that_is_not_there_fails_on_an_empty_queue_too(run):
+    assert run("--command", "./nothere").exit_code == 1
+
+
+def test_cold_start_before_the_first_receive_is_reported_with_the_first_invocation(run, client, url):
+    send(client, url, "a")
+
+    result = run()
+
+    assert "Init Duration: " in result.stdout
+    assert "1 invocation, 1 cold start, " in result.stderr
+
+
+def test_queue_is_not_called_empty_while_messages_are_in_flight_or_delayed(run, client, url):
+    send(client, url, "a", "b")
+    client.receive_message(QueueUrl=url, MaxNumberOfMessages=2)
+    client.send_message(QueueUrl=url, MessageBody="c", DelaySeconds=60)
+
+    result = run("--in-process")
+
+    assert result.exit_code == 1
+    assert result.stderr.rstrip().endswith(
+        "0 invocations, 0 records, 0 deleted, 0 failed, 2 still in flight, 1 still delayed"
+    )
