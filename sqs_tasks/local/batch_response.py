@@ -43,7 +43,7 @@ def read_response(
         ignored = payload is not None and b'"batchItemFailures"' in payload and b"itemIdentifier" in payload
         return BatchVerdict(
             failed=frozenset(),
-            advice="the function reported failures, but ReportBatchItemFailures is off: every record is deleted (S9)"
+            advice="the function reported failures, but ReportBatchItemFailures is off: every record is deleted"
             if ignored
             else None,
         )

@@ -343,7 +343,7 @@ class EventSourceMapping:
         with self._lock:
             self.statistics.recursive += 1
         logger.error(
-            "recursion: message %s of %s is not delivered, its chain invoked %s %d times before (S36)",
+            "recursion: message %s of %s is not delivered, its chain invoked %s %d times before",
             item.message_id,
             self.queue.name,
             self.function.configuration.name,

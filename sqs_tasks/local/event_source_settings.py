@@ -78,20 +78,20 @@ class EventSourceSettings:
         if visibility < function_timeout_seconds:
             raise ConfigurationError(
                 f"Queue visibility timeout: {visibility} seconds is less than Function timeout: "
-                f"{function_timeout_seconds:g} seconds; raise the one of {queue.name} or lower the other (S18)"
+                f"{function_timeout_seconds:g} seconds; raise the one of {queue.name} or lower the other"
             )
         recommended = RECOMMENDED_VISIBILITY_FACTOR * function_timeout_seconds + self.batching_window_seconds
         if visibility < recommended:
             logger.info(
                 "the visibility timeout of %s is %s seconds; AWS recommends %g: "
-                "six times the function's timeout, and the batching window (S19)",
+                "six times the function's timeout, and the batching window",
                 queue.name,
                 visibility,
                 recommended,
             )
         if queue.max_receive_count is not None and queue.max_receive_count < RECOMMENDED_MAX_RECEIVE_COUNT:
             logger.info(
-                "the maxReceiveCount of %s is %s; AWS recommends %s or more, since throttled deliveries count (S42)",
+                "the maxReceiveCount of %s is %s; AWS recommends %s or more, since throttled deliveries count",
                 queue.name,
                 queue.max_receive_count,
                 RECOMMENDED_MAX_RECEIVE_COUNT,
@@ -101,7 +101,7 @@ class EventSourceSettings:
         window = self.batching_window_seconds
         if queue.fifo and window:
             raise ConfigurationError(
-                f"batching_window_seconds={window}: a FIFO queue has no batching window; leave it out (S30)"
+                f"batching_window_seconds={window}: a FIFO queue has no batching window; leave it out"
             )
         if not 0 <= window <= MAX_BATCHING_WINDOW_SECONDS:
             raise ConfigurationError(
@@ -109,11 +109,11 @@ class EventSourceSettings:
             )
         largest = MAX_BATCH_SIZE_WITHOUT_WINDOW if queue.fifo else MAX_BATCH_SIZE
         if not 1 <= self.batch_size <= largest:
-            raise ConfigurationError(f"batch_size={self.batch_size} is out of range; give 1 to {largest} (S30, S32)")
+            raise ConfigurationError(f"batch_size={self.batch_size} is out of range; give 1 to {largest}")
         if self.batch_size > MAX_BATCH_SIZE_WITHOUT_WINDOW and window < 1:
             raise ConfigurationError(
                 f"batch_size={self.batch_size} is above {MAX_BATCH_SIZE_WITHOUT_WINDOW} and so needs a window; "
-                "give batching_window_seconds=1 or more (S32)"
+                "give batching_window_seconds=1 or more"
             )
 
     def _check_concurrency(self) -> None:
@@ -121,16 +121,16 @@ class EventSourceSettings:
         if maximum is not None and not MIN_MAXIMUM_CONCURRENCY <= maximum <= MAX_MAXIMUM_CONCURRENCY:
             raise ConfigurationError(
                 f"maximum_concurrency={maximum} is out of range; give {MIN_MAXIMUM_CONCURRENCY} to "
-                f"{MAX_MAXIMUM_CONCURRENCY}. For one at a time use reserved_concurrency=1, or one FIFO group (S34)"
+                f"{MAX_MAXIMUM_CONCURRENCY}. For one at a time use reserved_concurrency=1, or one FIFO group"
             )
         if self.provisioned_pollers is not None:
             if maximum is not None:
-                raise ConfigurationError("provisioned_pollers and maximum_concurrency exclude each other (S35)")
+                raise ConfigurationError("provisioned_pollers and maximum_concurrency exclude each other")
             least, most = self.provisioned_pollers
             if not (MIN_POLLERS <= least <= MAX_LEAST_POLLERS and least <= most <= MAX_POLLERS):
                 raise ConfigurationError(
                     f"provisioned_pollers={least}, {most} is out of range; the first is {MIN_POLLERS} to "
-                    f"{MAX_LEAST_POLLERS}, the second from there to {MAX_POLLERS} (S35)"
+                    f"{MAX_LEAST_POLLERS}, the second from there to {MAX_POLLERS}"
                 )
         if reserved is not None and reserved < 1:
             raise ConfigurationError(f"reserved_concurrency={reserved} is out of range; give 1 or more")
