@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from sqs_tasks import limits
-from sqs_tasks.message import MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.message import JOB_ID, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
 from sqs_tasks.outcome import Rejected
 from sqs_tasks.protocols import SQSClient
 
@@ -45,7 +45,12 @@ class DeadLetters:
             outcome: Why.
             request_id: The id of the Lambda invocation, if any.
         """
-        extra = {"message_id": message.message_id, "job_name": message.job_name, "reason": outcome.reason}
+        extra = {
+            "job_name": message.job_name,
+            "job_id": message.attribute(JOB_ID) or message.message_id,
+            "message_id": message.message_id,
+            "reason": outcome.reason,
+        }
         try:
             letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
             answer = self._client().send_message(QueueUrl=self._queue_url(), **letter.as_request())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,6 +15,32 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 #: Loggers whose DEBUG is whole requests with their signatures, and messages with their arguments.
 _CHATTY = ("boto3", "botocore", "urllib3")
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people; one about a job ends with what tells the job from others, before any traceback."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """The line."""
+        return super().formatMessage(record) + job_words(vars(record), record.message)
+
+
+def job_words(fields: Mapping[str, Any], message: str) -> str:
+    """`` queue=emails job_id=… attempt=2`` of a record about a job, and nothing of any other.
+
+    What the message tells already is left out, and so is a first attempt.
+    """
+    job_id = fields.get("job_id")
+    if not job_id:
+        return ""
+    words = {"queue": fields.get("queue_name"), "job_id": None if str(job_id) in message else job_id}
+    attempt = fields.get("attempt")
+    if isinstance(attempt, int) and attempt > 1:
+        words["attempt"] = attempt
+    return "".join(f" {name}={value}" for name, value in words.items() if value)
 
 
 class JSONFormatter(logging.Formatter):
@@ -40,11 +67,7 @@ class JSONFormatter(logging.Formatter):
 def configure_logging(level: str, log_format: LogFormat) -> None:
     """Send the logs of this process to standard error; the application's own set-up, if it has one, comes after."""
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        JSONFormatter()
-        if log_format == "json"
-        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    )
+    handler.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sqs_tasks.cli.logs import job_words
+
 #: What the records of the executor tell of a job, by their action.
 OUTCOMES = {
     "job_succeeded": "succeeded",
@@ -88,5 +90,5 @@ class Record:
         """A line for people, and its traceback; what a task printed stays as it was."""
         if self.told["logger"] == OUTPUT:
             return self.message
-        text = f"{self.time} {self.level:<7} {self.message}"
+        text = f"{self.time} {self.level:<7} {self.message}{job_words(self.told, self.message)}"
         return text if self.exception is None else f"{text}\n{self.exception.rstrip()}"

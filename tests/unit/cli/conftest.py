@@ -16,7 +16,7 @@ from sqs_tasks.cli.main import main
 APP = """
 from decimal import Decimal
 
-from sqs_tasks import DeadLetterQueue, MemorySession, SQSEnv
+from sqs_tasks import DeadLetterQueue, MemorySession, Reject, SQSEnv
 
 env = SQSEnv(MemorySession(), queue_prefix="t-")
 emails = env.queue("emails", max_receive_count=5)
@@ -34,6 +34,11 @@ def send_email(to: str, copies: int = 1, total: Decimal | None = None) -> None:
 @emails.processor("fail")
 def fail() -> None:
     raise RuntimeError("no")
+
+
+@emails.processor("give_up")
+def give_up() -> None:
+    raise Reject("no such address")
 
 
 @news.processor("print_news")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 
 import pytest
 
-from sqs_tasks.cli.logs import JSONFormatter, configure_logging
+from sqs_tasks.cli.logs import JSONFormatter, TextFormatter, configure_logging
 
 
 @pytest.fixture
@@ -80,3 +81,39 @@ def test_debug_does_not_print_requests(root):
 
     assert logging.getLogger("botocore.endpoint").getEffectiveLevel() == logging.WARNING
     assert logging.getLogger("sqs_tasks").getEffectiveLevel() == logging.DEBUG
+
+
+def test_lines_of_one_job_can_be_found_by_its_id(run, app):
+    """Ten jobs of one task read alike otherwise; also what became of its message is one of the lines."""
+    ids = [app.env.queue("emails").task(task).delay(**kwargs).job_id for task, kwargs in JOBS]
+
+    lines = run("worker", app.name, "emails", "--idle-seconds", "0").stderr.splitlines()
+
+    told = {job_id: [line for line in lines if job_id in line] for job_id in ids}
+    assert [len(told[job_id]) for job_id in ids] == [1, 1, 2]
+    assert told[ids[0]][0].endswith(f" s queue=emails job_id={ids[0]}")
+    assert "moved to the dead-letter queue" in told[ids[2]][1]
+
+
+JOBS = (("send_email", {"to": "a"}), ("send_email", {"to": "b"}), ("give_up", {}))
+
+
+def test_fields_come_before_the_traceback_and_the_first_attempt_is_not_told():
+    record = logging.makeLogRecord(
+        {"msg": "failed", "queue_name": "emails", "job_id": "j1", "attempt": 2, "levelname": "ERROR"}
+    )
+    try:
+        raise ValueError("no")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+
+    lines = TextFormatter().format(record).splitlines()
+
+    assert lines[0].endswith(": failed queue=emails job_id=j1 attempt=2")
+    assert lines[-1] == "ValueError: no"
+
+
+def test_line_about_no_job_is_as_it_was():
+    record = logging.makeLogRecord({"msg": "stopping", "queue_name": "emails"})
+
+    assert TextFormatter().format(record).endswith(": stopping")

@@ -34,3 +34,9 @@ def test_text_has_the_traceback_after_the_line():
     record = Record.make("it failed", level="ERROR", exception="Traceback\nValueError: x\n")
 
     assert record.as_text() == f"{record.time} ERROR   it failed\nTraceback\nValueError: x"
+
+
+def test_text_ends_with_what_tells_the_job_from_others():
+    record = Record.make("job send succeeded", queue_name="emails", job_id="j1", attempt=2)
+
+    assert record.as_text() == f"{record.time} INFO    job send succeeded queue=emails job_id=j1 attempt=2"
