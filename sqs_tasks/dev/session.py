@@ -23,6 +23,9 @@ EXIT_SECONDS = 1.0
 #: Seconds before a child that died while running is started again, doubled from the first to the last.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
 
+#: Seconds of a restart after which it says what it waits for: a worker without jobs ends before.
+WAITING_SECONDS = 1.5
+
 #: Seconds between two pulses of the screen when nothing happens.
 PULSE_SECONDS = 0.25
 
@@ -89,6 +92,8 @@ class Session:
         self._pause = 0.0
         self._start_at: float | None = 0.0
         self._kill_at: float | None = None
+        self._say_waiting_at: float | None = None
+        self._in_flight = 0
 
     def run(self) -> None:
         """Run until :class:`Stop`; on the way out the child is stopped, whatever happened.
@@ -120,7 +125,17 @@ class Session:
                 "the worker did not stop in time and is killed; what it held comes back", "killed", level="WARNING"
             )
             self._child.kill()
+        if self._say_waiting_at is not None and self._say_waiting_at <= now:
+            self._say_waiting(now)
         self._screen.pulse()
+
+    def _say_waiting(self, now: float) -> None:
+        self._say_waiting_at = None
+        if self._child is None or self._kill_at is None or self._kill_at <= now:
+            return
+        jobs = "running jobs" if not self._in_flight else f"{self._in_flight} job" + "s" * (self._in_flight > 1)
+        said = f"waiting for {jobs}, {max(self._kill_at - STOP_SECONDS - now, 0):.0f} s at most"
+        self._say(said, "draining", status=said)
 
     def handle(self, event: Event) -> None:
         """Take one event."""
@@ -128,6 +143,7 @@ class Session:
             case Line(text):
                 self._heard(Record.read(text))
             case Counted(depths):
+                self._in_flight = sum(one.in_flight for one in depths)
                 self._screen.count(depths)
             case Changed(paths):
                 self._changed(paths)
@@ -155,12 +171,14 @@ class Session:
             self._say(f"{names} changed: starting", "changed", status="starting")
         elif self._kill_at is None:
             self._kill_at = self._clock() + self._grace_seconds + STOP_SECONDS
+            self._say_waiting_at = self._clock() + min(WAITING_SECONDS, self._grace_seconds)
             self._say(f"{names} changed: restarting, running jobs finish first", "changed", status="restarting")
             self._child.terminate()
 
     def _ended(self, code: int) -> None:
         now = self._clock()
         draining, self._kill_at, self._child = self._kill_at is not None, None, None
+        self._say_waiting_at = None
         if draining:
             self._start_at = now
         elif self._loaded and code:

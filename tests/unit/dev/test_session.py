@@ -216,3 +216,23 @@ def test_third_stop_kills(desk):
     desk.session.run()
 
     assert desk.child.killed
+
+
+def test_restart_says_once_what_it_waits_for(desk):
+    desk.take(LOADED, Counted([Depths(queue="emails", ready=0, in_flight=1, delayed=0, dead=None)]))
+    desk.take(Changed(["a.py"]))
+    desk.wait(1)
+    assert "dev_draining" not in desk.screen.actions
+
+    desk.wait(1)
+    desk.wait(1)
+
+    assert desk.screen.actions.count("dev_draining") == 1
+    assert desk.screen.told[-1].message == "waiting for 1 job, 3 s at most"
+
+
+def test_quick_restart_does_not_say_that_it_waits(desk):
+    desk.take(LOADED, Changed(["a.py"]), Ended(1, 0))
+    desk.wait(10)
+
+    assert "dev_draining" not in desk.screen.actions
