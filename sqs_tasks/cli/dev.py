@@ -159,6 +159,8 @@ def dev(
             grace_seconds=grace_seconds,
             on_loaded=counting.watch,
         ).run()
+        kept = f"what {where} holds stays" if endpoint_url else "the messages of the embedded SQS are gone"
+        screen.tell(Record.make(f"stopped; {kept}", action="dev_stopped", status=f"stopped; {kept}"))
 
 
 @contextmanager

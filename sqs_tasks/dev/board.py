@@ -27,8 +27,9 @@ class JobRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The last thing that went wrong: a line, and its traceback if there is one."""
+    """The last thing that went wrong: when, a line, and its traceback if there is one."""
 
+    time: str
     title: str
     trace: str | None
 
@@ -67,7 +68,7 @@ class Board:
                 )
             )
         if record.exception is not None or record.action in ("job_rejected", "dev_not_loaded", "unknown_task"):
-            self.failure = Failure(title=record.message, trace=record.exception)
+            self.failure = Failure(time=record.time, title=record.message, trace=record.exception)
         elif (
             record.action == "dev_loaded" and self.failure is not None and self.failure.title.startswith("cannot load")
         ):

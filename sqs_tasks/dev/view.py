@@ -24,6 +24,12 @@ DRAW_SECONDS = 0.1
 #: Jobs that are shown, and lines of a traceback: less on a low terminal.
 SHOWN_JOBS, SHOWN_TRACE_LINES = 10, 12
 
+#: Lines of a traceback at least.
+MIN_TRACE_LINES = 3
+
+#: Rows that stay free: the cursor goes to the next one when the drawing ends.
+_BELOW = 1
+
 _STYLES = {"succeeded": "green", "retried": "yellow", "postponed": "cyan"}
 
 
@@ -69,21 +75,34 @@ class View:
             self._live.update(self.render(), refresh=True)
 
     def render(self) -> RenderableType:
-        """The board, drawn."""
+        """The board, drawn: as much of it as fits, since what is higher than the terminal cannot be drawn over."""
+        jobs, trace_lines = SHOWN_JOBS, SHOWN_TRACE_LINES
+        while True:
+            drawn = self._drawn(jobs, trace_lines)
+            over = len(self._console.render_lines(drawn, pad=False)) - (self._console.height - _BELOW)
+            if over <= 0 or (jobs, trace_lines) == (0, MIN_TRACE_LINES):
+                return drawn
+            # Half of it each, and then whatever is left to shorten: long lines of a traceback take several.
+            if trace_lines > MIN_TRACE_LINES and (trace_lines >= jobs or not jobs) and self.board.failure is not None:
+                trace_lines -= 1
+            elif jobs:
+                jobs -= 1
+            else:
+                trace_lines = MIN_TRACE_LINES
+
+    def _drawn(self, jobs: int, trace_lines: int) -> RenderableType:
         board = self.board
-        height = self._console.height
         parts: list[RenderableType] = [
             Text(line, style="bold" if not at else "") for at, line in enumerate(self._heading)
         ]
         parts += [Text(board.status, style="cyan"), _queues(board.depths)]
-        room = max(height - len(self._heading) - len(board.depths) - 8, 4)
-        jobs = min(SHOWN_JOBS, room if board.failure is None else room // 2)
-        if board.jobs:
+        if board.jobs and jobs:
             parts.append(_jobs(board, jobs))
         if board.failure is not None:
-            left = room - min(jobs, len(board.jobs)) - 4
-            parts.append(_failure(board.failure, max(min(SHOWN_TRACE_LINES, left), 3)))
-        return Group(*parts)
+            parts.append(_failure(board.failure, trace_lines))
+        # The cursor stands in the last row. Were that full, a typed ^C would begin another, and the next drawing would
+        # start one row too low.
+        return Group(*parts, Text(""))
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -130,7 +149,8 @@ def _failure(failure: Failure, lines: int) -> Panel:
     trace = (failure.trace or "").rstrip().splitlines()
     shown = trace if len(trace) <= lines else ["…", *trace[-(lines - 1) :]]
     text = Text("\n".join(shown) if shown else failure.title, no_wrap=False)
-    return Panel(text, title=Text(failure.title.splitlines()[0] if failure.title else ""), border_style="red")
+    title = failure.title.splitlines()[0] if failure.title else ""
+    return Panel(text, title=Text(f"{failure.time} {title}"), border_style="red")
 
 
 def duration(seconds: float) -> str:

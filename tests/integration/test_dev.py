@@ -221,6 +221,9 @@ def test_on_a_terminal_it_draws_and_ctrl_c_stops_it(app, tmp_path):
 
     assert b"export AWS_ENDPOINT_URL_SQS=http://127.0.0.1:" in seen
     assert b"in flight" in seen
+    last = seen.rpartition(b"Ctrl-C stops it")[2]
+    assert b"stopped; the messages of the embedded SQS are gone" in last
+    assert b"running" not in last
     assert b"Traceback" not in seen
 
 

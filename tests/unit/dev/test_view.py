@@ -86,6 +86,35 @@ def test_drawing_fits_on_a_low_terminal():
     assert len(bench.drawn().splitlines()) <= 24
 
 
+@pytest.mark.parametrize("height", [20, 24, 32, 50])
+def test_drawing_with_wrapped_lines_fits_with_a_row_to_spare(height):
+    """Or its first lines stay on the terminal, once more, when it is drawn for the last time."""
+    bench = Bench(height=height)
+    bench.view.count([Depths(queue=name, ready=0, in_flight=0, delayed=0, dead=0) for name in ("emails", "orders")])
+    for _ in range(12):
+        bench.view.tell(job("job_succeeded"))
+    bench.view.tell(job("job_retried", exception="Traceback\n  one\n  two\nValueError: " + "why it failed " * 20))
+
+    drawn = bench.drawn()
+
+    assert len(drawn.splitlines()) < height
+    assert "ValueError" in drawn
+
+
+def test_typed_ctrl_c_does_not_push_the_drawing_up(bench):
+    """It is echoed where the cursor stands: in a row of its own, which is drawn over."""
+    bench.view.tell(job("job_rejected", exception="ValueError: no"))
+
+    assert bench.drawn().splitlines()[-1].strip() == ""
+
+
+def test_failure_shows_when_it_was(bench):
+    failed = job("job_rejected", exception="ValueError: no")
+    bench.view.tell(failed)
+
+    assert f"{failed.time} a job" in bench.drawn()
+
+
 def test_syntax_error_is_shown_until_the_application_loads(bench):
     refused = Record.make("cannot load x", level="ERROR", action="dev_not_loaded", exception="SyntaxError: invalid")
     bench.view.tell(refused)
