@@ -222,6 +222,7 @@ def worker(
 
     app, given = split_app(words)
     names = given or os.environ.get(QUEUES_VARIABLE, "").split()
+    weight_by_queue = _weights(weights)
     configure_logging(log_level.upper(), log_format)
     if (processes > 1 or supervise) and not is_supervised():
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
@@ -232,13 +233,6 @@ def worker(
     queues = queues_to_work(env, names, app)
     for queue in queues:
         _check_exists(queue)
-    logger.info(
-        "worker of %s for %s, concurrency %d",
-        app,
-        ", ".join(queue.name for queue in queues),
-        concurrency,
-        extra={"action": "worker_started", "app": app, "queues": [queue.name for queue in queues]},
-    )
     metrics = Metrics()
     try:
         consumer = Consumer(
@@ -248,12 +242,19 @@ def worker(
             prefetch=prefetch,
             wait_seconds=wait_seconds,
             grace_seconds=grace_seconds,
-            weights=_weights(weights),
+            weights=weight_by_queue,
             strict_priority=strict_priority,
             metrics=None if health_port is None else metrics,
         )
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
+    logger.info(
+        "worker of %s for %s, concurrency %d",
+        app,
+        ", ".join(queue.name for queue in queues),
+        concurrency,
+        extra={"action": "worker_started", "app": app, "queues": [queue.name for queue in queues]},
+    )
     ends = WorkerLimits(
         max_tasks=max_tasks,
         max_runtime=max_runtime,

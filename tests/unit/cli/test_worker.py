@@ -174,3 +174,12 @@ def test_without_limits_it_never_ends():
 
     assert not limits.need_shutdown()
     assert limits.longest_wait_seconds() == 20
+
+
+@pytest.mark.parametrize("weight", ["emails=x", "nope=2"])
+def test_wrong_weight_is_refused_before_it_says_that_it_starts(run, app, weight):
+    result = run("worker", app.name, "--weight", weight)
+
+    assert result.exit_code == 2
+    assert weight.partition("=")[0] in result.stderr
+    assert "INFO" not in result.stderr
