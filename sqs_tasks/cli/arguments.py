@@ -71,8 +71,11 @@ class ArgumentReader:
                 return self._converted(wanted, text)
             except (ValueError, ArithmeticError, KeyError) as error:
                 reason = error
-        kind = _told(self._annotations[name])
-        raise ValueError(f"{name}: not the {kind} that the task wants") from reason
+        annotation = self._annotations[name]
+        # Not the value: it may be a secret, and error texts end in logs.
+        examples = " or ".join(filter(None, map(_example, _alternatives(annotation))))
+        such_as = f", for example {examples}" if examples else ""
+        raise ValueError(f"{name}: not the {_told(annotation)} that the task wants{such_as}") from reason
 
     def _converted(self, wanted: Any, text: str) -> Any:
         """The text as one type wants it.
@@ -113,6 +116,26 @@ _READERS: Mapping[Any, Callable[[str], Any]] = {
     date: date.fromisoformat,
     time: time.fromisoformat,
 }
+
+
+#: How a value of each type is written.
+_EXAMPLES: Mapping[Any, str] = {
+    NoneType: "null",
+    bool: "true",
+    int: "17",
+    float: "0.5",
+    Decimal: "12.50",
+    UUID: "00000000-0000-4000-8000-000000000001",
+    datetime: "2026-01-31T12:00:00+00:00",
+    date: "2026-01-31",
+    time: "12:30",
+}
+
+
+def _example(wanted: Any) -> str | None:
+    if isinstance(wanted, type) and issubclass(wanted, Enum):
+        return next(iter(wanted.__members__), None)
+    return _EXAMPLES.get(wanted)
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -115,3 +115,12 @@ def test_annotations_that_do_not_resolve_are_passed_over():
     reader = ArgumentReader(lonely, CodecRegistry().get("json"))
 
     assert reader.read(["number=4"]) == {"number": 4}
+
+
+@pytest.mark.parametrize(
+    ("word", "example"),
+    [("day=yesterday", "2026-01-31"), ("maybe=much", "17 or null"), ("colour=BLUE", "RED"), ("total=much", "12.50")],
+)
+def test_refused_value_is_told_how_to_write_one(reader, word, example):
+    with pytest.raises(ValueError, match=f"that the task wants, for example {example}$"):
+        reader.read([word])

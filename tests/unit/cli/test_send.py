@@ -41,7 +41,7 @@ def test_object_and_pairs_go_together(run, app):
     [
         (["emails", "send_email"], "missing a required argument: 'to'"),
         (["emails", "send_email", "to=x", "cc=y"], "unexpected keyword argument 'cc'"),
-        (["emails", "send_email", "to=x", "copies=many"], "copies: not the int that the task wants"),
+        (["emails", "send_email", "to=x", "copies=many"], "copies: not the int that the task wants, for example 17"),
         (["emails", "send_email", "nonsense"], "must be KEY=VALUE"),
         (["emails", "send_mail"], "queue 'emails' has no task 'send_mail'; there are send_email, fail"),
         (["mails", "send_email"], "there is no queue 'mails'; there are emails, news"),
