@@ -113,7 +113,8 @@ def _source(queue: GenericQueue, options: ChildOptions, *, allow_recursive_loop:
         function,
         allow_recursive_loop=allow_recursive_loop,
         faults=options.faults,
-        seed=options.seed,
+        # Each function draws ids of its own, or two would log the same request ids.
+        seed=None if options.seed is None else f"{options.seed}:{queue.name}",
     )
 
 

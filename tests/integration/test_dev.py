@@ -137,7 +137,7 @@ def test_ctrl_c_does_not_wait_for_a_job(app, tmp_path, listener, runtime):
 
 def test_as_lambda_jobs_survive_the_faults(app, tmp_path):
     """This seed throttles the first attempt, and each record comes twice; every job succeeds all the same."""
-    faults = ("--fault", "throttle=0.5,duplicate=1", "--seed", "81")
+    faults = ("--fault", "throttle=0.5,duplicate=1", "--seed", "75")
     with dev(tmp_path, "app:env", "--as", "lambda", *faults) as session:
         exports = started(session)
         for name in ("one", "two"):
@@ -149,6 +149,30 @@ def test_as_lambda_jobs_survive_the_faults(app, tmp_path):
             done.add(session.wait_for("job_succeeded")["message_id"])
 
         assert session.stop(signal.SIGTERM) == (0, "")
+
+
+def test_functions_of_one_seed_have_request_ids_of_their_own(tmp_path):
+    """Or the log of one queue's function could not be told from the other's."""
+    (tmp_path / "app.py").write_text(
+        "from sqs_tasks import SQSEnv\n"
+        "env = SQSEnv()\n"
+        "for name in ('calls', 'letters'):\n"
+        "    env.queue(name).processor('greet')(lambda: None)\n"
+    )
+    with dev(tmp_path, "app:env", "--as", "lambda", "--seed", "x") as session:
+        exports = started(session)
+        for name in ("calls", "letters"):
+            subprocess.run(
+                [sys.executable, "-m", "sqs_tasks", "send", "app:env", name, "greet"],
+                cwd=tmp_path,
+                env={**clean_environment(), **exports},
+                check=True,
+                capture_output=True,
+                timeout=PATIENCE,
+            )
+        reports = [session.wait_for("event_source_report") for _ in range(2)]
+
+    assert len({told["request_id"] for told in reports}) == 2
 
 
 def test_given_endpoint_is_used(app, tmp_path):
