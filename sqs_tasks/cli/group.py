@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from sqs_tasks.__version__ import __version__
-from sqs_tasks.client import error_code
+from sqs_tasks.cli.aws_errors import aws_sentence, is_from_aws
 from sqs_tasks.errors import SQSTasksError
 
 
@@ -63,14 +63,9 @@ class LazyGroup(click.Group):
         except SQSTasksError as error:
             raise click.ClickException(str(error)) from error
         except Exception as error:
-            if not _is_from_aws(error):
+            if not is_from_aws(error):
                 raise
-            raise click.ClickException(f"{error_code(error) or type(error).__name__}: {error}") from error
-
-
-def _is_from_aws(error: BaseException) -> bool:
-    """Whether the AWS client raised it: no credentials, no such endpoint, access denied."""
-    return type(error).__module__.partition(".")[0] == "botocore" or bool(error_code(error))
+            raise click.ClickException(aws_sentence(error)) from error
 
 
 EPILOG = """\b

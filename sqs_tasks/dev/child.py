@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from sqs_tasks.cli.app import load, names_nothing
+from sqs_tasks.cli.aws_errors import aws_sentence, is_from_aws
 from sqs_tasks.cli.worker import queues_to_work, worker
-from sqs_tasks.client import error_code
 from sqs_tasks.dev.child_logs import log_to_session
 from sqs_tasks.dev.child_options import ChildOptions
 from sqs_tasks.dev.event_sources import run_event_sources
@@ -49,9 +49,9 @@ def main(text: str) -> int:
     except SQSTasksError as error:
         return _refused(str(error), arguments_exit_code=1 if names_nothing(error) else None)
     except Exception as error:
-        if not error_code(error):
+        if not is_from_aws(error):
             raise
-        return _refused(f"{error_code(error)}: {error}")
+        return _refused(aws_sentence(error))
     return 0
 
 

@@ -108,3 +108,22 @@ def test_other_errors_are_shown_as_they_are(run, app, monkeypatch):
     result = run("queues", "list", app.name)
 
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_endpoint_where_nobody_answers_comes_with_a_hint(run, directory, monkeypatch):
+    """Most often dev was stopped in the other terminal."""
+    monkeypatch.setattr("sqs_tasks.cli.invoke._configure_logging", lambda: None)
+    (directory / "away_app.py").write_text(
+        "from sqs_tasks import SQSEnv\nenv = SQSEnv()\n@env.queue('q').processor('t')\ndef t(): pass\n"
+    )
+    (directory / "away_handler.py").write_text("def handler(event, context): pass\n")
+    for words in (
+        ["send", "away_app:env", "q", "t"],
+        ["queues", "list", "away_app:env"],
+        ["invoke", "away_handler.handler", "--queue", "q", "--in-process"],
+    ):
+        result = run(*words, "--endpoint-url", "http://127.0.0.1:9")
+
+        assert result.exit_code == 1
+        assert "'sqs-tasks dev' or 'sqs-tasks local-sqs' running there?" in result.stderr
+        assert "AWS_ENDPOINT_URL_SQS=http://127.0.0.1:9" in result.stderr
