@@ -6,12 +6,14 @@ import click
 
 from sqs_tasks.cli.queues_create import create
 from sqs_tasks.cli.queues_list import list_queues
+from sqs_tasks.cli.queues_redrive import redrive
 
 
 @click.group()
 def queues() -> None:
-    """Create an application's queues, and see what is in them."""
+    """Create an application's queues, see what is in them, and move dead letters back."""
 
 
 queues.add_command(create)
 queues.add_command(list_queues)
+queues.add_command(redrive)

@@ -36,7 +36,7 @@ def test_help_imports_no_command():
 
 
 def test_every_command_has_help_with_examples(run):
-    for words in (["worker"], ["send"], ["queues", "create"], ["queues", "list"], ["manifest"]):
+    for words in (["worker"], ["send"], ["queues", "create"], ["queues", "list"], ["queues", "redrive"], ["manifest"]):
         result = run(*words, "--help")
 
         assert result.exit_code == 0

@@ -1,4 +1,4 @@
-"""``sqs-tasks queues create`` and ``queues list``."""
+"""``sqs-tasks queues create``, ``queues list`` and ``queues redrive``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sqs_tasks.app_path import load_app
 from sqs_tasks.cli.table import Table
 
 FRESH = """
@@ -101,3 +102,84 @@ def test_list_on_a_terminal_is_drawn(app, capsys, monkeypatch):
     drawn = capsys.readouterr().out
     assert "─" in drawn
     assert "1,234" in drawn
+
+
+@pytest.fixture
+def buried(run, app):
+    """Three jobs of emails as dead letters; gives a count of both queues."""
+    for _ in range(3):
+        app.module.give_up.delay()
+    run("worker", app.name, "emails", "--idle-seconds", "0")
+
+    def counts():
+        told = app.module.emails.statistics()
+        return told.total, told.dead_letters
+
+    assert counts() == (0, 3)
+    return counts
+
+
+def test_redrive_moves_dead_letters_back(run, app, buried):
+    result = run("queues", "redrive", app.name, "emails")
+
+    assert (result.exit_code, result.stdout) == (0, "3 moved from t-emails_dead to t-emails\n")
+    assert buried() == (3, 0)
+
+
+def test_redrive_of_some_and_of_none(run, app, buried):
+    dry = run("queues", "redrive", app.name, "emails", "--dry-run")
+    assert (dry.stdout, buried()) == ("3 would be moved from t-emails_dead to t-emails\n", (0, 3))
+
+    some = run("queues", "redrive", app.name, "emails", "--limit", "2", "--rate", "1000", "--json")
+
+    assert json.loads(some.stdout) == {
+        "queue_name": "t-emails",
+        "dead_letter_queue": "t-emails_dead",
+        "moved": 2,
+        "dry_run": False,
+    }
+    assert buried() == (2, 1)
+
+
+def test_redrive_needs_no_registered_dead_letter_queue(run, app):
+    client = app.env.client()
+    client.send_message(QueueUrl=app.env.get_queue_url("bare_dead"), MessageBody="{}")
+
+    assert run("queues", "redrive", app.name, "bare").stdout == "1 moved from t-bare_dead to t-bare\n"
+    assert run("queues", "redrive", app.name, "bare").stdout == "0 moved from t-bare_dead to t-bare\n"
+
+
+def test_redrive_of_a_fifo_queue_keeps_the_order_of_its_groups(run, fresh):
+    run("queues", "create", fresh)
+    env = load_app(fresh)
+    client = env.client()
+    for body in ("1", "2"):
+        client.send_message(
+            QueueUrl=env.get_queue_url("orders_dead.fifo"),
+            MessageBody=body,
+            MessageGroupId="g",
+            MessageDeduplicationId=body,
+        )
+
+    result = run("queues", "redrive", fresh, "orders.fifo")
+
+    assert result.stdout == "2 moved from f-orders_dead.fifo to f-orders.fifo\n"
+    assert [message.body for message in env.queue("orders.fifo").get_raw_messages()] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("queue", "exit_code", "told"),
+    [
+        ("nope", 2, "there is no queue 'nope'; there are orders.fifo, letters, parcels"),
+        ("letters", 1, "shared_dead holds the dead letters of parcels too"),
+    ],
+)
+def test_redrive_refuses_what_it_cannot_tell(run, fresh, queue, exit_code, told):
+    result = run("queues", "redrive", fresh, queue)
+
+    assert result.exit_code == exit_code
+    assert told in result.stderr
+
+
+def test_redrive_of_a_queue_without_dead_letters_is_wrong_usage(run, app):
+    assert run("queues", "redrive", app.name, "news").exit_code == 2

@@ -1,0 +1,84 @@
+"""``sqs-tasks queues redrive``: dead letters back to the queue they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.deadletter_queue import DeadLetterQueue
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.generic_queue import GenericQueue
+from sqs_tasks.settings import QueueSettings, queue_name_in
+
+EPILOG = """\b
+Examples:
+  $ sqs-tasks queues redrive myapp.tasks:env emails --dry-run
+  $ sqs-tasks queues redrive myapp.tasks:env emails --limit 1      try one before the others
+  $ sqs-tasks queues redrive myapp.tasks:env emails --rate 10
+
+Those that are there when it starts are moved, and not what dies again meanwhile. A message leaves the dead-letter queue
+once its queue has accepted it; its arguments, job id and message group stay, its receive count starts anew.
+"""
+
+
+@click.command("redrive", epilog=EPILOG)
+@click.argument("words", nargs=-1, metavar="[APP] QUEUE")
+@click.option("--limit", type=click.IntRange(min=1), help="Move so many at most.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Move so many in a second at most.")
+@click.option("--dry-run", is_flag=True, help="Move nothing, and say how many would be.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+@endpoint_options
+def redrive(*, words: Sequence[str], limit: int | None, rate: float | None, dry_run: bool, as_json: bool) -> None:
+    """Move the dead letters of QUEUE back to it, where its workers take them again.
+
+    APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name.
+    """
+    app, rest = split_app(words)
+    if len(rest) != 1:
+        raise click.UsageError("one QUEUE is needed, for example: sqs-tasks queues redrive myapp.tasks:env emails")
+    env = load(app)
+    dead = _dead_letters(env, rest[0])
+    # Where workers fail them as fast as they come back, there would be no end.
+    waiting = dead.push_back(limit=limit, dry_run=True)
+    moved = waiting if dry_run else dead.push_back(limit=waiting, messages_per_second=rate)
+    source, target = dead.queue_url.rpartition("/")[2], dead.upstream_queue.get_sqs_queue_name()
+    if as_json:
+        told = {"queue_name": target, "dead_letter_queue": source, "moved": moved, "dry_run": dry_run}
+        click.echo(json.dumps(told, indent=2))
+        return
+    click.echo(f"{moved} {'would be ' if dry_run else ''}moved from {source} to {target}")
+
+
+def _dead_letters(env: SQSEnv, name: str) -> DeadLetterQueue:
+    """The dead-letter queue of a registered queue, registered or not."""
+    queue = env.queues.get(name)
+    if isinstance(queue, DeadLetterQueue):
+        return queue
+    if queue is None:
+        raise click.UsageError(f"there is no queue {name!r}; there are {', '.join(env.queues) or 'none'}")
+    dead = queue.settings.dead_letter_queue
+    if dead is None:
+        raise click.UsageError(f"queue {name!r} has no dead-letter queue")
+    _check_not_shared(env, queue, dead)
+    registered = env.queues.get(dead)
+    if isinstance(registered, DeadLetterQueue) and registered.upstream_queue is queue:
+        return registered
+    is_url = "://" in dead
+    settings = QueueSettings(
+        name=queue_name_in(dead) if is_url else dead, queue_url=dead if is_url else None, dead_letter_queue=None
+    )
+    return DeadLetterQueue(env, settings, upstream_queue=queue)
+
+
+def _check_not_shared(env: SQSEnv, queue: GenericQueue, dead: str) -> None:
+    others = [one.name for one in env.queues.values() if one is not queue and one.settings.dead_letter_queue == dead]
+    if others:
+        raise ConfigurationError(
+            f"{dead} holds the dead letters of {', '.join(others)} too, and which is whose is not known; "
+            "give each queue a dead-letter queue of its own"
+        )
