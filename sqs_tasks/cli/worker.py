@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -225,6 +226,8 @@ def worker(
     weight_by_queue = _weights(weights)
     configure_logging(log_level.upper(), log_format)
     if (processes > 1 or supervise) and not is_supervised():
+        if health_port is not None:
+            _check_workers_ports(health_port, processes)
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
         command = [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
         sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
@@ -266,6 +269,22 @@ def worker(
     if supervised and (consumer.stopping.requested or ends.wants_fresh_process()):
         # Also after a signal: unless the supervisor is stopping too, somebody else sent it, and the place is empty.
         sys.exit(RECYCLE_EXIT_CODE)
+
+
+def _check_workers_ports(health_port: int, processes: int) -> None:
+    """Refuse ports that a worker could not have: the supervisor would start it again and again."""
+    from sqs_tasks.worker.fleet_health import worker_port
+
+    for number in range(processes):
+        port = worker_port(health_port, number)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except (OSError, OverflowError) as error:
+            raise click.ClickException(
+                f"cannot answer for the health of worker {number} on port {port}: "
+                f"{getattr(error, 'strerror', None) or error}; give another --health-port: "
+                f"{processes} processes use the {processes} ports after it as well"
+            ) from error
 
 
 def _weights(given: Sequence[str]) -> dict[str, float]:

@@ -39,6 +39,18 @@ def test_health_port_of_several_processes_that_is_taken_is_one_line(run, app, ta
     assert f"on port {taken}: " in result.stderr.splitlines()[-1]
 
 
+def test_port_after_it_that_is_taken_is_one_line_too(run, app):
+    """A worker of the supervisor answers there; it would be started again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        result = run("worker", app.name, "-p", "2", "--health-port", port - 2)
+
+    assert result.exit_code == 1
+    assert f"of worker 1 on port {port}: " in result.stderr.splitlines()[-1]
+    assert run("worker", app.name, "-p", "2", "--health-port", 65535).exit_code == 1
+
+
 def test_address_of_another_machine_is_not_mended_by_another_port(run):
     result = run("local-sqs", "--host", "192.0.2.1", "--port", "0")
 
