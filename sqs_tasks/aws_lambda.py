@@ -26,6 +26,7 @@ from sqs_tasks.lambda_runtime.invocation import AnswerCheck, Invocation, Invocat
 from sqs_tasks.lambda_runtime.records import read_records
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
+from sqs_tasks.settings import queue_name_in
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ class SQSEventHandler:
 def _sqs_name(queue: GenericQueue, given_urls: Mapping[str, str]) -> str:
     """A queue's name in SQS: its URL ends with it, which counts where the stack chose the name (C6)."""
     url = queue.settings.queue_url or given_urls.get(queue.name)
-    return queue.get_sqs_queue_name() if url is None else url.rstrip("/").rpartition("/")[2]
+    return queue.get_sqs_queue_name() if url is None else queue_name_in(url)
 
 
 def _batching_window(variables: Mapping[str, str]) -> float:

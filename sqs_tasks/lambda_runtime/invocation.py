@@ -396,13 +396,13 @@ class QueueRun:
         """Whether a job may start: as long as the time that is left covers what it may take (S51)."""
         invocation = self.invocation
         timeout = task.settings.timeout
-        if timeout is None or timeout > self.deadline.whole_seconds:
+        if timeout is None or self._is_measured(task):
             need, is_bounded = self._options.durations.p99_seconds(self.queue.name, task.name), False
         else:
             need, is_bounded = timeout, not task.is_async and self.executor.interrupter is not None
         is_first, invocation.anything_started = not invocation.anything_started, True
         fits = self.deadline.covers(need, is_bounded=is_bounded)
-        if is_first and not (fits and (timeout is None or timeout <= self.deadline.whole_seconds)):
+        if is_first and (not fits or (timeout is not None and self._is_measured(task))):
             # No later invocation will have more time than a fresh one: better a run that may end in time.
             logger.warning(
                 "%.1f s of the function's time are left and task %s may take %.1f s; it needs a longer timeout",
