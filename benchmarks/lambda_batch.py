@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
-from sqs_tasks.wire import SAFE_CONTENT_TYPES
+from sqs_tasks.codecs import SAFE_CONTENT_TYPES
 from tests.support.lambda_events import FakeContext, event, record
 
 BATCHES = (10, 1_000, 10_000)

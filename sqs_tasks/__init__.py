@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from sqs_tasks.backoff_policies import ExponentialBackoff as ExponentialBackoff
     from sqs_tasks.backoff_policies import LinearBackoff as LinearBackoff
     from sqs_tasks.backoff_policies import TableBackoff as TableBackoff
-    from sqs_tasks.batch_result import BatchProcessingResult as BatchProcessingResult
-    from sqs_tasks.batching_policies import BatchMessages as BatchMessages
-    from sqs_tasks.batching_policies import NoBatching as NoBatching
+    from sqs_tasks.batching import BatchMessages as BatchMessages
+    from sqs_tasks.batching import NoBatching as NoBatching
     from sqs_tasks.deadletter_queue import DeadLetterQueue as DeadLetterQueue
     from sqs_tasks.env import SQSEnv as SQSEnv
     from sqs_tasks.errors import SQSError as SQSError
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from sqs_tasks.message import JobBatch as JobBatch
     from sqs_tasks.message import ReceivedMessage as ReceivedMessage
     from sqs_tasks.middleware import context_middleware as context_middleware
+    from sqs_tasks.outcome import BatchProcessingResult as BatchProcessingResult
     from sqs_tasks.outcome import Reject as Reject
     from sqs_tasks.outcome import Retry as Retry
     from sqs_tasks.outcome import RetryJob as RetryJob
@@ -46,9 +46,9 @@ _MODULES = {
     "ExponentialBackoff": "backoff_policies",
     "LinearBackoff": "backoff_policies",
     "TableBackoff": "backoff_policies",
-    "BatchProcessingResult": "batch_result",
-    "BatchMessages": "batching_policies",
-    "NoBatching": "batching_policies",
+    "BatchProcessingResult": "outcome",
+    "BatchMessages": "batching",
+    "NoBatching": "batching",
     "DeadLetterQueue": "deadletter_queue",
     "SQSEnv": "env",
     "SQSError": "errors",

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypedDict
 
-from sqs_tasks.env import SQSEnv, urls_from_environment
+from sqs_tasks.client import urls_from_environment
+from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
@@ -193,7 +194,7 @@ class SQSEventHandler:
 
     def _url(self, queue: GenericQueue, text: str, context: LambdaContext | None) -> str:
         """The URL of the queue that an ARN means, which may be another account's (S5)."""
-        from sqs_tasks.arn import QueueArn  # asked for with the first call to SQS
+        from sqs_tasks.lambda_runtime.queue_arn import QueueArn  # asked for with the first call to SQS
 
         known = queue.settings.queue_url or self._given_urls.get(queue.name)
         if known is not None:

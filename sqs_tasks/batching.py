@@ -1,273 +1,40 @@
-"""Sending: one message, a list in tens, or what a ``with queue.add_batch()`` block collects."""
+"""Whether a queue's functions get one job at a time or a list of several."""
 
 from __future__ import annotations
 
-import logging
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
-from sqs_tasks import limits
-from sqs_tasks.batching_policies import BatchMessages as BatchMessages  # noqa: PLC0414 - where sqs-workers has it
-from sqs_tasks.batching_policies import NoBatching as NoBatching  # noqa: PLC0414 - the same
-from sqs_tasks.errors import BatchSendError
-from sqs_tasks.message import OutgoingMessage
-from sqs_tasks.protocols import SQSClient
-from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
-from sqs_tasks.requests import AroundRequest, made
+from sqs_tasks.errors import ConfigurationError
 
-logger = logging.getLogger(__name__)
-
-#: Times an entry that SQS did not take is sent again, and the wait before the first of them (it doubles).
-RETRIES, RETRY_SECONDS = 3, 0.2
+#: More than ten are gathered over several receives; this bounds what a worker holds at once.
+MAX_BATCH_SIZE = 10_000
 
 
-class Sender:
-    """Sends messages to one queue, or collects them while a batch of this thread or asyncio task is open.
+@dataclass(frozen=True)
+class NoBatching:
+    """One job at a time."""
+
+    @property
+    def batch_size(self) -> int:
+        """0: functions get single jobs."""
+        return 0
+
+
+@dataclass(frozen=True)
+class BatchMessages:
+    """A list of jobs at once: at most ``batch_size``, at least one.
 
     Args:
-        queue_name: The queue's name in code, for error texts.
-        client: Gives the client.
-        queue_url: Gives the URL.
-        on_sent: Called with each message that SQS accepted, once it has.
-        around: Gives what makes the context of each request, or None.
-        sleep: Waits between tries.
+        batch_size: The longest list, 1 to 10,000.
     """
 
-    def __init__(
-        self,
-        *,
-        queue_name: str,
-        client: Callable[[], SQSClient],
-        queue_url: Callable[[], str],
-        on_sent: OnSent,
-        around: Callable[[], AroundRequest | None] = lambda: None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.queue_name = queue_name
-        self._client = client
-        self._queue_url = queue_url
-        self.on_sent = on_sent
-        self._around = around
-        self._sleep = sleep
-        self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
+    batch_size: int
 
-    def send(self, message: OutgoingMessage) -> Receipt:
-        """Send a message, or add it to the batch that is open here."""
-        batch = self._open.get()
-        if batch is not None and batch.is_ours():
-            return batch.add(message)
-        with made(self._around(), "send", self.queue_name, lambda: [message]):
-            answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
-        message_id = _message_id(message, answer)
-        self.on_sent(message, message_id)
-        return message_id
-
-    def send_all(self, messages: Sequence[OutgoingMessage]) -> list[MessageId]:
-        """Send messages in requests of up to ten and 1 MiB, and return their ids in the same order.
-
-        Raises:
-            BatchSendError: Some were not accepted after retries; it carries them. The others were sent.
-        """
-        ids: list[MessageId | None] = []
-        unsent: list[OutgoingMessage] = []
-        errors: list[Any] = []
-        for chunk in chunks(messages):
-            sent, failures = self.send_chunk(chunk)
-            for message, one in zip(chunk, sent, strict=True):
-                if one is not None:
-                    self.on_sent(message, one)
-            ids.extend(sent)
-            unsent.extend(message for message, one in zip(chunk, sent, strict=True) if one is None)
-            errors.extend(failures)
-        if unsent:
-            raise unsent_error(self.queue_name, unsent, errors)
-        return [one for one in ids if one is not None]
-
-    def send_chunk(self, chunk: Sequence[OutgoingMessage]) -> tuple[list[MessageId | None], list[Any]]:
-        """One SendMessageBatch, its failed entries sent again; the id of each message or None, and the last failures.
-
-        Never raises for what SQS or the network does: an exception counts as the failure of all its entries.
-        """
-        ids: list[MessageId | None] = [None] * len(chunk)
-        waiting = list(range(len(chunk)))
-        failures: list[Any] = []
-        for attempt in range(RETRIES + 1):
-            if attempt:
-                self._sleep(RETRY_SECONDS * 2 ** (attempt - 1))
-            failures, again = [], []
-            try:
-                with made(self._around(), "send", self.queue_name, partial(_chosen, chunk, waiting)):
-                    answer = self._client().send_message_batch(
-                        QueueUrl=self._queue_url(),
-                        Entries=[{"Id": str(index), **chunk[index].as_request()} for index in waiting],
-                    )
-            except Exception as error:  # noqa: BLE001 - whatever the client raises, the caller gets all unsent messages
-                failures, again = [error] * len(waiting), waiting
-            else:
-                for entry in answer.get("Successful", ()):
-                    index = int(entry["Id"])
-                    ids[index] = _message_id(chunk[index], entry)
-                for entry in answer.get("Failed", ()):
-                    failures.append(entry)
-                    # A sender's fault stays one however often it is sent.
-                    if not entry.get("SenderFault"):
-                        again.append(int(entry["Id"]))
-                if not failures:
-                    return ids, []
-            waiting = again
-            if not waiting:
-                break
-            logger.warning(
-                "%d of %d messages not accepted by queue %s, trying again",
-                len(waiting),
-                len(chunk),
-                self.queue_name,
-                extra={"action": "send_retry", "queue_name": self.queue_name},
-            )
-        return ids, failures
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Collect what this thread (or asyncio task) sends in the block, and send it in tens.
-
-        Full requests leave at once, the rest when the block ends. When the block ends with an exception, what was
-        added before is sent all the same: ``delay()`` had returned, as it does outside a batch. A batch inside a
-        batch joins the outer one.
-
-        Raises:
-            BatchSendError: At the end of the block: some messages were not accepted after retries.
-        """
-        outer = self._open.get()
-        if outer is not None and outer.is_ours():
-            yield
-            return
-        batch = _Batch(self.send_chunk, self.on_sent)
-        token = self._open.set(batch)
-        try:
-            yield
-        except BaseException as error:
-            batch.close()
-            if batch.unsent:
-                error.add_note(str(unsent_error(self.queue_name, batch.unsent, batch.errors)))
-            raise
-        else:
-            batch.close()
-        finally:
-            self._open.reset(token)
-        if batch.unsent:
-            raise unsent_error(self.queue_name, batch.unsent, batch.errors)
+    def __post_init__(self) -> None:
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int):
+            raise ConfigurationError(f"BatchMessages({self.batch_size!r}): must be a whole number")
+        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise ConfigurationError(f"BatchMessages({self.batch_size}): must be 1 to {MAX_BATCH_SIZE}")
 
 
-SendChunk = Callable[[Sequence[OutgoingMessage]], tuple[list[MessageId | None], list[Any]]]
-OnSent = Callable[[OutgoingMessage, Receipt], None]
-
-
-class _Batch:
-    """The messages of one open block. Owned by the thread and asyncio task that opened it (fault W11)."""
-
-    def __init__(self, send_chunk: SendChunk, on_sent: OnSent) -> None:
-        self._send_chunk = send_chunk
-        self._on_sent = on_sent
-        self._owner = _current_task()
-        self._messages: list[OutgoingMessage] = []
-        self._pending: list[PendingMessage] = []
-        self._bytes = 0
-        self._closed = False
-        self.unsent: list[OutgoingMessage] = []
-        self.errors: list[Any] = []
-
-    def is_ours(self) -> bool:
-        """Whether the caller is the one that opened it; threads and tasks it started send for themselves."""
-        return not self._closed and self._owner == _current_task()
-
-    def add(self, message: OutgoingMessage) -> PendingMessage:
-        size = message.size_bytes
-        if self._bytes + size > limits.MAX_MESSAGE_BYTES:
-            self._flush()
-        pending = PendingMessage(message.job_id)
-        self._messages.append(message)
-        self._pending.append(pending)
-        self._bytes += size
-        if len(self._messages) == limits.MAX_BATCH_ENTRIES:
-            self._flush()
-        return pending
-
-    def close(self) -> None:
-        self._closed = True
-        self._flush()
-
-    def _flush(self) -> None:
-        messages, pending = self._messages, self._pending
-        self._messages, self._pending, self._bytes = [], [], 0
-        if not messages:
-            return
-        ids, errors = self._send_chunk(messages)
-        self.errors.extend(errors)
-        for message, handle, message_id in zip(messages, pending, ids, strict=True):
-            if message_id is None:
-                self.unsent.append(message)
-            else:
-                handle.resolve(message_id)
-                self._on_sent(message, handle)
-
-
-def chunks(messages: Iterable[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
-    """Messages in requests that SQS takes: ten entries and 1 MiB at most, attributes counted (T9).
-
-    When reading them fails, what was read before is given all the same, and then the error is raised.
-    """
-    chunk: list[OutgoingMessage] = []
-    size = 0
-    failure: Exception | None = None
-    try:
-        for message in messages:
-            own = message.size_bytes
-            if chunk and (len(chunk) == limits.MAX_BATCH_ENTRIES or size + own > limits.MAX_MESSAGE_BYTES):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(message)
-            size += own
-    except Exception as error:  # noqa: BLE001 - the caller's iterable; it is raised below
-        failure = error
-    if chunk:
-        yield chunk
-    if failure is not None:
-        raise failure
-
-
-def unsent_error(queue_name: str, unsent: Sequence[OutgoingMessage], errors: Sequence[Any]) -> BatchSendError:
-    """The one error for everything a batch could not send."""
-    first = errors[-1] if errors else "no answer"
-    why = first.get("Code", first) if isinstance(first, dict) else f"{type(first).__name__}: {first}"
-    error = BatchSendError(
-        f"{len(unsent)} messages were not accepted by queue {queue_name!r} ({why}); "
-        "they are in this error's .unsent and can be sent again",
-        unsent=unsent,
-        errors=errors,
-    )
-    error.__cause__ = next((one for one in errors if isinstance(one, BaseException)), None)
-    return error
-
-
-def _chosen(messages: Sequence[OutgoingMessage], indexes: Sequence[int]) -> list[OutgoingMessage]:
-    return [messages[index] for index in indexes]
-
-
-def _message_id(message: OutgoingMessage, answer: dict[str, Any]) -> MessageId:
-    return MessageId(answer["MessageId"], job_id=message.job_id, sequence_number=answer.get("SequenceNumber"))
-
-
-def _current_task() -> tuple[int, int]:
-    """What tells this thread and asyncio task from others; without importing asyncio where nobody else has."""
-    asyncio = sys.modules.get("asyncio")
-    try:
-        task = None if asyncio is None else asyncio.current_task()
-    except RuntimeError:  # no running loop in this thread
-        task = None
-    return threading.get_ident(), 0 if task is None else id(task)
+BatchingPolicy = NoBatching | BatchMessages

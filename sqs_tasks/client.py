@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,9 @@ from typing import Any
 from sqs_tasks.__version__ import __version__
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.protocols import SQSClient, SQSSession
+
+#: URLs by name in code, as JSON: what the stack injects, so that a function needs no right to ask for them (S5).
+QUEUE_URLS_VARIABLE = "SQS_TASKS_QUEUE_URLS"
 
 #: Error codes with which endpoints say that a queue is not there: JSON protocol, query protocol, older emulators.
 QUEUE_NOT_FOUND_CODES = frozenset(
@@ -194,3 +198,31 @@ class QueueUrls:
     def forget(self, queue_name: str) -> None:
         """Ask again next time: the queue was deleted, or made anew."""
         self._urls.pop(queue_name, None)
+
+
+def urls_from_environment(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Queue URLs by name in code from SQS_TASKS_QUEUE_URLS.
+
+    Raises:
+        ConfigurationError: The variable is not a JSON object of strings.
+    """
+    text = variables.get(QUEUE_URLS_VARIABLE)
+    if not text:
+        return {}
+    try:
+        urls = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{QUEUE_URLS_VARIABLE} is not JSON: {error}") from error
+    if not isinstance(urls, dict) or not all(isinstance(url, str) for url in urls.values()):
+        raise ConfigurationError(f'{QUEUE_URLS_VARIABLE} must be like {{"emails": "https://sqs.../emails"}}')
+    return urls
+
+
+def with_retries(
+    given: Mapping[str, Any] | None, max_attempts: int | None, mode: str | None
+) -> Mapping[str, Any] | None:
+    """The settings of botocore with the two that sqs-workers has as arguments."""
+    retries = {name: value for name, value in (("max_attempts", max_attempts), ("mode", mode)) if value is not None}
+    if not retries:
+        return given
+    return {**(given or {}), "retries": {"max_attempts": 3, "mode": "standard", **retries}}

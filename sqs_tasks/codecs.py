@@ -3,7 +3,7 @@
 ==================  =========================  =====================================================================
 content type        codec                      text
 ==================  =========================  =====================================================================
-``json``            `JSONCodec`                JSON, readable in the SQS console; see :mod:`sqs_tasks.json_values`
+``json``            `JSONCodec`                JSON, readable in the SQS console; see :mod:`sqs_tasks.wire.json_values`
 ``json+zlib``       `CompressedJSONCodec`      base64 of the same, compressed: for large bodies
 ``pickle``          `PickleCodec`              sqs-workers' format, Python's default pickle protocol
 ``pickle_compat``   `PickleCompatCodec`        the same with protocol 2
@@ -23,11 +23,15 @@ from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError
-from sqs_tasks.json_values import RegisteredTypes, brief, dumps, loads
+from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError, brief
+from sqs_tasks.wire.json_values import dumps, loads
+from sqs_tasks.wire.registered_types import RegisteredTypes
 
 #: What is written unless an environment, a queue or a send says otherwise. sqs-workers' default is ``pickle_compat``.
 DEFAULT_CONTENT_TYPE: Final = "json"
+
+#: The content types a consumer decodes unless told otherwise; pickle never is among them (fault W4).
+SAFE_CONTENT_TYPES = frozenset({"json", "json+zlib"})
 
 #: Bytes that a compressed body may inflate to. A message of 1 MiB can hold a gigabyte of zeros; nobody's arguments are.
 MAX_INFLATED_BYTES: Final = 64 * 1_048_576
@@ -234,7 +238,7 @@ class CodecRegistry:
         """
 
         def source() -> Iterator[type[Any]]:
-            from sqs_tasks.annotation_types import types_in_signature  # inspect is 10 ms; most messages are plain
+            from sqs_tasks.wire.annotation_types import types_in_signature  # inspect is 10 ms; most messages are plain
 
             return types_in_signature(function)
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqs_tasks import limits
-from sqs_tasks.batching_policies import BatchMessages
-from sqs_tasks.dead_letters import FAILURE_ATTRIBUTES
+from sqs_tasks.batching import BatchMessages
+from sqs_tasks.execution.dead_letter_copier import FAILURE_ATTRIBUTES
 from sqs_tasks.generic_queue import Environment, GenericQueue
-from sqs_tasks.message import OutgoingMessage, ReceivedMessage
+from sqs_tasks.message import OutgoingMessage, ReceivedMessage, new_job_id
 from sqs_tasks.raw_queue import RawQueue
 from sqs_tasks.settings import QueueSettings
 from sqs_tasks.shutdown_policies import SHORTEST_LONG_POLL_SECONDS
-from sqs_tasks.wire import new_job_id
 
 #: Seconds SQS holds a message back that goes upstream again, as sqs-workers has it.
 PUSH_BACK_DELAY_SECONDS = 1

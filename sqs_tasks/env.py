@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
-from sqs_tasks.batch_result import BatchProcessingResult
-from sqs_tasks.batching_policies import BatchingPolicy
-from sqs_tasks.client import ClientProvider, QueueUrls
-from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, Codec, CodecRegistry
+from sqs_tasks.batching import BatchingPolicy
+from sqs_tasks.client import ClientProvider, QueueUrls, urls_from_environment, with_retries
+from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import Deliver, GenericQueue, ProcessorMaker
-from sqs_tasks.hooks import Hook
+from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage
 from sqs_tasks.middleware import Middleware
-from sqs_tasks.outcome import Outcome
+from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.protocols import SQSClient, SQSSession
-from sqs_tasks.provisioning import (
-    RedrivePolicy,
-    create_fifo_queue,
-    create_registered,
-    create_standard_queue,
-    delete_queue,
-)
 from sqs_tasks.queue import JobQueue
-from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
+from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
 from sqs_tasks.receipts import Receipt
-from sqs_tasks.requests import AroundRequest
 from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue, queue_name_in
 from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
 from sqs_tasks.task import AsyncTask
-from sqs_tasks.wire import SAFE_CONTENT_TYPES
+
+if TYPE_CHECKING:
+    from sqs_tasks.provisioning import RedrivePolicy
 
 Q = TypeVar("Q", bound=GenericQueue)
-
-#: URLs by name in code, as JSON: what the stack injects, so that a function needs no right to ask for them (S5).
-QUEUE_URLS_VARIABLE = "SQS_TASKS_QUEUE_URLS"
 
 
 class SQSEnv:
@@ -73,9 +62,9 @@ class SQSEnv:
         pre_task: Hook, called with each job before it runs.
         post_task: Hook, called with each job and its outcome, whatever that is.
         report_queue_stats: Hook, called by workers with a queue's name and its
-            :class:`~sqs_tasks.queue_stats.QueueStatistics`.
+            :class:`~sqs_tasks.queue_statistics.QueueStatistics`.
         deliver: What takes messages in the place of SQS, or None.
-        around_request: Makes the context for each request to SQS; see :mod:`sqs_tasks.requests`.
+        around_request: Makes the context for each request to SQS; see :mod:`sqs_tasks.hooks`.
     """
 
     def __init__(
@@ -116,7 +105,7 @@ class SQSEnv:
         self.direct_calls = direct_calls
         self.deliver: Deliver | None = None
         if eager:
-            from sqs_tasks.eager import EagerDelivery
+            from sqs_tasks.execution.eager import EagerDelivery
 
             self.deliver = EagerDelivery()
         self.client = ClientProvider(
@@ -124,7 +113,7 @@ class SQSEnv:
             client=sqs_client,
             endpoint_url=endpoint_url,
             region_name=region_name,
-            config=_client_config(client_config, retry_max_attempts, retry_mode),
+            config=with_retries(client_config, retry_max_attempts, retry_mode),
         )
         self.urls = QueueUrls(self.client)
         self._given_urls: Mapping[str, str] | None = None
@@ -334,18 +323,26 @@ class SQSEnv:
 
     def create_standard_queue(self, queue_name: str, **options: Any) -> str:
         """As :func:`~sqs_tasks.provisioning.create_standard_queue`, for this environment."""
+        from sqs_tasks.provisioning import create_standard_queue  # no worker and no function creates queues
+
         return create_standard_queue(self, queue_name, **options)
 
     def create_fifo_queue(self, queue_name: str, **options: Any) -> str:
         """As :func:`~sqs_tasks.provisioning.create_fifo_queue`, for this environment."""
+        from sqs_tasks.provisioning import create_fifo_queue
+
         return create_fifo_queue(self, queue_name, **options)
 
     def delete_queue(self, queue_name: str) -> None:
         """As :func:`~sqs_tasks.provisioning.delete_queue`, for this environment."""
+        from sqs_tasks.provisioning import delete_queue
+
         delete_queue(self, queue_name)
 
     def create_queues(self) -> list[str]:
         """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""
+        from sqs_tasks.provisioning import create_registered
+
         created: list[str] = []
         dead = {queue.settings.dead_letter_queue for queue in self._queues.values()}
         for name, queue in self._queues.items():
@@ -357,6 +354,8 @@ class SQSEnv:
 
     def redrive_policy(self, dead_letter_queue_name: str, max_receive_count: int) -> RedrivePolicy:
         """Where SQS moves a message after so many deliveries; for :func:`~sqs_tasks.create_standard_queue`."""
+        from sqs_tasks.provisioning import RedrivePolicy
+
         return RedrivePolicy(self, dead_letter_queue_name, max_receive_count)
 
     def get_sqs_queue_name(self, queue_name: str) -> str:
@@ -404,16 +403,6 @@ class SQSEnv:
         return f"<SQSEnv {self.queue_prefix!r} {', '.join(self._queues)}>"
 
 
-def _client_config(
-    given: Mapping[str, Any] | None, max_attempts: int | None, mode: str | None
-) -> Mapping[str, Any] | None:
-    """The settings of botocore with the two that sqs-workers has as arguments."""
-    retries = {name: value for name, value in (("max_attempts", max_attempts), ("mode", mode)) if value is not None}
-    if not retries:
-        return given
-    return {**(given or {}), "retries": {"max_attempts": 3, "mode": "standard", **retries}}
-
-
 _MISSING = object()
 
 
@@ -440,21 +429,3 @@ def _told(made: tuple[Any, ...]) -> str:
     maker, batching, backoff, options = made
     told = {"queue_maker": maker, "batching_policy": batching, "backoff_policy": backoff, **options}
     return ", ".join(f"{name}={value!r}" for name, value in told.items() if value is not None) or "nothing"
-
-
-def urls_from_environment(variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Queue URLs by name in code from SQS_TASKS_QUEUE_URLS.
-
-    Raises:
-        ConfigurationError: The variable is not a JSON object of strings.
-    """
-    text = variables.get(QUEUE_URLS_VARIABLE)
-    if not text:
-        return {}
-    try:
-        urls = json.loads(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{QUEUE_URLS_VARIABLE} is not JSON: {error}") from error
-    if not isinstance(urls, dict) or not all(isinstance(url, str) for url in urls.values()):
-        raise ConfigurationError(f'{QUEUE_URLS_VARIABLE} must be like {{"emails": "https://sqs.../emails"}}')
-    return urls

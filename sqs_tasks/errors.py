@@ -20,7 +20,10 @@ errors and live in :mod:`sqs_tasks.outcome`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+#: Characters of a message's own text that an error quotes.
+MAX_QUOTED_CHARS: Final = 200
 
 
 class SQSTasksError(Exception):
@@ -84,3 +87,13 @@ class BatchSendError(SQSTasksError):
 #: sqs-workers' names.
 SQSError = SQSTasksError
 SQSBatchError = BatchSendError
+
+
+def brief(error: Exception) -> str:
+    """An error in a few words: those of the standard library quote the whole value, which may be a megabyte."""
+    return shortened(f"{type(error).__name__}: {error}")
+
+
+def shortened(text: str) -> str:
+    """A text in an error, cut where it gets long."""
+    return text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}..."

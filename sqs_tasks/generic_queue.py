@@ -7,32 +7,31 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any, Protocol, Self, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
-from sqs_tasks.batch_result import BatchProcessingResult
-from sqs_tasks.batching import Sender, chunks, unsent_error
-from sqs_tasks.batching_policies import BatchingPolicy
+from sqs_tasks.batching import BatchingPolicy
 from sqs_tasks.client import ClientProvider
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
-from sqs_tasks.dead_letters import DeadLetters
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.executor import TASK_FAILURES, Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
-from sqs_tasks.hooks import Hook
+from sqs_tasks.execution.executor import TASK_FAILURES, Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
+from sqs_tasks.execution.settlement import Settlement
+from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.middleware import Middleware
-from sqs_tasks.outcome import Outcome
+from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
-from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
+from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.requests import AroundRequest
 from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, check_group_id, queue_name_in
-from sqs_tasks.settlement import Settlement
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
+
+if TYPE_CHECKING:
+    from sqs_tasks.sending.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -109,12 +108,17 @@ class GenericQueue:
         self.settings = settings
         self.backoff_policy = backoff_policy or env.backoff_policy
         self.batch_size = batching_policy.batch_size if batching_policy is not None else 0
-        self._sender = Sender(
-            queue_name=settings.name,
-            client=env.client,
+
+    @cached_property
+    def _sender(self) -> Sender:
+        from sqs_tasks.sending.sender import Sender  # a consumer that enqueues nothing needs none
+
+        return Sender(
+            queue_name=self.settings.name,
+            client=self.env.client,
             queue_url=lambda: self.queue_url,
-            on_sent=env.post_send.emit,
-            around=lambda: env.around_request,
+            on_sent=self.env.post_send.emit,
+            around=lambda: self.env.around_request,
         )
 
     @classmethod
@@ -186,6 +190,8 @@ class GenericQueue:
 
     def forward(self, messages: Sequence[OutgoingMessage]) -> list[BaseException | None]:
         """Send messages that are made already, in tens, without hooks; for each None, or why SQS did not accept it."""
+        from sqs_tasks.sending.sender import chunks, unsent_error
+
         results: list[BaseException | None] = []
         for chunk in chunks(messages):
             ids, errors = self._sender.send_chunk(chunk)
@@ -297,6 +303,8 @@ class GenericQueue:
         dead = self.settings.dead_letter_queue
         letters = None
         if dead is not None:
+            from sqs_tasks.execution.dead_letter_copier import DeadLetters  # only what fails needs it
+
             letters = DeadLetters(
                 client=self.env.client, queue_url=lambda: self.env.get_queue_url(dead), fifo=self.settings.fifo
             )

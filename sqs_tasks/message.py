@@ -327,3 +327,10 @@ class JobBatch:
     def log_fields(self) -> dict[str, Any]:
         """The ``extra`` of log records about the call."""
         return {"queue_name": self.queue_name, "job_name": self.job_name, "jobs": len(self.jobs)}
+
+
+def new_job_id() -> str:
+    """An id that no other job has."""
+    import uuid  # consumers never need it
+
+    return str(uuid.uuid4())

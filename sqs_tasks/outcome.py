@@ -6,12 +6,13 @@ dead-letter queue at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.message import ReceivedMessage
 
 
 class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
@@ -131,3 +132,34 @@ class NotStarted:
 UNKNOWN_TASK_NAME = "(unknown)"
 
 Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted
+
+
+@dataclass
+class BatchProcessingResult:
+    """The messages of one ``process_batch``, by whether their jobs are done; what shutdown policies are told.
+
+    Attributes:
+        queue_name: The queue's name in code.
+        succeeded: Messages whose tasks returned.
+        failed: All others: retried, rejected, unknown, not started.
+    """
+
+    queue_name: str
+    succeeded: list[ReceivedMessage] = field(default_factory=list)
+    failed: list[ReceivedMessage] = field(default_factory=list)
+
+    def update_with_message(self, message: ReceivedMessage, success: bool) -> None:
+        """Add a message."""
+        (self.succeeded if success else self.failed).append(message)
+
+    def succeeded_count(self) -> int:
+        """How many jobs succeeded."""
+        return len(self.succeeded)
+
+    def failed_count(self) -> int:
+        """How many did not."""
+        return len(self.failed)
+
+    def total_count(self) -> int:
+        """How many messages there were."""
+        return len(self.succeeded) + len(self.failed)

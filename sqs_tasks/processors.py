@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 from sqs_tasks.context import SQSContext
 from sqs_tasks.message import Job
 from sqs_tasks.outcome import RetryJob as RetryJob  # noqa: PLC0414 - where sqs-workers has it
-from sqs_tasks.signature import TaskSignature
+from sqs_tasks.wire.signature import TaskSignature
 
 AnyProcessor = TypeVar("AnyProcessor", bound="Processor")
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from sqs_tasks.eager import EagerDelivery
     from sqs_tasks.env import SQSEnv
+    from sqs_tasks.execution.eager import EagerDelivery
     from sqs_tasks.local.memory import MemorySession
 
 

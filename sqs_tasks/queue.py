@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar, Unpack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.executor import TaskLookup
+from sqs_tasks.execution.executor import TaskLookup
+from sqs_tasks.execution.intake import JobReader
 from sqs_tasks.generic_queue import Environment, GenericQueue
-from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.middleware import check_kinds
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
 from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings, group_id_of
-from sqs_tasks.signature import is_coroutine_function
 from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
-from sqs_tasks.wire import JobReader, JobWriter, new_job_id
+from sqs_tasks.wire.signature import is_coroutine_function
+
+if TYPE_CHECKING:
+    from sqs_tasks.sending.job_writer import JobWriter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,21 +37,26 @@ class JobQueue(GenericQueue):
         super().__init__(env, settings, **options)
         self.registry = TaskRegistry(settings.name)
         self._async_tasks: dict[str, AsyncTask[..., Any]] = {}
-        self._writer = JobWriter(
-            codecs=env.codecs,
-            content_type=settings.codec or env.codec,
-            compress_above_bytes=settings.compress_above_bytes,
-            max_message_bytes=settings.max_message_bytes,
-            queue_name=settings.name,
-        )
         self._reader = JobReader(
             queue_name=settings.name,
             codecs=env.codecs,
             accept=env.accept if settings.accept is None else frozenset(settings.accept),
             readers=settings.readers,
         )
-        for content_type in (self._writer.content_type, *self._reader.accept):
+        for content_type in (settings.codec or env.codec, *self._reader.accept):
             env.codecs.get(content_type)
+
+    @cached_property
+    def _writer(self) -> JobWriter:
+        from sqs_tasks.sending.job_writer import JobWriter  # a consumer that enqueues nothing needs none
+
+        return JobWriter(
+            codecs=self.env.codecs,
+            content_type=self.settings.codec or self.env.codec,
+            compress_above_bytes=self.settings.compress_above_bytes,
+            max_message_bytes=self.settings.max_message_bytes,
+            queue_name=self.settings.name,
+        )
 
     @property
     def tasks(self) -> Sequence[RegisteredTask]:
@@ -182,7 +191,7 @@ class JobQueue(GenericQueue):
             )
         if self.env.deliver is not None:
             return sum(1 for message in messages if self._dispatch(message) is not None)
-        from sqs_tasks.streaming import stream  # a producer's; functions that only work need no more than delay()
+        from sqs_tasks.sending.stream import stream  # a producer's; functions that only work need no more than delay()
 
         return stream(self._sender, messages, max_in_flight, before=self.env.pre_send.emit)
 
@@ -300,7 +309,7 @@ def automatic_name(fn: Callable[..., Any]) -> str:
 
 def _annotated_types(fn: Callable[..., Any]) -> Iterable[type[Any]]:
     """The Enums and dataclasses of a task's parameters; looked at when the first one travels and all exist."""
-    from sqs_tasks.annotation_types import types_in_signature
+    from sqs_tasks.wire.annotation_types import types_in_signature
 
     return types_in_signature(fn)
 

@@ -7,16 +7,15 @@ from typing import Any, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, MessageTooLargeError
-from sqs_tasks.executor import TaskLookup
+from sqs_tasks.execution.executor import TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
-from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.middleware import check_kinds
 from sqs_tasks.processors import RawProcessor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings
-from sqs_tasks.signature import is_coroutine_function
-from sqs_tasks.wire import new_job_id
+from sqs_tasks.wire.signature import is_coroutine_function
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 

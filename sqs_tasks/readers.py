@@ -31,8 +31,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqs_tasks.codecs import PickleCodec, inflate, unpickle
-from sqs_tasks.errors import UndecodableMessageError
-from sqs_tasks.json_values import brief
+from sqs_tasks.errors import UndecodableMessageError, brief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

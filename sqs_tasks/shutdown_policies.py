@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from sqs_tasks import limits
-from sqs_tasks.batch_result import BatchProcessingResult
+from sqs_tasks.outcome import BatchProcessingResult
 
 #: A poll that does not wait asks only some of SQS's servers and may miss messages, so an empty answer to it says
 #: nothing; a policy that stops on emptiness waits at least this long.

@@ -11,7 +11,7 @@ from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import TaskSettings
-from sqs_tasks.signature import RESERVED_NAMES
+from sqs_tasks.wire.signature import RESERVED_NAMES
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)

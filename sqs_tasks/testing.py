@@ -22,23 +22,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqs_tasks import limits
-from sqs_tasks.eager import EagerDelivery, raise_failure, received_from
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import UndecodableMessageError
-from sqs_tasks.event_loop import run_coroutine
+from sqs_tasks.execution.eager import EagerDelivery, raise_failure, received_from
+from sqs_tasks.execution.event_loop import run_coroutine
+from sqs_tasks.execution.lanes import plan, run_lane
+from sqs_tasks.execution.settlement import Delete, Hide, Settlement, Verdict
 from sqs_tasks.generic_queue import GenericQueue
-from sqs_tasks.lanes import plan, run_lane
 from sqs_tasks.local import peek
 from sqs_tasks.local.clock import ManualClock
-from sqs_tasks.local.event_record import EventRecord, record_from_message
-from sqs_tasks.local.lambda_context import LambdaContext
+from sqs_tasks.local.function.context import LambdaContext
+from sqs_tasks.local.function.event_record import EventRecord, record_from_message
 from sqs_tasks.local.memory import MemorySession
 from sqs_tasks.message import Job, ReceivedMessage, from_sqs
 from sqs_tasks.outcome import NotStarted, Outcome, Retried, Retry, Succeeded
 from sqs_tasks.provisioning import queue_arn
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.settings import queue_name_in
-from sqs_tasks.settlement import Delete, Hide, Settlement, Verdict
 from sqs_tasks.task import AsyncTask, BakedAsyncTask
 
 #: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would keep it going for ever.

@@ -9,7 +9,7 @@ import pytest
 from examples.testing.app import MailServerDownError, emails, env, outbox, remind, send_welcome, sign_up
 from sqs_tasks import MemorySession
 from sqs_tasks.aws_lambda import SQSEventHandler
-from sqs_tasks.eager import EagerDelivery
+from sqs_tasks.execution.eager import EagerDelivery
 from sqs_tasks.testing import assert_enqueued, drain, lambda_context, lambda_event, refute_enqueued
 
 

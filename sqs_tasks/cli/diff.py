@@ -13,8 +13,8 @@ from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
 from sqs_tasks.client import error_code
-from sqs_tasks.deployed_stacks import DeployedStacks
-from sqs_tasks.drift import Difference, differences
+from sqs_tasks.deployment.deployed_stacks import DeployedStacks
+from sqs_tasks.deployment.drift import Difference, differences
 
 EPILOG = """\b
 Examples:

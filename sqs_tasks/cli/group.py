@@ -21,7 +21,7 @@ class _Place(NamedTuple):
 
 
 _COMMANDS = {
-    "dev": _Place("sqs_tasks.cli.dev", "dev", "Run an application on this machine: SQS, queues, worker, reload."),
+    "dev": _Place("sqs_tasks.cli.dev.command", "dev", "Run an application here: SQS, queues, worker, reload."),
     "worker": _Place("sqs_tasks.cli.worker", "worker", "Run the jobs of an application's queues."),
     "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
     "queues": _Place("sqs_tasks.cli.queues", "queues", "Create an application's queues, look into them, redrive."),

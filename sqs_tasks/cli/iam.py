@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from sqs_tasks.cli.app import load, split_app
-from sqs_tasks.iam_policy import Role, iam_policy
+from sqs_tasks.deployment.iam_policy import Role, iam_policy
 
 EPILOG = """\b
 Examples:

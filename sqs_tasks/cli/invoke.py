@@ -19,15 +19,15 @@ import click
 from sqs_tasks.cli.endpoint import endpoint_options
 from sqs_tasks.client import ClientProvider, QueueUrls
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
-from sqs_tasks.local.event_source import EventSourceMapping
-from sqs_tasks.local.event_source_statistics import EventSourceStatistics
-from sqs_tasks.local.fault_injection import Faults
-from sqs_tasks.local.invocation import Invocation, InvocationStatus
-from sqs_tasks.local.lambda_function import FunctionConfiguration, Handler, LambdaFunction
-from sqs_tasks.local.lambda_in_process import InProcessFunction
-from sqs_tasks.local.lambda_process import DEFAULT_ENVIRONMENTS, SubprocessFunction
-from sqs_tasks.local.scaling import BATCHES_OF_A_POLLER
-from sqs_tasks.queue_stats import count_messages
+from sqs_tasks.local.event_source.mapping import EventSourceMapping
+from sqs_tasks.local.event_source.scaling import BATCHES_OF_A_POLLER
+from sqs_tasks.local.event_source.statistics import EventSourceStatistics
+from sqs_tasks.local.function.fault_injection import Faults
+from sqs_tasks.local.function.function import FunctionConfiguration, Handler, LambdaFunction
+from sqs_tasks.local.function.in_process import InProcessFunction
+from sqs_tasks.local.function.invocation import Invocation, InvocationStatus
+from sqs_tasks.local.function.process import DEFAULT_ENVIRONMENTS, SubprocessFunction
+from sqs_tasks.queue_statistics import count_messages
 
 #: What the function is told besides what this process was: where SQS is, and how to sign for it.
 _PASSED_ON = (

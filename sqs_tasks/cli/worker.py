@@ -18,7 +18,7 @@ from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
-from sqs_tasks.queue_stats import REPORT_INTERVAL_SECONDS, reporting
+from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, reporting
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from sqs_tasks import limits
-from sqs_tasks.batch_result import BatchProcessingResult
+from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import (
     IdleShutdown,
     MaxRuntimeShutdown,
@@ -13,7 +13,7 @@ from sqs_tasks.shutdown_policies import (
     OrShutdown,
     ShutdownPolicy,
 )
-from sqs_tasks.worker.recycling import MaxRSSShutdown
+from sqs_tasks.worker.memory_limit import MaxRSSShutdown
 
 
 class WorkerLimits:

@@ -38,11 +38,10 @@ from sqs_tasks import limits
 from sqs_tasks.__version__ import __version__
 from sqs_tasks.client import error_code
 from sqs_tasks.errors import UnknownTaskError
-from sqs_tasks.hooks import Hook
+from sqs_tasks.hooks import AroundRequest, Hook, Request
 from sqs_tasks.message import Job, JobBatch, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
 from sqs_tasks.middleware import Middleware, context_middleware
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME, Outcome, Retry, UnknownTask
-from sqs_tasks.requests import AroundRequest, Request
 
 #: Names of https://opentelemetry.io/docs/specs/semconv/messaging/ and its page for Amazon SQS, as strings: the package
 #: that has them as constants is another dependency, and calls these experimental.

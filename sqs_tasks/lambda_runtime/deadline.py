@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
-from sqs_tasks.interrupting import MainThreadAlarm
+from sqs_tasks.execution.main_thread_alarm import MainThreadAlarm
 
 #: Seconds kept free at the end of an invocation for settling and for flushing telemetry.
 MARGIN_SECONDS = 2.0

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol
 
-from sqs_tasks.executor import Executor
+from sqs_tasks.execution.executor import Executor
+from sqs_tasks.execution.lanes import Lane, plan, run_lane
+from sqs_tasks.execution.settlement import DELETE, LEAVE, RETRIES, Delete, Hide, Settlement, Unsettled, Verdict
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import Deadline, ObservedDurations, OutOfTime
 from sqs_tasks.lambda_runtime.records import read_messages, received_before
-from sqs_tasks.lanes import Lane, plan, run_lane
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
 from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Rejected, Retried, Succeeded
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settlement import DELETE, LEAVE, RETRIES, Delete, Hide, Settlement, Unsettled, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -362,7 +362,7 @@ class QueueRun:
                 self._settle(message, outcome, self.settlement.conclude(message, outcome))
 
     def _run_coroutine(self, coroutine: Any, *, timeout_seconds: float | None) -> Any:
-        from sqs_tasks.event_loop import run_coroutine  # only a function with async tasks imports asyncio
+        from sqs_tasks.execution.event_loop import run_coroutine  # only a function with async tasks imports asyncio
 
         return run_coroutine(coroutine, timeout_seconds=self.deadline.limit_seconds(timeout_seconds))
 

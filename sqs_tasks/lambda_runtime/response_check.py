@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.settlement import Settlement
 
 logger = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ class SnapshotHooks:
         except Exception as error:  # noqa: BLE001 - no region or no permission yet; the first call will say so
             logger.info("no SQS client before the snapshot: %s", error, extra={"action": "snapshot_client_failed"})
         self._client.reset()
-        event_loop = sys.modules.get("sqs_tasks.event_loop")
+        event_loop = sys.modules.get("sqs_tasks.execution.event_loop")
         if event_loop is not None:  # an async task ran while the function started
             event_loop.close_loop()
 

@@ -16,18 +16,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sqs_tasks import limits
-from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
+from sqs_tasks.worker.memory_limit import resident_bytes
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool
 from sqs_tasks.worker.queue_loop import QueueLoop, Shared, WorkedQueue
-from sqs_tasks.worker.recycling import resident_bytes
+from sqs_tasks.worker.receive_turn import Turn
 from sqs_tasks.worker.signals import SignalWatch
 from sqs_tasks.worker.slots import Slots
-from sqs_tasks.worker.stopping import Stop
-from sqs_tasks.worker.turn import Turn
+from sqs_tasks.worker.stop import Stop
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
 
+from sqs_tasks.execution.settlement import Settlement, longest_visibility
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.settlement import Settlement, longest_visibility
 from sqs_tasks.worker.lease import Lease
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqs_tasks.worker.stopping import Stop
+from sqs_tasks.worker.stop import Stop
 
 #: Seconds the last act may take; the supervisor and the platform are about to kill the process.
 LAST_ACT_SECONDS = 1.0

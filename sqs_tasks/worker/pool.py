@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from sqs_tasks.event_loop import spawn
+from sqs_tasks.execution.event_loop import spawn
 
 logger = logging.getLogger(__name__)
 

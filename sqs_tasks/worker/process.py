@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from sqs_tasks.shutdown_policies import ShutdownPolicy
-from sqs_tasks.worker.busy import watching_busy
+from sqs_tasks.worker.busy_watch import watching_busy
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.fleet_health import FleetHealth, worker_port
 from sqs_tasks.worker.health import WorkerHealth, serving_health

@@ -12,29 +12,36 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from sqs_tasks import limits
-from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.client import error_code
-from sqs_tasks.event_loop import limited, run_coroutine
-from sqs_tasks.executor import CoroutineRunner, Executor, Interrupter
-from sqs_tasks.interrupting import task_timeout
-from sqs_tasks.lanes import Lane, plan, run_lane
+from sqs_tasks.execution.event_loop import limited, run_coroutine
+from sqs_tasks.execution.executor import CoroutineRunner, Executor, Interrupter
+from sqs_tasks.execution.lanes import Lane, plan, run_lane
+from sqs_tasks.execution.main_thread_alarm import task_timeout
+from sqs_tasks.execution.settlement import Settlement, Unsettled, Verdict
+from sqs_tasks.hooks import AroundRequest, Request
 from sqs_tasks.message import ReceivedMessage, from_sqs
-from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Rejected, Succeeded, UnknownTask
+from sqs_tasks.outcome import (
+    UNKNOWN_TASK_NAME,
+    BatchProcessingResult,
+    NotStarted,
+    Outcome,
+    Rejected,
+    Succeeded,
+    UnknownTask,
+)
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.requests import AroundRequest, Request
 from sqs_tasks.settings import QueueSettings
-from sqs_tasks.settlement import Settlement, Unsettled, Verdict
 from sqs_tasks.shutdown_policies import ShutdownPolicy
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lease import set_current_lease
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import Pool, Work
-from sqs_tasks.worker.settling import SettlementBuffer
+from sqs_tasks.worker.receive_turn import Turn
+from sqs_tasks.worker.settlement_buffer import SettlementBuffer
 from sqs_tasks.worker.slots import Slots
-from sqs_tasks.worker.stopping import Stop
-from sqs_tasks.worker.turn import Turn
+from sqs_tasks.worker.stop import Stop
 
 logger = logging.getLogger(__name__)
 

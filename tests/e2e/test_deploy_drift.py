@@ -220,8 +220,8 @@ _OTHER_REGISTRY = """
 import json
 import boto3
 from sqs_tasks import SQSEnv
-from sqs_tasks.deployed_stacks import DeployedStacks
-from sqs_tasks.drift import differences
+from sqs_tasks.deployment.deployed_stacks import DeployedStacks
+from sqs_tasks.deployment.drift import differences
 
 found = differences(
     SQSEnv().manifest(),

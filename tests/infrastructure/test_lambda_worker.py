@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
-from sqs_tasks.drift import tasks_hash
+from sqs_tasks.deployment.drift import tasks_hash
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker, ProvisionedPollers

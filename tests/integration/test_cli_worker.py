@@ -190,7 +190,7 @@ def test_worker_in_a_pipe_prints_plain_lines(bench):
     assert ran.stdout == "hello\n"
     assert "\x1b" not in ran.stderr
     assert "hunter2" not in ran.stderr
-    assert "INFO    sqs_tasks.executor: job greet succeeded in" in ran.stderr
+    assert "INFO    sqs_tasks.execution.executor: job greet succeeded in" in ran.stderr
     assert "RuntimeError: no" in ran.stderr
 
 

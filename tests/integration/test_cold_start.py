@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sqs_tasks.local.lambda_function import InvokeRequest
-from sqs_tasks.local.lambda_process import SubprocessFunction
+from sqs_tasks.local.function.function import InvokeRequest
+from sqs_tasks.local.function.process import SubprocessFunction
 from tests.support.lambda_events import event, record
 
 pytest.importorskip("awslambdaric", reason="AWS's runtime client is the baseline")

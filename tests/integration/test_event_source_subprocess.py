@@ -11,14 +11,14 @@ import threading
 import pytest
 
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.local import lambda_process
-from sqs_tasks.local.event_source import EventSourceMapping
-from sqs_tasks.local.fault_injection import Fault
-from sqs_tasks.local.invocation import InvocationStatus
-from sqs_tasks.local.lambda_function import FunctionConfiguration, InvokeRequest
-from sqs_tasks.local.lambda_process import SubprocessFunction
+from sqs_tasks.local.event_source.mapping import EventSourceMapping
+from sqs_tasks.local.function import process
+from sqs_tasks.local.function.fault_injection import Fault
+from sqs_tasks.local.function.function import FunctionConfiguration, InvokeRequest
+from sqs_tasks.local.function.invocation import InvocationStatus
+from sqs_tasks.local.function.process import SubprocessFunction
+from sqs_tasks.local.function.runtime_api import RuntimeApi, RuntimeEvent
 from sqs_tasks.local.memory import MemorySession
-from sqs_tasks.local.runtime_api import RuntimeApi, RuntimeEvent
 
 #: A handler that does what the body of its first record says.
 HANDLER = """
@@ -267,7 +267,7 @@ def test_handler_that_cannot_be_loaded_fails_the_invocation(make, handler, statu
 
 
 def test_slow_init_is_cut_off_and_done_again_inside_the_invocation(make, monkeypatch):
-    monkeypatch.setattr(lambda_process, "INIT_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(process, "INIT_TIMEOUT_SECONDS", 0.3)
 
     assert ask(make("slow.handler"), "work").status is InvocationStatus.SUCCEEDED
 
@@ -317,7 +317,7 @@ def test_runtime_that_cannot_be_started_fails_the_invocation(make, directory):
 
 
 def test_missing_runtime_client_is_told(monkeypatch):
-    monkeypatch.setattr(lambda_process.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(ConfigurationError, match=r"pip install .sqs-tasks.invoke."):
         SubprocessFunction("app.handler")
@@ -328,7 +328,7 @@ def test_missing_runtime_client_is_told(monkeypatch):
 
 @pytest.fixture
 def queue(monkeypatch):
-    monkeypatch.setattr("sqs_tasks.local.event_source.POLL_WAIT_SECONDS", 0)
+    monkeypatch.setattr("sqs_tasks.local.event_source.mapping.POLL_WAIT_SECONDS", 0)
     client = MemorySession().client("sqs")
     return client, client.create_queue(QueueName="q")["QueueUrl"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sqs_tasks.local.invocation import InvocationStatus
-from sqs_tasks.local.lambda_function import FunctionConfiguration, InvokeRequest
-from sqs_tasks.local.lambda_process import SubprocessFunction
+from sqs_tasks.local.function.function import FunctionConfiguration, InvokeRequest
+from sqs_tasks.local.function.invocation import InvocationStatus
+from sqs_tasks.local.function.process import SubprocessFunction
 from tests.support.lambda_events import event, record
 
 pytest.importorskip("awslambdaric", reason="AWS's runtime client runs the function")

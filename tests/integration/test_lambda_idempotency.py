@@ -16,8 +16,8 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from sqs_tasks import ConstantBackoff, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.powertools.idempotency import IdempotentJobs
-from sqs_tasks.local.lambda_function import InvokeRequest
-from sqs_tasks.local.lambda_process import SubprocessFunction
+from sqs_tasks.local.function.function import InvokeRequest
+from sqs_tasks.local.function.process import SubprocessFunction
 from sqs_tasks.outcome import NotStarted
 from tests.support import ministack
 from tests.support.lambda_events import FakeContext, event, failures, record

@@ -9,9 +9,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from sqs_tasks.local.event_source import EventSourceMapping
-from sqs_tasks.local.lambda_function import FunctionConfiguration
-from sqs_tasks.local.lambda_process import SubprocessFunction
+from sqs_tasks.local.event_source.mapping import EventSourceMapping
+from sqs_tasks.local.function.function import FunctionConfiguration
+from sqs_tasks.local.function.process import SubprocessFunction
 from sqs_tasks.local.server import LocalSQSServer
 
 pytest.importorskip("awslambdaric", reason="AWS's runtime client runs the function")

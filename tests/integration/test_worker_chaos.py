@@ -18,7 +18,7 @@ import pytest
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.local.server import LocalSQSServer
-from sqs_tasks.worker.settling import MAX_UNSETTLED
+from sqs_tasks.worker.settlement_buffer import MAX_UNSETTLED
 from tests.support.fault_proxy import FaultProxy
 from tests.support.worker_processes import client, processes
 
@@ -223,8 +223,8 @@ def test_memory_stays_flat():
     from sqs_tasks.local.memory import MemorySession
     from sqs_tasks.shutdown_policies import MaxTasksShutdown
     from sqs_tasks.worker.consumer import Consumer
+    from sqs_tasks.worker.memory_limit import resident_bytes
     from sqs_tasks.worker.metrics import Metrics
-    from sqs_tasks.worker.recycling import resident_bytes
 
     env = SQSEnv(MemorySession())
     queue = env.queue("jobs")

@@ -9,7 +9,7 @@ from sqs_tasks.aws_lambda import JobReport, SQSEventHandler
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local.clock import ManualClock
-from sqs_tasks.local.event_source import EventSourceMapping
+from sqs_tasks.local.event_source.mapping import EventSourceMapping
 from sqs_tasks.local.memory import MemorySession
 from tests.support.scripted_client import ScriptedClient
 

@@ -19,7 +19,7 @@ from sqs_tasks import (
     SQSEnv,
     envelopes,
 )
-from sqs_tasks.queue_stats import QueueStatistics
+from sqs_tasks.queue_statistics import QueueStatistics
 from sqs_tasks.receipts import MessageId, PendingMessage
 from sqs_tasks.task import AsyncTask, BakedAsyncTask
 from sqs_tasks.testing import DrainResult, assert_enqueued, drain, eager, in_memory, lambda_event

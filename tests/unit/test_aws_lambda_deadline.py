@@ -332,7 +332,7 @@ def test_task_without_a_timeout_is_stopped_before_the_invocation_ends_s50(kind):
 
 def test_coroutine_that_blocks_the_loop_is_left_behind(monkeypatch):
     """It cannot be stopped; the batch goes on with a new loop."""
-    monkeypatch.setattr("sqs_tasks.event_loop.CANCEL_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("sqs_tasks.execution.event_loop.CANCEL_GRACE_SECONDS", 0.05)
     function = Function()
     release = threading.Event()
 

@@ -95,7 +95,7 @@ def test_snapshot_without_a_region_is_made_all_the_same():
 
 
 def test_event_loop_is_not_in_the_snapshot(registry):
-    from sqs_tasks import event_loop
+    from sqs_tasks.execution import event_loop
 
     async def work():
         return 7

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sqs_tasks import ConstantBackoff, Reject, Retry, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
-from sqs_tasks.batching_policies import BatchMessages
+from sqs_tasks.batching import BatchMessages
 from tests.support.lambda_app import LambdaApp
 from tests.support.lambda_events import FakeContext, event, failures, record
 from tests.support.scripted_client import ScriptedClient

@@ -128,7 +128,7 @@ def quiet():
     before = library.propagate, library.handlers[:]
     library.propagate, library.handlers = False, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sqs_tasks.settlement.RETRY_SECONDS", 0)
+        patch.setattr("sqs_tasks.execution.settlement.RETRY_SECONDS", 0)
         yield
     library.propagate, library.handlers = before
 

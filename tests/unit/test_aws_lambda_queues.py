@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sqs_tasks import ConstantBackoff, SQSEnv
-from sqs_tasks.arn import QueueArn
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.lambda_runtime.queue_arn import QueueArn
 from tests.support.lambda_events import FakeContext, event, failures, record
 
 PARTITIONS = [

@@ -41,7 +41,7 @@ class Function:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr("sqs_tasks.settlement.RETRY_SECONDS", 0)
+    monkeypatch.setattr("sqs_tasks.execution.settlement.RETRY_SECONDS", 0)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sqs_tasks import codecs, json_values
+from sqs_tasks import codecs
 from sqs_tasks.codecs import (
     CONTENT_TYPES_CODECS,
     DEFAULT_CONTENT_TYPE,
@@ -34,6 +34,7 @@ from sqs_tasks.codecs import (
     get_codec,
 )
 from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError
+from sqs_tasks.wire import json_values
 
 
 class Color(enum.Enum):

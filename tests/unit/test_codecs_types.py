@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, 
 
 import pytest
 
-from sqs_tasks.annotation_types import types_in_annotation, types_in_signature
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.errors import SerializationError, UndecodableMessageError
+from sqs_tasks.wire.annotation_types import types_in_annotation, types_in_signature
 
 if TYPE_CHECKING:
     from nowhere import Absent

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sqs_tasks import MemorySession, SQSEnv
-from sqs_tasks.deployed_stacks import DeployedStacks
-from sqs_tasks.drift import Difference, differences, tasks_hash
+from sqs_tasks.deployment.deployed_stacks import DeployedStacks
+from sqs_tasks.deployment.drift import Difference, differences, tasks_hash
 from tests.support.manifests import manifest, queue, task
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:worker"

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from sqs_tasks import event_loop
 from sqs_tasks.errors import TaskTimeoutError
-from sqs_tasks.event_loop import LoopThread, close_loop, run_coroutine
+from sqs_tasks.execution import event_loop
+from sqs_tasks.execution.event_loop import LoopThread, close_loop, run_coroutine
 
 name = contextvars.ContextVar("name", default="none")
 

@@ -9,7 +9,7 @@ import traceback
 import pytest
 
 from sqs_tasks import SQSEnv
-from sqs_tasks.event_loop import run_coroutine
+from sqs_tasks.execution.event_loop import run_coroutine
 from sqs_tasks.message import ReceivedMessage, string_attribute
 from sqs_tasks.outcome import Outcome, Rejected, Retried
 

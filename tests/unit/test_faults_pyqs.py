@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sqs_tasks import ConstantBackoff, RawQueue, readers
-from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
+from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.testing import drain
 from tests.support.queues import Desk, Terminated

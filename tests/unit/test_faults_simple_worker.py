@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from sqs_tasks import MemorySession, SQSEnv, readers
-from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.local.clock import ManualClock
+from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import ASAP_SHUTDOWN, MaxTasksShutdown
 from sqs_tasks.testing import drain
 from tests.support.queues import Desk, Terminated

@@ -329,7 +329,7 @@ def test_w11_a_batch_does_not_hold_back_what_other_threads_send(desk: Desk) -> N
 
 def test_w12_a_failing_batch_gives_back_every_unsent_job(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What SQS did not take is in the error, in order, and not in a later batch."""
-    monkeypatch.setattr("sqs_tasks.batching.RETRY_SECONDS", 0)
+    monkeypatch.setattr("sqs_tasks.sending.sender.RETRY_SECONDS", 0)
     queue = desk.env.queue("emails")
     desk.create()
     refused, away = desk.refusing("InternalError", "1", "2"), [failing("ServiceUnavailable")] * 4

@@ -15,9 +15,9 @@ import pytest
 
 import sqs_tasks
 from sqs_tasks import ConstantBackoff, SQSEnv, create_fifo_queue, create_standard_queue, delete_queue
-from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.queue_stats import QueueStatistics, report, reporting
+from sqs_tasks.outcome import BatchProcessingResult
+from sqs_tasks.queue_statistics import QueueStatistics, report, reporting
 from sqs_tasks.shutdown_policies import (
     ASAP_SHUTDOWN,
     AndShutdown,

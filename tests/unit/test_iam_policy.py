@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from sqs_tasks.cli.group import main
+from sqs_tasks.deployment.iam_policy import iam_policy
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.iam_policy import iam_policy
 from tests.support.manifests import manifest, queue, task
 
 REGISTRY = manifest(

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sqs_tasks.errors import TaskTimeoutError
-from sqs_tasks.interrupting import MainThreadAlarm, main_thread_timeout, task_timeout
+from sqs_tasks.execution.main_thread_alarm import MainThreadAlarm, main_thread_timeout, task_timeout
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
 

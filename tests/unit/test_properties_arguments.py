@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sqs_tasks.env import SQSEnv
-from sqs_tasks.signature import RESERVED_NAMES
 from sqs_tasks.testing import drain
+from sqs_tasks.wire.signature import RESERVED_NAMES
 from tests.support.queues import Desk
 
 values = st.recursive(

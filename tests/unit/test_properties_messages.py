@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from sqs_tasks import readers
 from sqs_tasks.aws_lambda import SQSEventHandler
-from sqs_tasks.batching import chunks
 from sqs_tasks.codecs import PickleCodec
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage, string_attribute
 from sqs_tasks.outcome import NotStarted, Rejected, Retried, Succeeded, UnknownTask
+from sqs_tasks.sending.sender import chunks
 from sqs_tasks.testing import drain, lambda_context, lambda_event
 from tests.support.queues import Desk
 

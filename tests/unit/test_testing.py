@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sqs_tasks import ConstantBackoff, MemorySession, RawQueue, Reject, Retry, SQSEnv
-from sqs_tasks.eager import EagerDelivery
 from sqs_tasks.errors import UnknownTaskError
+from sqs_tasks.execution.eager import EagerDelivery
 from sqs_tasks.outcome import Rejected, Retried, Succeeded
 from sqs_tasks.testing import (
     assert_enqueued,

@@ -7,10 +7,10 @@ import json
 import click
 import pytest
 
-from sqs_tasks.batch_result import BatchProcessingResult
 from sqs_tasks.cli.worker import worker
 from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import BatchProcessingResult
 
 
 def result_of(count):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from queue import SimpleQueue
 
 from sqs_tasks import MemorySession, SQSEnv
-from sqs_tasks.dev.counting import Counting
-from sqs_tasks.dev.depths import Depths, QueuePlace
-from sqs_tasks.dev.event_sources import feeding_themselves, function_timeout
-from sqs_tasks.dev.events import Counted
+from sqs_tasks.cli.dev.counting import Counting
+from sqs_tasks.cli.dev.depths import Depths, QueuePlace
+from sqs_tasks.cli.dev.event_sources import feeding_themselves, function_timeout
+from sqs_tasks.cli.dev.events import Counted
 
 
 def test_changes_are_told_once():

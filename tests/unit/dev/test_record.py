@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
+from sqs_tasks.cli.dev.record import OUTPUT, Record
 from sqs_tasks.cli.logs import JSONFormatter
-from sqs_tasks.dev.record import OUTPUT, Record
 
 
 def test_log_line_is_the_record_it_was():

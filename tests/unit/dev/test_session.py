@@ -7,10 +7,10 @@ from queue import SimpleQueue
 
 import pytest
 
-from sqs_tasks.dev.depths import Depths, QueuePlace
-from sqs_tasks.dev.events import Changed, Counted, Ended, Line, Stop
-from sqs_tasks.dev.record import Record
-from sqs_tasks.dev.session import MAX_PAUSE_SECONDS, STOP_SECONDS, Session
+from sqs_tasks.cli.dev.depths import Depths, QueuePlace
+from sqs_tasks.cli.dev.events import Changed, Counted, Ended, Line, Stop
+from sqs_tasks.cli.dev.record import Record
+from sqs_tasks.cli.dev.session import MAX_PAUSE_SECONDS, STOP_SECONDS, Session
 
 GRACE = 5
 
@@ -96,7 +96,7 @@ LOADED = Line(
         {
             "timestamp": "2030-01-01T00:00:00+00:00",
             "level": "INFO",
-            "logger": "sqs_tasks.dev.child",
+            "logger": "sqs_tasks.cli.dev.child",
             "message": "loaded",
             "action": "dev_loaded",
             "queues": [{"name": "emails", "url": "http://sqs/emails", "dead_letter_url": None}],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from queue import SimpleQueue
 
-from sqs_tasks.dev.events import Changed
-from sqs_tasks.dev.sources import Sources
+from sqs_tasks.cli.dev.events import Changed
+from sqs_tasks.cli.dev.sources import Sources
 
 
 def test_saved_python_file_is_told_and_other_files_are_not(tmp_path):

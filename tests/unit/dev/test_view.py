@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from sqs_tasks.dev.depths import Depths
-from sqs_tasks.dev.record import Record
-from sqs_tasks.dev.view import DRAW_SECONDS, View, duration
+from sqs_tasks.cli.dev.depths import Depths
+from sqs_tasks.cli.dev.record import Record
+from sqs_tasks.cli.dev.view import DRAW_SECONDS, View, duration
 
 
 class Bench:
@@ -32,7 +32,9 @@ def bench():
 
 def job(action, **fields):
     told = {"queue_name": "emails", "job_name": "send_email", "attempt": 1, "duration_seconds": 0.0123, **fields}
-    return Record.make("a job", level=fields.pop("level", "INFO"), logger="sqs_tasks.executor", action=action, **told)
+    return Record.make(
+        "a job", level=fields.pop("level", "INFO"), logger="sqs_tasks.execution.executor", action=action, **told
+    )
 
 
 def test_queues_show_their_numbers(bench):

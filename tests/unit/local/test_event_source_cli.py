@@ -45,7 +45,7 @@ def handler(event, context):
 def client(monkeypatch):
     client = MemorySession().client("sqs")
     monkeypatch.setattr("sqs_tasks.cli.invoke.ClientProvider", lambda **_: lambda: client)
-    monkeypatch.setattr("sqs_tasks.local.event_source.POLL_WAIT_SECONDS", 0)
+    monkeypatch.setattr("sqs_tasks.local.event_source.mapping.POLL_WAIT_SECONDS", 0)
     return client
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.local.fault_injection import Fault, FaultDice, Faults
+from sqs_tasks.local.function.fault_injection import Fault, FaultDice, Faults
 
 
 def test_text_and_mapping_spell_the_same_faults():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.local.event_filter import EventFilter, filters_of
+from sqs_tasks.local.event_source.filter import EventFilter, filters_of
 
 
 @pytest.mark.parametrize(

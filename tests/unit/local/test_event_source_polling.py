@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.local.clock import ManualClock
-from sqs_tasks.local.event_source import EventSourceMapping
-from sqs_tasks.local.invocation import InvocationStatus
-from sqs_tasks.local.lambda_function import FunctionConfiguration, InvokeResult
-from sqs_tasks.local.lambda_in_process import InProcessFunction
+from sqs_tasks.local.event_source.mapping import EventSourceMapping
+from sqs_tasks.local.function.function import FunctionConfiguration, InvokeResult
+from sqs_tasks.local.function.in_process import InProcessFunction
+from sqs_tasks.local.function.invocation import InvocationStatus
 from sqs_tasks.local.memory import MemorySession
 
 

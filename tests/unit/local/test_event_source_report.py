@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from sqs_tasks.local.invocation import FunctionError, InvocationReport, InvocationStatus
-from sqs_tasks.local.lineage import lineage_count, next_trace_header
+from sqs_tasks.local.event_source.lineage import lineage_count, next_trace_header
+from sqs_tasks.local.function.invocation import FunctionError, InvocationReport, InvocationStatus
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
 

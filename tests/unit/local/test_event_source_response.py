@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqs_tasks.local.batch_response import all_failed, read_response
+from sqs_tasks.local.event_source.batch_response import all_failed, read_response
 
 IDS = ("id-1", "id-2", "id-3")
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from sqs_tasks.local.clock import ManualClock
-from sqs_tasks.local.event_source import EventSourceMapping
-from sqs_tasks.local.invocation import InvocationStatus
+from sqs_tasks.local.event_source.mapping import EventSourceMapping
+from sqs_tasks.local.function.invocation import InvocationStatus
 from sqs_tasks.local.memory import MemorySession
 
 #: Seconds after which a test that hangs gives up.
@@ -19,8 +19,8 @@ PATIENCE = 10
 @pytest.fixture(autouse=True)
 def short_polls(monkeypatch):
     """A poll that finds nothing returns at once, so that stopping costs no second."""
-    monkeypatch.setattr("sqs_tasks.local.event_source.POLL_WAIT_SECONDS", 0)
-    monkeypatch.setattr("sqs_tasks.local.event_source.POLL_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("sqs_tasks.local.event_source.mapping.POLL_WAIT_SECONDS", 0)
+    monkeypatch.setattr("sqs_tasks.local.event_source.mapping.POLL_RETRY_SECONDS", 0.001)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from sqs_tasks.execution.settlement import Unsettled
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.settlement import Unsettled
 from sqs_tasks.worker.heartbeat import Heartbeat
 
 

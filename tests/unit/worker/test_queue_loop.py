@@ -14,7 +14,7 @@ from sqs_tasks.backoff_policies import ConstantBackoff
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.shutdown_policies import IdleShutdown, MaxTasksShutdown
 from sqs_tasks.worker import consumer as consumer_module
-from sqs_tasks.worker import queue_loop, settling, turn
+from sqs_tasks.worker import queue_loop, receive_turn, settlement_buffer
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.lease import current_lease
 from tests.support.polling import until
@@ -113,7 +113,7 @@ def test_a_prefetch_is_bounded(env, counts, consume, gate):
 @pytest.mark.parametrize("options", [{"concurrency": 1, "prefetch": 9}, {"concurrency": 10, "prefetch": 10}])
 def test_a_job_costs_a_fifth_of_a_request_at_saturation(env, sqs, counts, options, monkeypatch):
     """A receive of ten and a delete of ten; producing costs a tenth."""
-    monkeypatch.setattr(settling, "LINGER_SECONDS", 0.5)  # a busy machine must not part the tens
+    monkeypatch.setattr(settlement_buffer, "LINGER_SECONDS", 0.5)  # a busy machine must not part the tens
     queue = env.queue("jobs")
 
     @queue.processor("quick")
@@ -138,7 +138,7 @@ def test_a_job_costs_a_fifth_of_a_request_at_saturation(env, sqs, counts, option
 
 def test_a_retried_attempt_costs_a_fifth_of_a_request_more(env, sqs, monkeypatch):
     """Its visibility in tens, its next receive in tens."""
-    monkeypatch.setattr(settling, "LINGER_SECONDS", 0.5)  # a busy machine must not part the tens
+    monkeypatch.setattr(settlement_buffer, "LINGER_SECONDS", 0.5)  # a busy machine must not part the tens
     queue = env.queue("jobs", backoff_policy=ConstantBackoff(0))
     seen = set()
 
@@ -354,13 +354,13 @@ def test_no_more_is_received_while_much_is_done_and_not_settled(env, sqs, consum
 
     consume(queue, grace_seconds=0.1, **options)
     deadline = time.monotonic() + 10
-    while len(ran) < settling.MAX_UNSETTLED and time.monotonic() < deadline:
+    while len(ran) < settlement_buffer.MAX_UNSETTLED and time.monotonic() < deadline:
         threading.Event().wait(0.01)
     threading.Event().wait(0.3)  # time enough to run all 300
     count = len(ran)
     sqs.forget("delete_message_batch")  # so that the worker has an end
 
-    assert settling.MAX_UNSETTLED <= count <= settling.MAX_UNSETTLED + 20
+    assert settlement_buffer.MAX_UNSETTLED <= count <= settlement_buffer.MAX_UNSETTLED + 20
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -623,7 +623,7 @@ def hot_queues(env, count, jobs):
 
 def test_queues_with_a_backlog_are_received_from_one_after_the_other(env, sqs, consume, monkeypatch):
     """Threads that are in boto3 together make it slower; those of idle queues only wait there."""
-    monkeypatch.setattr(turn, "PATIENCE_SECONDS", 10)
+    monkeypatch.setattr(receive_turn, "PATIENCE_SECONDS", 10)
     queues, wait = hot_queues(env, 3, 60)
     changed, inside, met = threading.Condition(), 0, []
 

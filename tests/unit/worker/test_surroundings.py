@@ -11,19 +11,19 @@ import urllib.request
 
 import pytest
 
-from sqs_tasks.batch_result import BatchProcessingResult
+from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.worker import health as health_module
-from sqs_tasks.worker.busy import watching_busy
+from sqs_tasks.worker.busy_watch import watching_busy
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.fleet_health import FleetHealth
 from sqs_tasks.worker.health import WorkerHealth, serving_health
+from sqs_tasks.worker.memory_limit import MaxRSSShutdown, resident_bytes
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.poll_state import FAILING_SECONDS, STUCK_SECONDS, PollState
-from sqs_tasks.worker.recycling import MaxRSSShutdown, resident_bytes
 from sqs_tasks.worker.scale_in import ScaleInProtection
 from sqs_tasks.worker.signals import SignalWatch
-from sqs_tasks.worker.stopping import Stop
+from sqs_tasks.worker.stop import Stop
 
 
 class Clock:

@@ -1,0 +1,255 @@
+"""``sqs-tasks dev``: everything that an application needs on a laptop, in one terminal."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Literal
+
+import click
+
+from sqs_tasks.cli.app import split_app
+from sqs_tasks.cli.dev.child_options import ChildOptions, Runtime
+from sqs_tasks.cli.dev.child_process import ChildProcess, child_command
+from sqs_tasks.cli.dev.counting import Counting
+from sqs_tasks.cli.dev.events import Event, Events, Stop
+from sqs_tasks.cli.dev.record import Record
+from sqs_tasks.cli.dev.screen import Lines, Screen
+from sqs_tasks.cli.dev.session import Session, WrongArgumentsError
+from sqs_tasks.cli.dev.sources import Sources
+from sqs_tasks.cli.endpoint import LOCAL_CREDENTIALS, use_endpoint, use_region
+from sqs_tasks.client import ClientProvider
+from sqs_tasks.local.function.fault_injection import Faults
+from sqs_tasks.local.server import DEFAULT_PORT, LocalSQSServer
+
+#: Seconds between two counts of the queues: on a terminal, and in a pipe.
+COUNT_SECONDS, COUNT_SECONDS_IN_PIPE = 0.5, 2.0
+
+EPILOG = """\b
+Examples:
+  $ sqs-tasks dev myapp.tasks:env                        embedded SQS, queues, worker, reload
+  $ sqs-tasks dev myapp.tasks:env --as lambda --fault throttle=0.05,crash=0.01,duplicate=0.02
+  $ sqs-tasks dev myapp.tasks:env --endpoint-url http://127.0.0.1:9324
+  $ sqs-tasks dev myapp.tasks:env --log-format json | jq 'select(.action == "job_rejected")'
+
+Saving a Python file restarts the worker: running jobs get --grace-seconds, and what never started goes back to its
+queue. Messages stay in the embedded SQS across restarts, and are gone when dev stops. Ctrl-C stops everything at once.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("words", nargs=-1, metavar="[APP] [QUEUE]...")
+@click.option(
+    "--as",
+    "runtime",
+    type=click.Choice(["worker", "lambda"]),
+    default="worker",
+    show_default=True,
+    help="Run jobs as a container would, or through the event source simulator as Lambda would.",
+)
+@click.option("--endpoint-url", help="An SQS that is there already; the embedded one is not started then.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port of the embedded SQS; 0 for a free one.",
+)
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Jobs at once in the worker; invocations at once for each queue, 5 at most, as Lambda.",
+)
+@click.option(
+    "--watch",
+    "directories",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Where to watch for saved Python files; the current directory unless given.  Repeatable.",
+)
+@click.option(
+    "--grace-seconds",
+    type=click.FloatRange(min=0),
+    default=5,
+    show_default=True,
+    help="How long running jobs may take to finish before a restart.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    default="",
+    metavar="SPEC",
+    help="With --as lambda, what goes wrong on purpose, and how often: throttle=0.05,crash=0.01. "
+    f"Of {', '.join(Faults())}.",
+)
+@click.option("--seed", help="Makes the faults repeatable.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="The least level that is told; the view of jobs needs info.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="In a pipe: lines for people, or a JSON object for each.",
+)
+def dev(
+    *,
+    words: Sequence[str],
+    runtime: Runtime,
+    endpoint_url: str | None,
+    port: int,
+    concurrency: int,
+    directories: Sequence[Path],
+    grace_seconds: float,
+    faults: str,
+    seed: str | None,
+    log_level: str,
+    log_format: Literal["text", "json"],
+) -> None:
+    """Run APP on this machine: an SQS, its queues, a worker that restarts when you save.
+
+    APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name or a pattern; all queues
+    that have tasks are worked unless given.
+    """
+    app, queues = split_app(words)
+    _check(runtime, faults)
+    options = ChildOptions(
+        app=app,
+        queues=queues,
+        runtime=runtime,
+        concurrency=concurrency,
+        grace_seconds=grace_seconds,
+        faults=faults,
+        seed=seed,
+        log_level=log_level,
+    )
+    events: Events = SimpleQueue[Event]()
+    on_terminal = sys.stdout.isatty() and log_format == "text"
+    with _refusing_arguments(), ExitStack() as stack:
+        stack.enter_context(_stopping_on_signals(events))
+        given = dict(os.environ)
+        where = endpoint_url or stack.enter_context(_embedded(port)).endpoint_url
+        use_endpoint(where)
+        use_region(None)
+        exports = _exports(where, given)
+        screen = stack.enter_context(_screen(app, runtime, exports, on_terminal=on_terminal, log_format=log_format))
+        counting = stack.enter_context(
+            Counting(ClientProvider(), events, interval_seconds=COUNT_SECONDS if on_terminal else COUNT_SECONDS_IN_PIPE)
+        )
+        stack.enter_context(Sources(directories or [Path.cwd()], events))
+        command = child_command(options.as_json())
+        Session(
+            lambda number: ChildProcess(number, command, events),
+            screen,
+            events,
+            grace_seconds=grace_seconds,
+            on_loaded=counting.watch,
+        ).run()
+        kept = f"what {where} holds stays" if endpoint_url else "the messages of the embedded SQS are gone"
+        screen.tell(Record.make(f"stopped; {kept}", action="dev_stopped", status=f"stopped; {kept}"))
+
+
+@contextmanager
+def _refusing_arguments() -> Iterator[None]:
+    """Outside of everything: the message is the last thing on the terminal."""
+    try:
+        yield
+    except WrongArgumentsError as error:
+        if error.exit_code == click.UsageError.exit_code:
+            raise click.UsageError(str(error)) from error
+        raise click.ClickException(str(error)) from error
+
+
+def _check(runtime: Runtime, faults: str) -> None:
+    if importlib.util.find_spec("watchfiles") is None:
+        raise click.ClickException(
+            "dev watches the sources with watchfiles; install it with: pip install 'sqs-tasks[cli]'"
+        )
+    if runtime == "lambda" and importlib.util.find_spec("awslambdaric") is None:
+        raise click.ClickException(
+            "--as lambda runs functions with AWS's own runtime client; install it with: pip install 'sqs-tasks[invoke]'"
+        )
+    if faults and runtime != "lambda":
+        raise click.UsageError("--fault needs --as lambda: the faults are those of the event source simulator")
+    Faults.parse(faults)
+
+
+@contextmanager
+def _embedded(port: int) -> Iterator[LocalSQSServer]:
+    server = LocalSQSServer(port=port)
+    try:
+        server.start()
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; "
+            "try --port 0, or --endpoint-url if that is an SQS"
+        ) from error
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _exports(endpoint_url: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What another terminal needs to reach the same queues; credentials only if they are not anybody's."""
+    region = os.environ.get("AWS_DEFAULT_REGION")
+    exports = {"AWS_ENDPOINT_URL_SQS": endpoint_url}
+    if region is not None:
+        exports |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    ours = (
+        "AWS_ACCESS_KEY_ID" not in given
+        and os.environ.get("AWS_ACCESS_KEY_ID") == LOCAL_CREDENTIALS["AWS_ACCESS_KEY_ID"]
+    )
+    return exports | LOCAL_CREDENTIALS if ours else exports
+
+
+@contextmanager
+def _screen(
+    app: str, runtime: Runtime, exports: dict[str, str], *, on_terminal: bool, log_format: Literal["text", "json"]
+) -> Iterator[Screen]:
+    line = "export " + " ".join(f"{name}={value}" for name, value in exports.items())
+    title = f"{app} as {runtime}, SQS at {exports['AWS_ENDPOINT_URL_SQS']} (Ctrl-C stops it)"
+    if on_terminal and importlib.util.find_spec("rich") is not None:
+        from rich.console import Console
+
+        from sqs_tasks.cli.dev.view import View
+
+        click.echo(f"For another terminal:\n{line}")
+        with View([title], Console()) as view:
+            yield view
+        return
+    lines = Lines(log_format)
+    if log_format == "json":
+        lines.tell(Record.make(title, action="dev_started", environment=exports))
+    else:
+        click.echo(f"{title}. For another terminal:\n{line}")
+    yield lines
+
+
+@contextmanager
+def _stopping_on_signals(events: Events) -> Iterator[None]:
+    """Ctrl-C and SIGTERM become events: the loop stops in order, wherever it is."""
+
+    def stop(*_: object) -> None:
+        events.put(Stop())
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,1 @@
+"""What is deployed, and the rights it needs."""

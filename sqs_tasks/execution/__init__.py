@@ -1,0 +1,1 @@
+"""What happens to a received message: from intake to settlement."""

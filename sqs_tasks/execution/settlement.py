@@ -1,0 +1,243 @@
+"""Settlement: outcomes to verdicts, and verdicts to calls in tens.
+
+A verdict says what becomes of a message: deleted, hidden for some seconds, or left alone. Only a rejected job needs a
+call to find its verdict: it may be deleted once the dead-letter queue has accepted a copy, and not before.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from sqs_tasks import limits
+from sqs_tasks.backoff_policies import clamp_visibility
+from sqs_tasks.client import error_code
+from sqs_tasks.hooks import AroundRequest, Operation, made
+from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Succeeded, UnknownTask
+from sqs_tasks.protocols import SQSClient
+
+logger = logging.getLogger(__name__)
+
+#: Times a failed entry is tried again, and the wait before the first of them (it doubles).
+RETRIES, RETRY_SECONDS = 3, 0.1
+
+#: Seconds kept clear of the 12-hour limit: SQS refuses what exceeds it instead of cutting it (S20).
+VISIBILITY_MARGIN_SECONDS = 30
+
+#: Failures that trying again cannot mend: the handle is too old, or the message is gone or visible already.
+FINAL_CODES = frozenset(
+    {
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "ReceiptHandleIsInvalid",
+    }
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """It is done, or its copy is in the dead-letter queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """It comes back after these seconds."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """It comes back when the visibility timeout of its receive ends."""
+
+
+Verdict: TypeAlias = Delete | Hide | Leave
+
+DELETE, LEAVE = Delete(), Leave()
+
+
+class Unsettled(NamedTuple):
+    """A message that SQS did not settle, and why."""
+
+    message: ReceivedMessage
+    #: AWS's error code, or the name of the exception.
+    code: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether trying again cannot mend it."""
+        return self.code in FINAL_CODES
+
+
+class CopiesDeadLetters(Protocol):
+    """Copies rejected messages to where they go: :class:`~sqs_tasks.execution.dead_letter_copier.DeadLetters`."""
+
+    def copy(self, message: ReceivedMessage, outcome: Rejected, *, request_id: str | None = None) -> bool:
+        """Whether the dead-letter queue has accepted a copy of the message; never raises."""
+
+
+class Settlement:
+    """Settles the messages of one queue; any thread may call it, it keeps nothing between calls.
+
+    Args:
+        queue_name: The queue's name in code, for logs.
+        client: Gives the client.
+        queue_url: Gives the URL.
+        dead_letters: Where rejected messages go; None when the queue has no such place.
+        around: Gives what makes the context of each request, or None.
+        sleep: Waits between tries.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_name: str,
+        client: Callable[[], SQSClient],
+        queue_url: Callable[[], str],
+        dead_letters: CopiesDeadLetters | None,
+        around: Callable[[], AroundRequest | None] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.queue_name = queue_name
+        self._client = client
+        self._queue_url = queue_url
+        self._dead_letters = dead_letters
+        self._around = around
+        self._sleep = sleep
+
+    def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
+        """What becomes of a message. A rejected one is copied to the dead-letter queue here; never raises."""
+        match outcome:
+            case Succeeded():
+                return DELETE
+            case Rejected():
+                if self._dead_letters is not None and self._dead_letters.copy(message, outcome, request_id=request_id):
+                    return DELETE
+                return self._hide(message, outcome.delay_seconds)
+            case Retried() | NotStarted() | UnknownTask():
+                return self._hide(message, outcome.delay_seconds)
+
+    def delete(self, messages: Sequence[ReceivedMessage]) -> list[Unsettled]:
+        """Delete messages in tens; those that could not be deleted are returned and logged. Never raises."""
+
+        def call(chunk: Sequence[ReceivedMessage]) -> dict[str, Any]:
+            return self._client().delete_message_batch(
+                QueueUrl=self._queue_url(),
+                Entries=[{"Id": str(i), "ReceiptHandle": message.receipt_handle} for i, message in enumerate(chunk)],
+            )
+
+        return self._in_tens("delete", messages, call, lambda message: message)
+
+    def hide(
+        self,
+        hidden: Sequence[tuple[ReceivedMessage, int]],
+        *,
+        action: Literal["hide", "extend"] = "hide",
+        retries: int = RETRIES,
+    ) -> list[Unsettled]:
+        """Change the visibility of messages in tens; those that could not be changed are returned and logged.
+
+        Never raises.
+
+        Args:
+            hidden: Messages with the seconds each shall stay hidden from now.
+            action: What it is for: for whoever watches, and for logs.
+            retries: How often a failed entry is tried again; none for a heartbeat, which comes again by itself.
+        """
+
+        def call(chunk: Sequence[tuple[ReceivedMessage, int]]) -> dict[str, Any]:
+            return self._client().change_message_visibility_batch(
+                QueueUrl=self._queue_url(),
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
+                    for i, (message, seconds) in enumerate(chunk)
+                ],
+            )
+
+        return self._in_tens(action, hidden, call, lambda pair: pair[0], retries=retries)
+
+    def _hide(self, message: ReceivedMessage, seconds: int | None) -> Verdict:
+        if seconds is None:
+            return LEAVE
+        return Hide(clamp_visibility(seconds, longest=longest_visibility(message)))
+
+    def _in_tens(
+        self,
+        action: Operation,
+        items: Sequence[T],
+        call: Callable[[Sequence[T]], dict[str, Any]],
+        message_of: Callable[[T], ReceivedMessage],
+        *,
+        retries: int = RETRIES,
+    ) -> list[Unsettled]:
+        """Call in tens, read every Failed entry, and try those again that may yet succeed (fault W18)."""
+        lost: list[Unsettled] = []
+        for chunk in tens(items):
+            waiting: Sequence[T] = chunk
+            for attempt in range(retries + 1):
+                if attempt:
+                    self._sleep(RETRY_SECONDS * 2 ** (attempt - 1))
+                again: list[T] = []
+                last = attempt == retries
+                try:
+                    with made(self._around(), action, self.queue_name, partial(_mapped, message_of, waiting)):
+                        failed = call(waiting).get("Failed", ())
+                except Exception as error:  # noqa: BLE001 - a failing settlement never ends the loop (design §4)
+                    code = error_code(error) or type(error).__name__
+                    if code in FINAL_CODES or last:
+                        lost.extend(self._unsettled(action, message_of(item), code) for item in waiting)
+                        break
+                    again = list(waiting)
+                else:
+                    for entry in failed:
+                        item = waiting[int(entry["Id"])]
+                        code = str(entry.get("Code"))
+                        if code in FINAL_CODES or last:
+                            lost.append(self._unsettled(action, message_of(item), code))
+                        else:
+                            again.append(item)
+                waiting = again
+                if not waiting:
+                    break
+        return lost
+
+    def _unsettled(self, action: str, message: ReceivedMessage, code: str) -> Unsettled:
+        logger.warning(
+            "could not %s message %s of queue %s: %s; it comes back when its visibility ends",
+            action,
+            message.message_id,
+            self.queue_name,
+            code,
+            extra={
+                "action": f"{action}_failed",
+                "queue_name": self.queue_name,
+                "job_name": message.job_name,
+                "message_id": message.message_id,
+                "error_code": code,
+            },
+        )
+        return Unsettled(message, code)
+
+
+def _mapped(message_of: Callable[[T], ReceivedMessage], items: Sequence[T]) -> list[ReceivedMessage]:
+    return [message_of(item) for item in items]
+
+
+def longest_visibility(message: ReceivedMessage) -> int:
+    """Seconds for which this receive's visibility may still be extended: 12 hours less what has passed (S20)."""
+    elapsed = max(time.monotonic() - message.received_at, 0)
+    return max(int(limits.MAX_VISIBILITY_SECONDS - elapsed - (VISIBILITY_MARGIN_SECONDS if elapsed > 1 else 0)), 0)
+
+
+def tens(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Slices of as many entries as one batch call takes."""
+    for start in range(0, len(items), limits.MAX_BATCH_ENTRIES):
+        yield items[start : start + limits.MAX_BATCH_ENTRIES]

@@ -1,0 +1,1 @@
+"""Sending: from a call's arguments to the request that carries them."""

@@ -1,0 +1,1 @@
+"""What travels: values as JSON, and arguments as a signature wants them."""
