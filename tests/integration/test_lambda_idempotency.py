@@ -20,8 +20,8 @@ from sqs_tasks.local.function.function import InvokeRequest
 from sqs_tasks.local.function.process import SubprocessFunction
 from sqs_tasks.outcome import NotStarted
 from tests.support import ministack
+from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
-from tests.unit.test_aws_lambda_fifo import Accepting
 
 pytestmark = [
     pytest.mark.skipif(not ministack.is_installed(), reason="MiniStack is not installed (.venv-ministack)"),
@@ -55,7 +55,7 @@ class Function:
 
     def __init__(self, dynamodb, **options):
         store = DynamoDBPersistenceLayer(table_name="jobs", boto3_client=dynamodb)
-        self.client = Accepting()
+        self.client = AcceptingClient()
         self.ran, self.outcomes = [], []
         self.env = SQSEnv(
             sqs_client=self.client, backoff_policy=ConstantBackoff(5), middleware=[IdempotentJobs(store, **options)]

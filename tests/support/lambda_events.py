@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 ARN = "arn:aws:sqs:us-east-1:123456789012:work"
+FIFO_ARN = ARN + ".fifo"
 
 
 def record(

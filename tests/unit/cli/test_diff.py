@@ -1,4 +1,4 @@
-"""``sqs-tasks diff``: its exit codes. What it finds is shown by ``tests/unit/test_drift.py`` and the deploy tests."""
+"""``sqs-tasks diff``: its exit codes. What it finds is shown by ``tests/unit/deployment/test_drift.py`` and the deploy tests."""
 
 from __future__ import annotations
 

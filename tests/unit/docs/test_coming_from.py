@@ -9,7 +9,7 @@ import pytest
 
 import sqs_tasks
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "coming-from.md"
 
 #: Where sqs-workers has each public name; ours is in the module of the same name unless a second is given.
 MODULES = {

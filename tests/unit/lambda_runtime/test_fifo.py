@@ -12,39 +12,17 @@ from hypothesis import strategies as st
 from sqs_tasks import ConstantBackoff, Reject, Retry, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.batching import BatchMessages
+from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_app import LambdaApp
-from tests.support.lambda_events import FakeContext, event, failures, record
+from tests.support.lambda_events import FIFO_ARN, FakeContext, event, failures, record
 from tests.support.scripted_client import ScriptedClient
-
-FIFO_ARN = "arn:aws:sqs:us-east-1:123456789012:work.fifo"
-
-
-class Accepting:
-    """Accepts every visibility and dead letter, and remembers them."""
-
-    def __init__(self):
-        self.visibilities = {}
-
-    def change_message_visibility_batch(self, *, QueueUrl, Entries):
-        for entry in Entries:
-            self.visibilities[entry["ReceiptHandle"].removeprefix("handle-of-")] = entry["VisibilityTimeout"]
-        return {"Successful": [{"Id": entry["Id"]} for entry in Entries], "Failed": []}
-
-    def delete_message_batch(self, *, QueueUrl, Entries):
-        return {"Successful": [{"Id": entry["Id"]} for entry in Entries], "Failed": []}
-
-    def send_message(self, **_):
-        return {"MessageId": "dead"}
-
-    def get_queue_url(self, *, QueueName):
-        return {"QueueUrl": f"https://queue/{QueueName}"}
 
 
 class Ordered:
     """A handler of one FIFO queue, and what ran in it."""
 
     def __init__(self, name="work.fifo", **handler):
-        self.client = Accepting()
+        self.client = AcceptingClient()
         self.env = SQSEnv(sqs_client=self.client, backoff_policy=ConstantBackoff(40))
         self.queue = self.env.queue(name)
         self.ran = []

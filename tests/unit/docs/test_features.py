@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 _ROW = re.compile(r"^\| (?!feature|-)(.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 _TEST = re.compile(r"\[(test_\w+)\]\((\S+?\.py)\)")
 

@@ -14,8 +14,8 @@ from sqs_tasks import ConstantBackoff, Reject, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.lambda_runtime.deadline import REMEMBERED_RUNS, Deadline, ObservedDurations
 from sqs_tasks.outcome import NotStarted
+from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
-from tests.unit.test_aws_lambda_fifo import Accepting
 
 
 class Function:
@@ -23,7 +23,7 @@ class Function:
 
     def __init__(self, seconds=30.0, max_receive_count=None, **handler):
         self.context = FakeContext(seconds)
-        self.client = Accepting()
+        self.client = AcceptingClient()
         self.env = SQSEnv(sqs_client=self.client, backoff_policy=ConstantBackoff(40))
         self.queue = self.env.queue("work", max_receive_count=max_receive_count)
         self.ran = []

@@ -19,8 +19,8 @@ from sqs_tasks import ConstantBackoff, Reject, Retry, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.powertools.idempotency import IdempotentJobs
 from sqs_tasks.outcome import NotStarted, Rejected, Succeeded
+from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
-from tests.unit.test_aws_lambda_fifo import Accepting
 
 
 class MemoryStore(BasePersistenceLayer):
@@ -65,7 +65,7 @@ class Function:
 
     def __init__(self, store=None, **options):
         self.store = store or MemoryStore()
-        self.client = Accepting()
+        self.client = AcceptingClient()
         self.ran = []
         self.outcomes = []
         self.env = SQSEnv(

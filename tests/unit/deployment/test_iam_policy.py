@@ -109,7 +109,7 @@ def test_unknown_queue_is_refused() -> None:
 
 def test_command_prints_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """``sqs-tasks iam`` prints the document of an application's registry, and calls nobody."""
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
     words = ["iam", "examples.stack.tasks:env", "stills", "--for", "producer", "--region", "eu-west-1"]
 
     done = CliRunner().invoke(main, words)
@@ -120,7 +120,7 @@ def test_command_prints_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_command_names_the_unknown_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is refused is one line, and exit code 1."""
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
 
     done = CliRunner().invoke(main, ["iam", "examples.stack.tasks:env", "still", "--for", "worker"])
 

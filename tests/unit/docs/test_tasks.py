@@ -14,7 +14,7 @@ from sqs_tasks.client import ClientProvider
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.memory import MemorySession
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "tasks.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "tasks.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -16,13 +16,13 @@ from aws_lambda_powertools.utilities.batch import (
 from sqs_tasks import ConstantBackoff, Reject, SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.integrations.powertools.record_handler import JobNotDoneError, TaskRecordHandler
-from tests.support.lambda_events import FakeContext, event, failures, record
-from tests.unit.test_aws_lambda_fifo import FIFO_ARN, Accepting
+from tests.support.accepting_client import AcceptingClient
+from tests.support.lambda_events import FIFO_ARN, FakeContext, event, failures, record
 
 
 @pytest.fixture
 def client():
-    return Accepting()
+    return AcceptingClient()
 
 
 @pytest.fixture

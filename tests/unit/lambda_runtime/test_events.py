@@ -15,7 +15,7 @@ from sqs_tasks.local.memory import MemorySession
 from sqs_tasks.message import from_sqs
 from tests.support.lambda_app import LambdaApp
 
-EVENTS = Path(__file__).parents[1] / "events"
+EVENTS = Path(__file__).parents[2] / "events"
 FILES = sorted(path.stem for path in EVENTS.glob("sqs_*.json"))
 
 

@@ -18,8 +18,8 @@ from aws_lambda_powertools import Logger
 from sqs_tasks import ConstantBackoff, Reject, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.powertools import instrument
+from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
-from tests.unit.test_aws_lambda_fifo import Accepting
 
 SECRET = "s3cret-of-a-customer"
 
@@ -28,7 +28,7 @@ class Function:
     """An instrumented handler, and what it wrote."""
 
     def __init__(self, capsys, **options):
-        self.env = SQSEnv(sqs_client=Accepting(), backoff_policy=ConstantBackoff(5))
+        self.env = SQSEnv(sqs_client=AcceptingClient(), backoff_policy=ConstantBackoff(5))
         self.queue = self.env.queue("work")
         self.capsys = capsys
         self.options = options

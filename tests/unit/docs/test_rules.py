@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
+FAULT_TESTS = ROOT / "tests" / "unit" / "faults"
 
 #: Folders whose Python files are read; those that are not there are passed over.
 FOLDERS = ("sqs_tasks", "sqs_tasks_cdk", "lambda_handler", "tests")
@@ -84,7 +85,7 @@ def every_citation() -> Iterator[tuple[str, set[str], set[str]]]:
         except (SyntaxError, tokenize.TokenError, UnicodeDecodeError):
             continue
         for line, text in texts:
-            rules, faults = cited(text, about_faults=path.stem.startswith("test_faults"))
+            rules, faults = cited(text, about_faults=path.parent == FAULT_TESTS)
             if rules or faults:
                 yield f"{path.relative_to(ROOT)}:{line}", rules, faults
 
@@ -174,7 +175,7 @@ def test_tests_that_the_list_of_faults_names_exist():
     """Each fault names the tests that show that it is not ours: those whose names begin like ``test_w1_``."""
     text = (DOCS / "faults.md").read_text(encoding="utf-8")
     named = re.findall(r"`(test_\w+_)\*` \|$", text, re.MULTILINE)
-    found = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "unit").glob("test_faults_*.py"))
+    found = "".join(path.read_text(encoding="utf-8") for path in FAULT_TESTS.glob("*.py"))
     if not found:
         pytest.skip("there are no tests of faults here")
 
