@@ -17,6 +17,8 @@ from typing import Any
 import click
 
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.fault_options import fault_options
+from sqs_tasks.cli.options import option
 from sqs_tasks.client import ClientProvider, QueueUrls
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.local.event_source.mapping import EventSourceMapping
@@ -41,58 +43,50 @@ _PASSED_ON = (
 
 @click.command()
 @click.argument("handler")
-@click.option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll.")
+@option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll.")
 @endpoint_options
-@click.option("--batch-size", type=int, default=10, show_default=True, help="Records in one invocation at most.")
-@click.option("--batching-window", type=float, default=0, show_default=True, help="Seconds to gather a batch.")
-@click.option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
-@click.option(
+@option("--batch-size", type=int, default=10, help="Records in one invocation at most.")
+@option("--batching-window", type=float, default=0, help="Seconds to gather a batch.")
+@option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
+@option(
     "--provisioned-pollers",
     type=(int, int),
     metavar="LEAST MOST",
     help="Dedicated pollers, ten invocations at a time each; instead of a maximum concurrency.",
 )
-@click.option("--reserved-concurrency", type=int, help="The function's own limit: what is over it is throttled.")
-@click.option("--timeout", type=float, default=30, show_default=True, help="The function's timeout in seconds.")
-@click.option("--memory", type=int, default=128, show_default=True, help="The function's megabytes.")
-@click.option("--function-name", help="The function's name; the handler's module unless given.")
-@click.option(
+@option("--reserved-concurrency", type=int, help="The function's own limit: what is over it is throttled.")
+@option("--timeout", type=float, default=30, help="The function's timeout in seconds.")
+@option("--memory", type=int, default=128, help="The function's megabytes.")
+@option("--function-name", help="The function's name; the handler's module unless given.")
+@option(
     "--report-batch-item-failures/--no-report-batch-item-failures",
     default=True,
-    show_default=True,
     help="Whether the mapping looks at the function's response.",
 )
-@click.option(
+@option(
     "--recursive-loop",
     type=click.Choice(["terminate", "allow"]),
     default="terminate",
-    show_default=True,
     help="What becomes of a function that feeds itself, sixteen invocations on.",
 )
-@click.option("--filter", "filters", multiple=True, metavar="PATTERN", help="A filter pattern as JSON; repeatable.")
-@click.option(
-    "--fault",
-    "faults",
-    default="",
-    metavar="SPEC",
-    help=f"What goes wrong on purpose, and how often: throttle=0.05,crash=0.01. Of {', '.join(Faults())}.",
-)
-@click.option("--seed", help="Makes the faults repeatable.")
-@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For the function; repeatable.")
-@click.option(
+@option("--filter", "filters", multiple=True, metavar="PATTERN", help="A filter pattern as JSON; repeatable.")
+@fault_options()
+@option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For the function; repeatable.")
+@option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
-    help="Where the handler's code is; the current directory unless given.",
+    show_default="the current directory",
+    help="Where the handler's code is.",
 )
-@click.option("--in-process", is_flag=True, help="Call the handler in this process, one at a time, for a debugger.")
-@click.option("--command", help="The runtime to start, such as ./bootstrap; awslambdaric unless given.")
-@click.option(
+@option("--in-process", is_flag=True, help="Call the handler in this process, one at a time, for a debugger.")
+@option("--command", help="The runtime to start, such as ./bootstrap; awslambdaric unless given.")
+@option(
     "--until-empty",
     is_flag=True,
     help="End when the queue has nothing to deliver; exit 1 if any failed, or are still in flight or delayed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each invocation.")
+@option("--json", "as_json", is_flag=True, help="One JSON object for each invocation.")
 def invoke(
     *,
     handler: str,

@@ -7,6 +7,7 @@ import logging
 
 import click
 
+from sqs_tasks.cli.options import option
 from sqs_tasks.local.server import DEFAULT_PORT, serve
 
 #: What to do about a listener that was refused.
@@ -18,15 +19,14 @@ _HINTS = {
 
 
 @click.command("local-sqs")
-@click.option(
+@option(
     "--port",
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
-    show_default=True,
     help="Port to listen on; 0 for a free one.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
+@option("--host", default="127.0.0.1", help="Address to listen on.")
+@option(
     "--enforce-waits",
     is_flag=True,
     help="Refuse what AWS refuses for 60 seconds: a second purge, and a queue named like one just deleted.",

@@ -13,11 +13,11 @@ import click
 from sqs_tasks import limits
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
-from sqs_tasks.cli.logs import LogFormat, configure_logging
+from sqs_tasks.cli.logs import configure_logging
+from sqs_tasks.cli.options import LogFormat, log_format, log_level, setting
+from sqs_tasks.cli.worked_queues import check_exists, queues_to_work
 from sqs_tasks.cli.worker_limits import WorkerLimits
-from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, reporting
 
 logger = logging.getLogger(__name__)
@@ -47,146 +47,94 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
 
 @click.command(epilog=EPILOG)
 @click.argument("words", nargs=-1, metavar="[APP] [QUEUE]...")
-@click.option(
+@setting(
     "-c",
     "--concurrency",
     type=click.IntRange(min=1),
     default=10,
-    envvar="SQS_TASKS_CONCURRENCY",
-    show_default=True,
-    show_envvar=True,
     help="Jobs at once in this process, shared by its queues; 1 with one queue runs them in the main thread.",
 )
-@click.option(
+@setting(
     "--async-concurrency",
     type=click.IntRange(min=1),
-    envvar="SQS_TASKS_ASYNC_CONCURRENCY",
-    show_envvar=True,
     help="async def jobs at once in this process, on its event loop; the same as --concurrency unless given.",
 )
-@click.option(
+@setting(
     "-p",
     "--processes",
     type=click.IntRange(min=1),
     default=1,
-    envvar="SQS_TASKS_PROCESSES",
-    show_default=True,
-    show_envvar=True,
     help="Worker processes; with more than one a supervisor starts them again when they die.",
 )
-@click.option(
+@setting(
     "--supervise",
     is_flag=True,
-    envvar="SQS_TASKS_SUPERVISE",
-    show_envvar=True,
     help="Have a supervisor for a single process too.",
 )
-@click.option(
+@setting(
     "--prefetch",
     type=click.IntRange(min=0),
     default=0,
-    envvar="SQS_TASKS_PREFETCH",
-    show_default=True,
-    show_envvar=True,
     help="Messages received beyond what can start, so that jobs of milliseconds come in tens; not for FIFO queues.",
 )
-@click.option(
+@setting(
     "--weight",
     "weights",
     multiple=True,
     metavar="QUEUE=N",
-    envvar="SQS_TASKS_WEIGHT",
-    show_envvar=True,
     help="How much of the concurrency a queue gets while others want it too; 1 unless given.",
 )
-@click.option(
+@setting(
     "--strict-priority",
     is_flag=True,
-    envvar="SQS_TASKS_STRICT_PRIORITY",
-    show_envvar=True,
     help="Work a queue only while those registered before it are empty.",
 )
-@click.option(
+@setting(
     "--wait-seconds",
     type=click.IntRange(0, limits.MAX_WAIT_SECONDS),
     default=limits.MAX_WAIT_SECONDS,
-    envvar="SQS_TASKS_WAIT_SECONDS",
-    show_default=True,
-    show_envvar=True,
     help="How long one long poll waits for a message.",
 )
-@click.option(
+@setting(
     "--grace-seconds",
     type=click.FloatRange(min=0),
     default=25,
-    envvar="SQS_TASKS_GRACE_SECONDS",
-    show_default=True,
-    show_envvar=True,
     help="How long running jobs may take to finish after a signal; ECS kills after 30.",
 )
-@click.option(
+@setting(
     "--max-tasks",
     type=click.IntRange(min=1),
-    envvar="SQS_TASKS_MAX_TASKS",
-    show_envvar=True,
     help="Stop after this many jobs, for example to bound what a leak can leak.",
 )
-@click.option(
+@setting(
     "--max-runtime",
     type=click.FloatRange(min=0, min_open=True),
-    envvar="SQS_TASKS_MAX_RUNTIME",
-    show_envvar=True,
     help="Stop after this many seconds.",
 )
-@click.option(
+@setting(
     "--max-rss",
     type=click.IntRange(min=1),
     metavar="MIB",
-    envvar="SQS_TASKS_MAX_RSS",
-    show_envvar=True,
     help="Stop when the process holds more memory than this, in MiB.",
 )
-@click.option(
+@setting(
     "--idle-seconds",
     type=click.FloatRange(min=0),
-    envvar="SQS_TASKS_IDLE_SECONDS",
-    show_envvar=True,
     help="Stop after this many seconds without a job in any queue; 0: as soon as they are empty.",
 )
-@click.option(
+@setting(
     "--health-port",
     type=click.IntRange(1, 65535),
-    envvar="SQS_TASKS_HEALTH_PORT",
-    show_envvar=True,
     help="Answer /live, /ready and /metrics (Prometheus) there; N processes use the N ports after it as well.",
 )
-@click.option(
+@setting(
     "--report-interval",
     type=click.FloatRange(min=0),
     default=REPORT_INTERVAL_SECONDS,
-    envvar="SQS_TASKS_REPORT_INTERVAL",
-    show_default=True,
-    show_envvar=True,
     help="Seconds between two calls of the report_queue_stats hook, if it has callbacks; 0 for none.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    envvar="SQS_TASKS_LOG_LEVEL",
-    show_default=True,
-    show_envvar=True,
-    help="The least level that is logged.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    envvar="SQS_TASKS_LOG_FORMAT",
-    show_default=True,
-    show_envvar=True,
-    help="Lines for people, or a JSON object for each record with its fields.",
-)
+@log_level(setting)
+@log_format(setting, help_text="Lines for people, or a JSON object for each record with its fields.")
 @endpoint_options
 def worker(
     *,
@@ -235,7 +183,7 @@ def worker(
     env = load(app)
     queues = queues_to_work(env, names, app)
     for queue in queues:
-        _check_exists(queue)
+        check_exists(queue)
     metrics = Metrics()
     try:
         consumer = Consumer(
@@ -297,54 +245,3 @@ def _weights(given: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise click.BadParameter(f"{word!r} must be like emails=3", param_hint="--weight") from None
     return weights
-
-
-def queues_to_work(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:
-    """The queues to work, each of which has something to run.
-
-    Raises:
-        click.UsageError: A name is none of a registered queue with tasks.
-        ConfigurationError: There are no tasks at all.
-    """
-    try:
-        queues = env.select_queues(*names)
-    except ConfigurationError as error:
-        raise click.UsageError(f"{app}: {error}") from error
-    if not queues:
-        raise ConfigurationError(f"{app} has no task on any queue; does its module import those with your tasks?")
-    for queue in queues:
-        if not queue.tasks:
-            raise click.UsageError(f"queue {queue.name!r} of {app} has no tasks, its messages would only come back")
-    return queues
-
-
-def _check_exists(queue: GenericQueue) -> None:
-    """Refuse to wait for a queue that is not there, or for rights that nobody gave.
-
-    An endpoint that is away is another matter: it comes back, and the polling loop waits for it.
-    """
-    queue.env.client()
-    try:
-        _ = queue.queue_url
-    except Exception as error:
-        if not _is_away(error):
-            raise
-        logger.warning(
-            "cannot ask for the URL of queue %s yet: %s",
-            queue.name,
-            error,
-            extra={"action": "queue_url_failed", "queue_name": queue.name},
-        )
-
-
-def _is_away(error: Exception) -> bool:
-    """Whether nobody answered, or somebody who could not."""
-    from botocore.exceptions import ClientError, HTTPClientError
-    from botocore.exceptions import ConnectionError as EndpointAwayError
-
-    if isinstance(error, ClientError):
-        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= _SERVER_ERROR
-    return isinstance(error, (EndpointAwayError, HTTPClientError))
-
-
-_SERVER_ERROR = 500

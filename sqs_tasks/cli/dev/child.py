@@ -15,7 +15,8 @@ from sqs_tasks.cli.aws_errors import aws_sentence, is_from_aws
 from sqs_tasks.cli.dev.child_logs import log_to_session
 from sqs_tasks.cli.dev.child_options import ChildOptions
 from sqs_tasks.cli.dev.event_sources import run_event_sources
-from sqs_tasks.cli.worker import queues_to_work, worker
+from sqs_tasks.cli.worked_queues import queues_to_work
+from sqs_tasks.cli.worker import worker
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import SQSTasksError
 from sqs_tasks.generic_queue import GenericQueue

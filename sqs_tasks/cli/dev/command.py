@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal
 
 import click
 
@@ -24,6 +23,8 @@ from sqs_tasks.cli.dev.screen import Lines, Screen
 from sqs_tasks.cli.dev.session import Session, WrongArgumentsError
 from sqs_tasks.cli.dev.sources import Sources
 from sqs_tasks.cli.endpoint import LOCAL_CREDENTIALS, use_endpoint, use_region
+from sqs_tasks.cli.fault_options import fault_options
+from sqs_tasks.cli.options import LogFormat, log_format, log_level, option
 from sqs_tasks.client import ClientProvider
 from sqs_tasks.local.function.fault_injection import Faults
 from sqs_tasks.local.server import DEFAULT_PORT, LocalSQSServer
@@ -45,67 +46,43 @@ queue. Messages stay in the embedded SQS across restarts, and are gone when dev 
 
 @click.command(epilog=EPILOG)
 @click.argument("words", nargs=-1, metavar="[APP] [QUEUE]...")
-@click.option(
+@option(
     "--as",
     "runtime",
     type=click.Choice(["worker", "lambda"]),
     default="worker",
-    show_default=True,
     help="Run jobs as a container would, or through the event source simulator as Lambda would.",
 )
-@click.option("--endpoint-url", help="An SQS that is there already; the embedded one is not started then.")
-@click.option(
+@option("--endpoint-url", help="An SQS that is there already; the embedded one is not started then.")
+@option(
     "--port",
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
-    show_default=True,
     help="Port of the embedded SQS; 0 for a free one.",
 )
-@click.option(
+@option(
     "-c",
     "--concurrency",
     type=click.IntRange(min=1),
     default=10,
-    show_default=True,
     help="Jobs at once in the worker; invocations at once for each queue, 5 at most, as Lambda.",
 )
-@click.option(
+@option(
     "--watch",
     "directories",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
     help="Where to watch for saved Python files; the current directory unless given.  Repeatable.",
 )
-@click.option(
+@option(
     "--grace-seconds",
     type=click.FloatRange(min=0),
     default=5,
-    show_default=True,
     help="How long running jobs may take to finish before a restart.",
 )
-@click.option(
-    "--fault",
-    "faults",
-    default="",
-    metavar="SPEC",
-    help="With --as lambda, what goes wrong on purpose, and how often: throttle=0.05,crash=0.01. "
-    f"Of {', '.join(Faults())}.",
-)
-@click.option("--seed", help="Makes the faults repeatable.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="The least level that is told; the view of jobs needs info.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="In a pipe: lines for people, or a JSON object for each.",
-)
+@fault_options(only_with="With --as lambda. ")
+@log_level(option, more="; the view of jobs needs info")
+@log_format(option, help_text="In a pipe: lines for people, or a JSON object for each.")
 def dev(
     *,
     words: Sequence[str],
@@ -118,7 +95,7 @@ def dev(
     faults: str,
     seed: str | None,
     log_level: str,
-    log_format: Literal["text", "json"],
+    log_format: LogFormat,
 ) -> None:
     """Run APP on this machine: an SQS, its queues, a worker that restarts when you save.
 
@@ -219,7 +196,7 @@ def _exports(endpoint_url: str, given: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _screen(
-    app: str, runtime: Runtime, exports: dict[str, str], *, on_terminal: bool, log_format: Literal["text", "json"]
+    app: str, runtime: Runtime, exports: dict[str, str], *, on_terminal: bool, log_format: LogFormat
 ) -> Iterator[Screen]:
     line = "export " + " ".join(f"{name}={value}" for name, value in exports.items())
     title = f"{app} as {runtime}, SQS at {exports['AWS_ENDPOINT_URL_SQS']} (Ctrl-C stops it)"

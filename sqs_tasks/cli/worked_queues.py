@@ -1,0 +1,65 @@
+"""Which queues a worker works, and whether they are there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import click
+
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.generic_queue import GenericQueue
+
+logger = logging.getLogger(__name__)
+
+#: The status from which on a server says that the fault is its own.
+_SERVER_ERROR = 500
+
+
+def queues_to_work(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQueue]:
+    """The queues to work, each of which has something to run.
+
+    Raises:
+        click.UsageError: A name is none of a registered queue with tasks.
+        ConfigurationError: There are no tasks at all.
+    """
+    try:
+        queues = env.select_queues(*names)
+    except ConfigurationError as error:
+        raise click.UsageError(f"{app}: {error}") from error
+    if not queues:
+        raise ConfigurationError(f"{app} has no task on any queue; does its module import those with your tasks?")
+    for queue in queues:
+        if not queue.tasks:
+            raise click.UsageError(f"queue {queue.name!r} of {app} has no tasks, its messages would only come back")
+    return queues
+
+
+def check_exists(queue: GenericQueue) -> None:
+    """Refuse to wait for a queue that is not there, or for rights that nobody gave.
+
+    An endpoint that cannot be reached is another matter: it comes back, and the polling loop waits for it.
+    """
+    queue.env.client()
+    try:
+        _ = queue.queue_url
+    except Exception as error:
+        if not _is_unreachable(error):
+            raise
+        logger.warning(
+            "cannot ask for the URL of queue %s yet: %s",
+            queue.name,
+            error,
+            extra={"action": "queue_url_failed", "queue_name": queue.name},
+        )
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Whether the endpoint did not answer, or answered that the fault is its own."""
+    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as EndpointUnreachableError
+
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= _SERVER_ERROR
+    return isinstance(error, (EndpointUnreachableError, HTTPClientError))
