@@ -128,6 +128,7 @@ def test_environment_stays_warm(make):
 
 
 def test_function_sees_what_lambda_shows_it(make, directory):
+    """Environment variables, working directory and context are those of Lambda."""
     result = ask(make(timeout=10.0, variables={"MINE": "yes"}), "context", trace_header="Root=1-a-b;Lineage=x:1")
 
     told = json.loads(result.payload)
@@ -151,6 +152,7 @@ def test_function_sees_what_lambda_shows_it(make, directory):
 
 
 def test_exception_is_a_function_error_in_a_living_environment(make, output, directory):
+    """The process survives an exception, as a warm environment does."""
     function = make()
 
     failed = ask(function, "raise")
@@ -166,6 +168,7 @@ def test_exception_is_a_function_error_in_a_living_environment(make, output, dir
     ("command", "error_type"), [("set", "Runtime.MarshalError"), ("big", "Function.ResponseSizeTooLarge")]
 )
 def test_response_that_lambda_does_not_take_is_a_function_error(make, command, error_type):
+    """What JSON cannot carry, or is too large, fails the invocation."""
     function = make()
 
     assert ask(function, command).error.type == error_type
@@ -180,6 +183,7 @@ def test_response_that_lambda_does_not_take_is_a_function_error(make, command, e
     ],
 )
 def test_crash_is_followed_by_a_cold_start(make, command, message):
+    """The next invocation gets a new process."""
     function = make()
 
     crashed = ask(function, command)
@@ -223,6 +227,7 @@ def test_function_above_its_memory_is_killed(make, caplog, command):
 
 @pytest.mark.parametrize("memory_mb", [127, 10_241])
 def test_memory_that_lambda_does_not_offer_is_refused(memory_mb):
+    """Megabytes outside Lambda's range are an error at once."""
     with pytest.raises(ConfigurationError, match="128 to 10240"):
         FunctionConfiguration(memory_mb=memory_mb)
 
@@ -237,6 +242,7 @@ def test_memory_that_lambda_does_not_offer_is_refused(memory_mb):
     ],
 )
 def test_fault_on_demand_ends_the_process(make, fault, status, early):
+    """A fault that is ordered looks like the real one."""
     function = make()
     ask(function, "work")
 
@@ -245,6 +251,7 @@ def test_fault_on_demand_ends_the_process(make, fault, status, early):
 
 
 def test_cold_start_on_demand(make):
+    """A cold start that is ordered makes a new process."""
     function = make()
     ask(function, "work")
 
@@ -260,6 +267,7 @@ def test_cold_start_on_demand(make):
     ],
 )
 def test_handler_that_cannot_be_loaded_fails_the_invocation(make, handler, status, error_type):
+    """The error of the import is the error of the invocation."""
     result = ask(make(handler), "work")
 
     assert result.status is status
@@ -267,12 +275,14 @@ def test_handler_that_cannot_be_loaded_fails_the_invocation(make, handler, statu
 
 
 def test_slow_init_is_cut_off_and_done_again_inside_the_invocation(make, monkeypatch):
+    """An initialisation above its limit is repeated, billed to the invocation."""
     monkeypatch.setattr(process, "INIT_TIMEOUT_SECONDS", 0.3)
 
     assert ask(make("slow.handler"), "work").status is InvocationStatus.SUCCEEDED
 
 
 def test_handler_must_name_a_module_and_a_function():
+    """A name without a dot is refused when the function is made."""
     with pytest.raises(ConfigurationError, match=r"must be 'module\.function'"):
         SubprocessFunction("app")
 
@@ -303,6 +313,7 @@ def test_another_runtime_can_be_started(make, directory):
 
 
 def test_runtime_that_cannot_be_started_fails_the_invocation(make, directory):
+    """A command that does not exist is an invocation's error, not a hang."""
     (directory / "bootstrap").write_text("not executable")
     threads = set(threading.enumerate())
 
@@ -317,6 +328,7 @@ def test_runtime_that_cannot_be_started_fails_the_invocation(make, directory):
 
 
 def test_missing_runtime_client_is_told(monkeypatch):
+    """The error names the package to install."""
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(ConfigurationError, match=r"pip install .sqs-tasks.invoke."):
@@ -334,6 +346,7 @@ def queue(monkeypatch):
 
 
 def test_partial_response_crosses_the_process(make, queue):
+    """Batch item failures of a handler in another process are honoured."""
     client, url = queue
     for body in ("work", "fail", "work"):
         client.send_message(QueueUrl=url, MessageBody=body)
@@ -361,6 +374,7 @@ def test_environments_run_at_the_same_time_s33(make, queue):
 
 
 def test_closing_ends_processes_and_threads(make, queue):
+    """Nothing is left running after close."""
     client, url = queue
     before = set(threading.enumerate())
     function = make()
@@ -396,6 +410,7 @@ def call(api, method, path, body=None, headers=None):
 
 
 def test_runtime_api_hands_out_an_event_and_takes_the_answer(api):
+    """One invocation over the Runtime API, request by request."""
     event = RuntimeEvent(request_id="r-1", payload=b'{"a": 1}', deadline_ms=123, function_arn="arn", trace_header="t")
     answers = []
     invoking = threading.Thread(target=lambda: answers.append(api.invoke(event, 10)))
@@ -415,6 +430,7 @@ def test_runtime_api_hands_out_an_event_and_takes_the_answer(api):
 
 
 def test_runtime_api_refuses_an_answer_nobody_waits_for(api):
+    """An answer with an unknown request id is an error."""
     status, _, body = call(api, "POST", "/2018-06-01/runtime/invocation/r-9/response", b"null")
 
     assert status == 400
@@ -443,8 +459,10 @@ def test_runtime_api_takes_an_error_of_any_shape(api):
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/2018-06-01/runtime/other")])
 def test_runtime_api_knows_no_other_paths(api, method, path):
+    """Any other path is 404."""
     assert call(api, method, path)[0] == 404
 
 
 def test_runtime_api_listens_on_the_loopback_only(api):
+    """Nobody else on the network can reach it."""
     assert api.address.startswith("127.0.0.1:")

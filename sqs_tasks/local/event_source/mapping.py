@@ -19,7 +19,7 @@ from sqs_tasks.local.clock import Clock, SystemClock
 from sqs_tasks.local.event_source.batch import Batch, Batcher
 from sqs_tasks.local.event_source.delivery import Delivery
 from sqs_tasks.local.event_source.filter import EventFilter, filters_of
-from sqs_tasks.local.event_source.lineage import MAX_LINEAGE, lineage_count
+from sqs_tasks.local.event_source.gate import Gate
 from sqs_tasks.local.event_source.scaling import Scaling
 from sqs_tasks.local.event_source.settings import EventSourceSettings
 from sqs_tasks.local.event_source.source_queue import Received, SourceQueue
@@ -144,6 +144,9 @@ class EventSourceMapping:
         self._batcher = Batcher(batch_size=batch_size, window_seconds=batching_window_seconds, fifo=self.queue.fifo)
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
+        self._gate = Gate(
+            self.queue, self.function.configuration, self.settings, statistics=self.statistics, lock=self._lock
+        )
         self._waiting: deque[Batch] = deque()
         self._busy_groups: set[str] = set()
         self._running = 0
@@ -309,48 +312,10 @@ class EventSourceMapping:
             # A poll beside a running batch may be empty only because that batch holds its FIFO groups.
             self._last_poll_was_empty = quiet and not received
             self._scaling.polled(found=bool(received), now=self._clock.now())
-        admitted = [item for item in self._filtered(received) if not self._is_recursive(item)]
+        admitted = self._gate.admit(received)
         if admitted:
             self._batcher.add(admitted, self._clock.now(), is_slow=self._delivery.window_is_slow)
         return received
-
-    def _filtered(self, received: list[Received]) -> list[Received]:
-        """The messages that a filter matches; the others are not only skipped, Lambda deletes them (S41)."""
-        filters = self.settings.filters
-        if not filters:
-            return received
-        passed: list[Received] = []
-        refused: list[Received] = []
-        for item in received:
-            body = item.record["body"]
-            (passed if any(candidate.matches(body) for candidate in filters) else refused).append(item)
-        self.queue.delete(refused)
-        with self._lock:
-            self.statistics.filtered += len(refused)
-        return passed
-
-    def _is_recursive(self, item: Received) -> bool:
-        """Whether the message's chain of requests has invoked this function too often already (S36).
-
-        It is left to its visibility timeout and so to the dead-letter queue; that AWS does this is reported by users,
-        the documentation says only that it stops.
-        """
-        if self.settings.allow_recursive_loop:
-            return False
-        header = item.record["attributes"].get("AWSTraceHeader")
-        if lineage_count(header, self.function.configuration.arn) < MAX_LINEAGE:
-            return False
-        with self._lock:
-            self.statistics.recursive += 1
-        logger.error(
-            "recursion: message %s of %s is not delivered, its chain invoked %s %d times before",
-            item.message_id,
-            self.queue.name,
-            self.function.configuration.name,
-            MAX_LINEAGE,
-            extra={"action": "event_source_recursion", "queue_name": self.queue.name, "message_id": item.message_id},
-        )
-        return True
 
     def _due_batch(self) -> Batch | None:
         now = self._clock.now()

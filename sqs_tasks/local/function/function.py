@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.local.function.fault_injection import Fault
 from sqs_tasks.local.function.invocation import FunctionError, InvocationStatus
+from sqs_tasks.local.model.account import ACCOUNT_ID, DEFAULT_REGION
 
 #: What a handler is: called with the event and the context, it returns something that JSON can carry.
 Handler = Callable[[Any, Any], Any]
@@ -42,8 +43,8 @@ class FunctionConfiguration:
 
     Attributes:
         name: The function's name.
-        timeout_seconds: Seconds after which an invocation is killed, above 0 up to 900. Lambda's own default is 3; it
-            is 30 here, as much as a new queue's visibility timeout allows (S18).
+        timeout_seconds: Seconds after which an invocation is killed, above 0. Lambda's own default is 3; it is 30
+            here, as much as a new queue's visibility timeout allows (S18).
         memory_mb: Megabytes, 128 to 10,240. A function in processes of its own is killed above it, on systems that tell
             how much a process uses (Linux); one in this process is not.
         region: The region in the function's ARN.
@@ -53,8 +54,8 @@ class FunctionConfiguration:
     name: str = "local-function"
     timeout_seconds: float = 30.0
     memory_mb: int = 128
-    region: str = "us-east-1"
-    account_id: str = "000000000000"
+    region: str = DEFAULT_REGION
+    account_id: str = ACCOUNT_ID
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout_seconds <= MAX_FUNCTION_TIMEOUT_SECONDS:

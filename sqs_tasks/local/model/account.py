@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqs_tasks.local.clock import Clock, SystemClock
+from sqs_tasks.local.clock.agenda import Agenda
 from sqs_tasks.local.model import faults
-from sqs_tasks.local.model.agenda import Agenda
 from sqs_tasks.local.model.message import Message
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT, Queue
 from sqs_tasks.local.model.redrive import RedrivePolicy

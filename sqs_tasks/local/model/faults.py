@@ -147,9 +147,9 @@ def batch_too_long(limit: int, size: int) -> SQSFault:
     return _service_fault("BatchRequestTooLong", text)
 
 
-def over_limit() -> SQSFault:
+def over_limit(most: int) -> SQSFault:
     """As many messages in flight as the quota allows."""
-    text = "Too many messages in flight: the queue holds the most it can hand out (120,000)."
+    text = f"Too many messages in flight: the queue has handed out as many as it may ({most:,})."
     return SQSFault("OverLimit", text, status=403)
 
 

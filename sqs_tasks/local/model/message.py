@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from sqs_tasks.local.model.agenda import Alarm
+from sqs_tasks.local.clock.agenda import Alarm
 
 
 class State(IntEnum):

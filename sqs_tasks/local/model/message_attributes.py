@@ -16,10 +16,10 @@ from typing import Any
 from sqs_tasks import limits
 from sqs_tasks.local.model import faults, validation
 
-#: Characters of a data type, custom label included.
-MAX_TYPE_CHARS = 256
+#: Characters of an attribute's name, and of its data type with its custom label.
+MAX_NAME_CHARS = MAX_TYPE_CHARS = 256
 
-_NAME = re.compile(r"[\w.-]{1,256}")
+_NAME = re.compile(rf"[\w.-]{{1,{MAX_NAME_CHARS}}}")
 _RESERVED_NAME = re.compile(r"(?i:aws|amazon)\.")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 

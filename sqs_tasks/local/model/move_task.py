@@ -12,8 +12,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
+from sqs_tasks.local.clock.agenda import Agenda, Alarm
 from sqs_tasks.local.model import faults
-from sqs_tasks.local.model.agenda import Agenda, Alarm
 from sqs_tasks.local.model.message import Message
 from sqs_tasks.local.model.queue import Queue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqs_tasks.local.model.agenda import Alarm
+from sqs_tasks.local.clock.agenda import Alarm
 from sqs_tasks.local.model.delivery import Wanted
 from sqs_tasks.local.model.faults import SQSFault
 

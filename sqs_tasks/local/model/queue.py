@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
+from sqs_tasks.local.clock.agenda import Agenda
 from sqs_tasks.local.model import faults, receipt
-from sqs_tasks.local.model.agenda import Agenda
 from sqs_tasks.local.model.backlog import Backlog
 from sqs_tasks.local.model.deduplication import Deduplication
 from sqs_tasks.local.model.delivery import render
@@ -149,7 +149,7 @@ class Queue:
         room = self._max_in_flight - self.in_flight
         if room <= 0:
             if not self.fifo:
-                raise faults.over_limit()
+                raise faults.over_limit(self._max_in_flight)
             return None
         messages = self.take(min(poll.limit, room), now)
         if not messages:

@@ -13,13 +13,17 @@ from sqs_tasks.local.model import faults
 #: Characters outside the XML 1.0 set (S38).
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_FIFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo")
-_ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
+#: Characters of a batch entry's id, and of a permission's label.
+MAX_ENTRY_ID_CHARS = MAX_LABEL_CHARS = 80
+
+_WORD = "[A-Za-z0-9_-]"
+_QUEUE_NAME = re.compile(f"{_WORD}{{1,{limits.MAX_QUEUE_NAME_CHARS}}}")
+_FIFO_NAME = re.compile(f"{_WORD}{{1,{limits.MAX_QUEUE_NAME_CHARS - len('.fifo')}}}\\.fifo")
+_ENTRY_ID = re.compile(f"{_WORD}{{1,{MAX_ENTRY_ID_CHARS}}}")
+_LABEL = re.compile(f"{_WORD}{{1,{MAX_LABEL_CHARS}}}")
 
 #: Group, deduplication and receive-request attempt ids: alphanumeric characters and punctuation.
-_TOKEN = re.compile(r"[!-~]{1,128}")
+_TOKEN = re.compile(f"[!-~]{{1,{limits.MAX_GROUP_ID_CHARS}}}")
 
 
 #: Ids of entries are mostly those of the batch before: a count from 0 to 9.

@@ -82,6 +82,7 @@ def send(client, url, *bodies):
 
 @pytest.mark.parametrize("how", [["--in-process"], []], ids=["in process", "in a subprocess"])
 def test_queue_is_worked_off_and_reported(run, client, url, how):
+    """The command ends with the totals and exit code 0."""
     send(client, url, "a", "b")
 
     result = run(*how)
@@ -93,6 +94,7 @@ def test_queue_is_worked_off_and_reported(run, client, url, how):
 
 
 def test_failure_is_listed_and_sets_the_exit_code(run, client, url):
+    """The ids of failed messages are printed, and the exit code is 1."""
     _, bad = send(client, url, "good", "bad")
 
     result = run("--in-process")
@@ -102,6 +104,7 @@ def test_failure_is_listed_and_sets_the_exit_code(run, client, url):
 
 
 def test_error_of_an_in_process_handler_is_printed(run, client, url):
+    """The traceback of an exception is shown."""
     send(client, url, "raise")
 
     result = run("--in-process")
@@ -111,6 +114,7 @@ def test_error_of_an_in_process_handler_is_printed(run, client, url):
 
 
 def test_json_lines(run, client, url):
+    """Each invocation is one JSON object on one line."""
     good, bad = send(client, url, "good", "bad")
 
     result = run("--in-process", "--json", "--batch-size", "1")
@@ -125,12 +129,14 @@ def test_json_lines(run, client, url):
 
 
 def test_queue_url_is_taken_as_it_is(run, client, url):
+    """A URL needs no look-up by name."""
     send(client, url, "a")
 
     assert "1 deleted" in run("--in-process", queue=url).stdout
 
 
 def test_settings_reach_the_event_source(run, client, url):
+    """Options of the command line change how the source behaves."""
     send(client, url, '{"kind": "order"}', '{"kind": "refund"}', "a", "b")
 
     result = run("--in-process", "--filter", '{"body": {"kind": ["order"]}}', "--fault", "crash=1", "--json")
@@ -151,6 +157,7 @@ def test_provisioned_pollers_run_side_by_side(run, client, url):
 
 
 def test_first_interrupt_ends_after_the_running_invocation(run, client, url):
+    """Ctrl-C waits for the invocation, and reports it."""
     send(client, url, "a", "b")
 
     result = run("--in-process", "--batch-size", "1", "--env", "INTERRUPT=1")
@@ -174,6 +181,7 @@ def test_first_interrupt_ends_after_the_running_invocation(run, client, url):
     ],
 )
 def test_wrong_settings_are_told_without_a_traceback(run, arguments, problem):
+    """A setting that AWS refuses is one line on stderr."""
     result = run("--in-process", *arguments)
 
     assert result.exit_code in (1, 2)
@@ -190,6 +198,7 @@ def test_wrong_settings_are_told_without_a_traceback(run, arguments, problem):
     ],
 )
 def test_handler_that_is_not_there_is_told(run, handler, problem):
+    """The error names what could not be found."""
     result = run("--in-process", handler=handler)
 
     assert result.exit_code == 1
@@ -217,10 +226,12 @@ def test_handler_that_cannot_be_loaded_receives_nothing(run, client, url, argume
 
 
 def test_command_that_is_not_there_fails_on_an_empty_queue_too(run):
+    """A runtime that cannot start is noticed before any message comes."""
     assert run("--command", "./nothere").exit_code == 1
 
 
 def test_cold_start_before_the_first_receive_is_reported_with_the_first_invocation(run, client, url):
+    """The first REPORT line has the init duration."""
     send(client, url, "a")
 
     result = run()
@@ -230,6 +241,7 @@ def test_cold_start_before_the_first_receive_is_reported_with_the_first_invocati
 
 
 def test_queue_is_not_called_empty_while_messages_are_in_flight_or_delayed(run, client, url):
+    """What could not be worked off is counted, and the exit code is 1."""
     send(client, url, "a", "b")
     client.receive_message(QueueUrl=url, MaxNumberOfMessages=2)
     client.send_message(QueueUrl=url, MessageBody="c", DelaySeconds=60)

@@ -98,6 +98,7 @@ def test_object_without_the_key_succeeds_with_advice():
 
 
 def test_error_timeout_and_crash_fail_the_batch_s11():
+    """Whatever was returned, a lost invocation deletes nothing."""
     assert all_failed(IDS).failed == set(IDS)
 
 

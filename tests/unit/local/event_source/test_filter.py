@@ -82,6 +82,7 @@ def test_plain_and_json_do_not_match_each_other(pattern, body, matches):
 
 
 def test_pattern_may_be_spelled_as_filter_criteria():
+    """An entry of FilterCriteria is taken as it stands in a template."""
     assert EventFilter({"Pattern": '{"body": {"a": [1]}}'}).matches('{"a": 1}')
 
 
@@ -108,10 +109,12 @@ def test_pattern_may_be_spelled_as_filter_criteria():
     ],
 )
 def test_pattern_that_aws_refuses_is_refused(pattern, problem):
+    """A pattern that could never be deployed is an error."""
     with pytest.raises(ConfigurationError, match=problem):
         EventFilter(pattern)
 
 
 def test_more_than_ten_filters_are_refused():
+    """Ten is the quota's highest value."""
     with pytest.raises(ConfigurationError, match="the limit is 10"):
         filters_of([{"body": {"n": [n]}} for n in range(11)])

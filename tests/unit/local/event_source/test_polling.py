@@ -104,6 +104,7 @@ def test_record_of_a_standard_queue_s1_s2(aws):
 
 
 def test_fifo_record_carries_group_sequence_and_deduplication_id_s2():
+    """A FIFO record has the three attributes that only FIFO queues have."""
     aws = Aws("q.fifo")
     handler = Recorder()
     aws.send("a", MessageGroupId="g1", MessageDeduplicationId="d1")
@@ -145,6 +146,7 @@ def test_function_can_be_fed_by_several_queues_s4(aws):
 
 
 def test_message_attributes_are_lower_camel_with_binary_in_base64_s3(aws):
+    """Attributes are spelled as Lambda spells them, not as boto3 does."""
     handler = Recorder()
     aws.send(
         "a",
@@ -170,6 +172,7 @@ def test_message_attributes_are_lower_camel_with_binary_in_base64_s3(aws):
 
 
 def test_context_tells_what_lambda_tells(aws):
+    """Name, memory, ARN, request id and remaining time are on the context."""
     handler = Recorder()
     aws.send("a")
 
@@ -205,6 +208,7 @@ def test_handler_gets_its_own_copy_of_the_event(aws):
 
 
 def test_records_are_deleted_only_after_the_invocation_returned_s15(aws):
+    """While the handler runs, its messages are in flight."""
     seen = []
     aws.send("a", "b")
 
@@ -253,6 +257,7 @@ def test_visibility_set_by_the_handler_stands_s16(aws):
 
 
 def test_complete_failure_keeps_the_batch_and_says_why_s11(aws, caplog):
+    """A response that names no record of the batch fails all of it."""
     aws.send("a", "b")
 
     with caplog.at_level(logging.WARNING):
@@ -269,6 +274,7 @@ def test_complete_failure_keeps_the_batch_and_says_why_s11(aws, caplog):
 
 @pytest.mark.parametrize("report", [True, False])
 def test_exception_fails_the_batch_with_and_without_partial_responses_s9_s11(aws, report):
+    """Whatever the settings, an exception deletes nothing."""
     aws.send("a", "b")
 
     def handler(event, context):
@@ -283,6 +289,7 @@ def test_exception_fails_the_batch_with_and_without_partial_responses_s9_s11(aws
 
 
 def test_reported_failures_are_deleted_without_partial_responses_s9(aws):
+    """Without ReportBatchItemFailures the response is not looked at."""
     handler = Recorder(fail=["a"])
     aws.send("a")
 
@@ -299,6 +306,7 @@ def test_reported_failures_are_deleted_without_partial_responses_s9(aws):
     ],
 )
 def test_response_that_lambda_cannot_take_is_an_error_s11(aws, response, error_type):
+    """A response that is no JSON is a function error."""
     aws.send("a")
 
     invocation = aws.source(lambda event, context: response).poll_once()
@@ -323,6 +331,7 @@ def test_timeout_fails_the_batch_even_if_the_handler_answered_late_s11(aws):
 
 
 def test_exit_in_the_handler_is_a_crash_s11(aws):
+    """``sys.exit`` ends the environment."""
     aws.send("a")
 
     def handler(event, context):
@@ -336,6 +345,7 @@ def test_exit_in_the_handler_is_a_crash_s11(aws):
 
 
 def test_interrupt_goes_through_to_the_developer(aws):
+    """Ctrl-C is no failure of the handler."""
     aws.send("a")
 
     def handler(event, context):
@@ -346,6 +356,7 @@ def test_interrupt_goes_through_to_the_developer(aws):
 
 
 def test_message_reaches_the_dead_letter_queue_after_max_receive_count_s42():
+    """A message that always fails is moved by the redrive policy."""
     aws = Aws("dead")
     dead_url = aws.url
     policy = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead", "maxReceiveCount": 2}
@@ -363,6 +374,7 @@ def test_message_reaches_the_dead_letter_queue_after_max_receive_count_s42():
 
 
 def test_duration_is_reported_by_the_clock(aws, caplog):
+    """A manual clock that the handler moves gives the duration."""
     aws.send("a")
 
     with caplog.at_level(logging.INFO, logger="sqs_tasks.local"):
@@ -376,6 +388,7 @@ def test_duration_is_reported_by_the_clock(aws, caplog):
 
 
 def test_batch_size_bounds_the_records_s32(aws):
+    """No invocation has more records than the batch size."""
     handler = Recorder()
     aws.send(*"abcde")
 
@@ -385,6 +398,7 @@ def test_batch_size_bounds_the_records_s32(aws):
 
 
 def test_batch_above_ten_is_gathered_over_several_receives_s32(aws):
+    """A batch of more than ten takes several receives."""
     handler = Recorder()
     aws.send(*map(str, range(25)))
     source = aws.source(handler, batch_size=25, batching_window_seconds=1)
@@ -425,6 +439,7 @@ def test_window_takes_longer_on_a_quiet_queue_by_a_fault_s32(aws, window, open_f
 
 
 def test_without_a_window_nothing_waits_s32(aws):
+    """What was received is delivered at once."""
     source = aws.source(Recorder(), faults="slow_window=1")
     aws.send("a")
 
@@ -432,6 +447,7 @@ def test_without_a_window_nothing_waits_s32(aws):
 
 
 def test_full_batch_does_not_wait_for_its_window_s32(aws):
+    """A full batch is due before its window ends."""
     handler = Recorder()
     aws.send(*"abc")
 
@@ -483,6 +499,7 @@ def test_message_that_became_visible_while_it_was_gathered_is_forgotten():
     ],
 )
 def test_effective_visibility_s17(queue, window, timeout, effective):
+    """With a window Lambda may set a longer visibility than the queue's."""
     aws = Aws(VisibilityTimeout=str(queue))
     source = aws.source(Recorder(fail=["a"]), batching_window_seconds=window, function_timeout_seconds=timeout)
     aws.send("a")
@@ -497,6 +514,7 @@ def test_effective_visibility_s17(queue, window, timeout, effective):
 
 
 def test_function_timeout_above_the_queues_visibility_is_refused_s18(aws):
+    """Such a mapping cannot be created on AWS."""
     with pytest.raises(
         ConfigurationError, match="Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"
     ):
@@ -504,6 +522,7 @@ def test_function_timeout_above_the_queues_visibility_is_refused_s18(aws):
 
 
 def test_advice_on_visibility_and_receive_count_is_logged_s19_s42(caplog):
+    """What AWS advises against is allowed, and logged."""
     aws = Aws("dead")
     policy = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead", "maxReceiveCount": 3}
     aws.url = aws.client.create_queue(QueueName="q", Attributes={"RedrivePolicy": json.dumps(policy)})["QueueUrl"]
@@ -542,6 +561,7 @@ def test_advice_on_visibility_and_receive_count_is_logged_s19_s42(caplog):
     ],
 )
 def test_settings_that_aws_refuses_are_refused_s30_s32_s34_s35(aws, settings, problem):
+    """Settings out of range are errors that say the range."""
     with pytest.raises(ConfigurationError, match=problem):
         aws.source(Recorder(), **settings)
 
@@ -551,11 +571,13 @@ def test_settings_that_aws_refuses_are_refused_s30_s32_s34_s35(aws, settings, pr
     [({"batching_window_seconds": 1}, "no batching window"), ({"batch_size": 11}, "1 to 10")],
 )
 def test_fifo_has_no_window_and_ten_records_at_most_s30(settings, problem):
+    """A FIFO queue is refused a window and larger batches."""
     with pytest.raises(ConfigurationError, match=problem):
         Aws("q.fifo").source(Recorder(), **settings)
 
 
 def test_configuration_is_the_functions_own_or_the_mappings_not_both(aws):
+    """Settings for a callable do not fit a function that has its own."""
     with pytest.raises(ConfigurationError, match="timeout_seconds, name"):
         aws.source(InProcessFunction(Recorder()), function_timeout_seconds=3, function_name="x")
 
@@ -564,6 +586,7 @@ def test_configuration_is_the_functions_own_or_the_mappings_not_both(aws):
 
 
 def test_message_that_no_filter_matches_is_deleted_without_an_invocation_s41(aws):
+    """A filtered message is gone, and counted."""
     handler = Recorder()
     aws.send('{"kind": "order"}', '{"kind": "refund"}', "plain")
     source = aws.source(handler, filters=[{"body": {"kind": ["order"]}}])
@@ -576,6 +599,7 @@ def test_message_that_no_filter_matches_is_deleted_without_an_invocation_s41(aws
 
 
 def test_filters_are_alternatives_s41(aws):
+    """One matching filter lets a message through."""
     handler = Recorder()
     aws.send('{"kind": "order"}', "ping")
 
@@ -588,6 +612,7 @@ def test_filters_are_alternatives_s41(aws):
 
 
 def test_batch_may_hold_several_groups_in_order_s27():
+    """Groups come together, each in its order."""
     aws = Aws("q.fifo")
     handler = Recorder()
     for body, group in [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b")]:
@@ -602,6 +627,7 @@ def test_batch_may_hold_several_groups_in_order_s27():
 
 
 def test_failed_message_holds_its_group_back_and_no_other_s30():
+    """Other groups go on while one waits for its failed message."""
     aws = Aws("q.fifo")
     handler = Recorder(fail=["a1"])
     for body, group in [("a1", "a"), ("a2", "a"), ("b1", "b")]:
@@ -664,6 +690,7 @@ def test_batch_throttled_past_its_visibility_is_dropped_s19(aws):
     ],
 )
 def test_lost_invocation_fails_the_batch_s11(aws, fault, status, error_type):
+    """A crash, a timeout and too much memory delete nothing."""
     aws.send("a", "b")
 
     invocation = aws.source(Recorder(), faults={fault: 1.0}).poll_once()
@@ -706,6 +733,7 @@ def test_duplicates_are_delivered_in_the_same_batch_or_later_s6(aws):
 
 
 def test_fifo_batch_is_repeated_whole_so_that_order_holds_s6():
+    """A duplicate of a FIFO batch has all its records."""
     aws = Aws("q.fifo")
     handler = Recorder()
     for body in ("a1", "a2", "a3", "a4"):
@@ -717,6 +745,7 @@ def test_fifo_batch_is_repeated_whole_so_that_order_holds_s6():
 
 
 def test_cold_start_makes_the_handler_anew(aws):
+    """A cold start that is ordered calls the factory again."""
     made = []
 
     def maker():
@@ -856,6 +885,7 @@ def test_chain_is_stopped_after_sixteen_invocations_s36(aws, caplog):
 
 
 def test_endless_handler_is_told_by_drain(aws):
+    """A handler that feeds its own queue ends with an error, not a hang."""
     aws.send("start")
     source = aws.source(lambda event, context: aws.send("again") and None)
 
@@ -864,6 +894,7 @@ def test_endless_handler_is_told_by_drain(aws):
 
 
 def test_observer_that_fails_hurts_nobody(aws, caplog):
+    """An exception in on_invocation is logged and nothing else."""
     aws.send("a")
 
     def observer(invocation):

@@ -49,6 +49,7 @@ def bodies(event):
 
 
 def test_run_until_idle_works_off_the_queue(client):
+    """All messages are handled when ``run`` returns."""
     url = create_queue(client)
     send(client, url, *map(str, range(25)))
     done = []
@@ -73,6 +74,7 @@ def test_in_process_handler_runs_in_the_thread_that_runs_the_source(client):
 
 
 def test_message_that_arrives_while_running_is_delivered(client):
+    """A running source needs no restart for new messages."""
     url = create_queue(client)
     arrived = threading.Event()
 
@@ -131,6 +133,7 @@ def test_reserved_concurrency_throttles_what_was_pulled_past_it_s34():
 
 
 def test_fifo_groups_run_at_the_same_time_s30(client):
+    """Two groups are two invocations at a time."""
     url = create_queue(client, "q.fifo")
     send(client, url, "a1", MessageGroupId="a")
     send(client, url, "b1", MessageGroupId="b")
@@ -146,6 +149,7 @@ def test_fifo_groups_run_at_the_same_time_s30(client):
 
 
 def test_fifo_group_keeps_its_order_under_concurrency_s30(client):
+    """However many invocations run, one group is one sequence."""
     url = create_queue(client, "q.fifo")
     done = {"a": [], "b": [], "c": []}
     for number in range(10):
@@ -192,6 +196,7 @@ def test_fifo_group_waits_for_its_running_batch_even_when_sqs_hands_it_out_s30()
 
 @pytest.mark.parametrize(("report", "allowed"), [(True, 4), (False, 2)])
 def test_function_errors_reduce_concurrency_only_without_partial_responses_s12(client, report, allowed):
+    """With partial responses errors do not slow the source down."""
     url = create_queue(client)
     send(client, url, "a")
 
@@ -205,6 +210,7 @@ def test_function_errors_reduce_concurrency_only_without_partial_responses_s12(c
 
 
 def test_stop_waits_for_the_running_invocation_and_settles_it(client):
+    """What was done when stop came is deleted."""
     url = create_queue(client)
     send(client, url, "a")
     started, finish = threading.Event(), threading.Event()
@@ -236,6 +242,7 @@ def test_stop_releases_what_was_gathered_and_never_delivered(client):
 
 
 def test_source_can_be_started_again(client):
+    """A stopped source starts anew."""
     url = create_queue(client)
     done = threading.Semaphore(0)
     source = EventSourceMapping(client, url, lambda event, context: done.release())
@@ -269,6 +276,7 @@ class Flaky:
 
 
 def test_run_survives_an_endpoint_that_is_away(client, caplog):
+    """An unreachable queue is tried again."""
     url = create_queue(client)
     send(client, url, "a")
     source = EventSourceMapping(Flaky(client, "receive_message"), url, lambda event, context: None)

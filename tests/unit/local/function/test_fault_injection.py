@@ -9,16 +9,19 @@ from sqs_tasks.local.function.fault_injection import Fault, FaultDice, Faults
 
 
 def test_text_and_mapping_spell_the_same_faults():
+    """The command line and Python say the same."""
     assert Faults.parse("throttle=0.05, crash=0.01,duplicate=0.02") == Faults.of(
         {"throttle": 0.05, "crash": 0.01, "duplicate": 0.02}
     )
 
 
 def test_nothing_spells_no_faults():
+    """None, an empty text and an empty mapping are no faults."""
     assert Faults.of(None) == Faults.of("") == Faults.of({}) == Faults()
 
 
 def test_text_of_faults_can_be_parsed_again():
+    """``str`` of faults is what ``parse`` takes."""
     faults = Faults(throttle=0.05, oom=1.0)
 
     assert str(faults) == "throttle=0.05,oom=1"
@@ -38,11 +41,13 @@ def test_text_of_faults_can_be_parsed_again():
     ],
 )
 def test_misspelled_faults_are_refused(text, problem):
+    """An unknown name or a probability out of range is an error that says so."""
     with pytest.raises(ConfigurationError, match=problem):
         Faults.parse(text)
 
 
 def test_same_seed_draws_the_same_faults():
+    """A seed makes a run reproducible."""
     faults = Faults(throttle=0.5, crash=0.3, duplicate=0.2)
 
     def draw():
@@ -63,6 +68,7 @@ def test_turning_one_fault_on_does_not_move_another():
 
 
 def test_certain_and_impossible_faults():
+    """A probability of 1 always happens, and 0 never."""
     dice = FaultDice(Faults(oom=1.0), seed=1)
 
     assert [dice.lost() for _ in range(3)] == [Fault.OUT_OF_MEMORY] * 3

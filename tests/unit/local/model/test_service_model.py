@@ -114,7 +114,7 @@ def test_error_codes_are_those_of_the_service_model() -> None:
         faults.entry_ids_not_distinct("x"),
         faults.invalid_entry_id(),
         faults.batch_too_long(1, 2),
-        faults.over_limit(),
+        faults.over_limit(120_000),
         faults.resource_not_found("x"),
         faults.unsupported_operation("x"),
     ]

@@ -1,15 +1,10 @@
-"""The REPORT line, and the header that carries a chain's lineage (S36)."""
+"""The REPORT line of an invocation, and the text of a function's error."""
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from sqs_tasks.local.event_source.lineage import lineage_count, next_trace_header
 from sqs_tasks.local.function.invocation import FunctionError, InvocationReport, InvocationStatus
-
-ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
 
 
 def report(**changes):
@@ -26,6 +21,7 @@ def report(**changes):
 
 
 def test_report_of_a_warm_invocation_reads_like_cloudwatch():
+    """The line has Lambda's fields, in its order."""
     assert str(report()) == (
         "REPORT RequestId: r-1\tDuration: 12.35 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB"
     )
@@ -48,40 +44,19 @@ def test_cold_start_is_reported_and_billed():
     ],
 )
 def test_lost_invocation_says_how_it_was_lost(status, error_type, ending):
+    """Timeout, crash and memory stand at the end of the line."""
     assert str(report(status=status, error_type=error_type)).endswith(f"\t{ending}")
 
 
 def test_unknown_memory_is_left_out():
+    """What was not measured is not reported."""
     assert "Max Memory Used" not in str(report(max_memory_used_mb=None))
 
 
 def test_function_error_reads_like_the_log():
+    """An error prints as it does in CloudWatch."""
     error = FunctionError(type="ValueError", message="no", stack_trace=('  File "a.py", line 1, in f\n    g()\n',))
 
     assert str(error) == (
         '[ERROR] ValueError: no\nTraceback (most recent call last):\n  File "a.py", line 1, in f\n    g()'
     )
-
-
-def test_lineage_grows_by_one_with_each_invocation_s36():
-    """The root stays, the parent changes, and this function's count grows."""
-    rng = random.Random(1)
-    first = next_trace_header(None, ARN, now=0, rng=rng)
-    second = next_trace_header(first, ARN, now=0, rng=rng)
-
-    assert (lineage_count(first, ARN), lineage_count(second, ARN)) == (1, 2)
-    assert first.split(";")[0] == second.split(";")[0]
-    assert first.split(";")[1] != second.split(";")[1]
-
-
-def test_lineage_counts_each_function_for_itself_s36():
-    header = next_trace_header(None, ARN, now=0, rng=random.Random(1))
-    header = next_trace_header(header, ARN + "-other", now=0, rng=random.Random(1))
-
-    assert lineage_count(header, ARN) == 1
-    assert lineage_count(header, ARN + "-other") == 1
-
-
-@pytest.mark.parametrize("header", [None, "", "Root=1-a-b", "Lineage=", "Lineage=x", "nonsense", "Lineage=a:b|:3"])
-def test_header_without_a_lineage_counts_nothing_s36(header):
-    assert lineage_count(header, ARN) == 0

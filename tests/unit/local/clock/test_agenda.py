@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqs_tasks.local.model.agenda import Agenda
+from sqs_tasks.local.clock.agenda import Agenda
 
 
 def test_alarms_ring_in_order_of_their_moments() -> None:
