@@ -1,65 +1,92 @@
-"""The shape of the package: no circles, true exports, options and settings that say the same."""
+"""The shape of the package: its tree and its imports, true exports, options and settings that say the same."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import pkgutil
+from pathlib import Path
 
-import grimp
 import pytest
 
 import sqs_tasks
 from sqs_tasks.settings import QueueOptions, QueueSettings, TaskOptions, TaskSettings
 from sqs_tasks.task import SendOptions, SendOptionsDict
+from tests.support.import_graph import circles, folders, imports_of_children, imports_of_modules
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("sqs_tasks", "sqs_tasks_cdk")
+
+MAX_LINES = 450
+MAX_FLAT_FILES = 36
+
+#: Files that are being split. Nothing may be added.
+STILL_LONG = {
+    "sqs_tasks/execution/executor.py",
+    "sqs_tasks/lambda_runtime/invocation.py",
+    "sqs_tasks/local/event_source/mapping.py",
+    "sqs_tasks/worker/queue_loop.py",
+    "sqs_tasks_cdk/bundling.py",
+    "sqs_tasks_cdk/lambda_worker.py",
+    "sqs_tasks_cdk/manifest.py",
+    "sqs_tasks_cdk/task_queue.py",
+}
+
+#: Folders of tests/unit whose tests are of no one part.
+ACROSS_THE_PACKAGE = {"features", "faults", "properties", "docs", "dev"}
 
 #: Filled in by other arguments than the options.
 NOT_OPTIONS = {"name", "batching"}
 
 
-def strongly_connected(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Groups of modules that import each other, by Tarjan's algorithm; single modules are left out."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    found: list[list[str]] = []
-
-    def visit(node: str) -> None:
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for other in graph[node]:
-            if other not in index:
-                visit(other)
-                low[node] = min(low[node], low[other])
-            elif other in stack:
-                low[node] = min(low[node], index[other])
-        if low[node] == index[node]:
-            group = []
-            while True:
-                group.append(stack.pop())
-                if group[-1] == node:
-                    break
-            if len(group) > 1:
-                found.append(sorted(group))
-
-    for node in graph:
-        if node not in index:
-            visit(node)
-    return found
-
-
-@pytest.mark.parametrize("package", ["sqs_tasks", "sqs_tasks_cdk"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_import_circles_type_checking_and_deferred_imports_counted(package: str) -> None:
     """A circle hidden behind TYPE_CHECKING or inside a function is a circle all the same."""
-    graph = grimp.build_graph(package, exclude_type_checking_imports=False, cache_dir=None)
-    imports = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    assert circles(imports_of_modules(package)) == []
 
-    assert strongly_connected(imports) == []
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_import_circles_between_folders(package: str) -> None:
+    """Of two neighbours, files or folders, at most one knows the other, at every level of the tree."""
+    imports = imports_of_modules(package)
+
+    found = {folder: circles(imports_of_children(imports, folder)) for folder in folders(package)}
+
+    assert {folder: groups for folder, groups in found.items() if groups} == {}
 
 
 def test_a_circle_would_be_found() -> None:
-    """The check itself works."""
-    assert strongly_connected({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    """The check itself works, for files and for folders."""
+    of_folders = {"p.a.x": {"p.b.x"}, "p.b.y": {"p.c"}, "p.c": {"p.a.y"}, "p.a.y": set(), "p.b.x": set()}
+
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert circles(of_folders) == []
+    assert circles(imports_of_children(of_folders, "p")) == [["p.a", "p.b", "p.c"]]
+
+
+def test_what_lies_flat_is_what_users_import_and_the_ground() -> None:
+    """What a job passes through has a folder; a file is put beside the public ones for a reason only."""
+    flat = {path.stem for path in (ROOT / "sqs_tasks").glob("*.py")} - {"__init__", "__main__", "__version__"}
+
+    assert len(flat) <= MAX_FLAT_FILES
+
+
+def test_no_file_is_too_long_to_be_read_at_a_sitting() -> None:
+    """A file that grows beyond the limit holds a second noun, which gets a file of its own."""
+    files = {path.relative_to(ROOT).as_posix(): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in files.items()}
+
+    assert {name: count for name, count in lines.items() if count > MAX_LINES and name not in STILL_LONG} == {}
+
+
+def test_the_unit_tests_mirror_the_package() -> None:
+    """The tests of ``sqs_tasks/x/`` are found in ``tests/unit/x/``; tests of no one part have folders of their own."""
+    tests = ROOT / "tests" / "unit"
+    folders_of_tests = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")} - {"."}
+
+    unknown = {name for name in folders_of_tests - ACROSS_THE_PACKAGE if not (ROOT / "sqs_tasks" / name).is_dir()}
+
+    assert unknown == set()
 
 
 def test_every_public_name_can_be_imported() -> None:
