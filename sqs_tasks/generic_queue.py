@@ -20,7 +20,7 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.executor import TASK_FAILURES, Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.hooks import AroundRequest, Hook
-from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
+from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs, receive_request
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
@@ -365,14 +365,8 @@ class GenericQueue:
 
     def get_raw_messages(self, wait_seconds: int = 0, max_messages: int = 10) -> list[ReceivedMessage]:
         """Receive messages without running them; they come back when their visibility ends."""
-        answer = self.env.client().receive_message(
-            QueueUrl=self.queue_url,
-            MaxNumberOfMessages=min(max_messages, limits.MAX_BATCH_ENTRIES),
-            WaitTimeSeconds=wait_seconds,
-            MessageAttributeNames=["All"],
-            # The name every endpoint knows; MessageSystemAttributeNames is its newer one.
-            AttributeNames=["All"],
-        )
+        count = min(max_messages, limits.MAX_BATCH_ENTRIES)
+        answer = self.env.client().receive_message(**receive_request(self.queue_url, count, wait_seconds=wait_seconds))
         return [from_sqs(raw) for raw in answer.get("Messages", ())]
 
     def statistics(self) -> QueueStatistics:

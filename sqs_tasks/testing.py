@@ -34,7 +34,7 @@ from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.function.context import LambdaContext
 from sqs_tasks.local.function.event_record import EventRecord, record_from_message
 from sqs_tasks.local.memory import MemorySession
-from sqs_tasks.message import Job, ReceivedMessage, from_sqs
+from sqs_tasks.message import Job, ReceivedMessage, from_sqs, receive_request
 from sqs_tasks.outcome import NotStarted, Outcome, Retried, Retry, Succeeded
 from sqs_tasks.provisioning import queue_arn
 from sqs_tasks.queue import JobQueue
@@ -220,13 +220,8 @@ def _run_once(queue: GenericQueue) -> list[tuple[ReceivedMessage, Outcome]]:
     # A FIFO queue is received from one by one, as workers do: followers of a failure must not be received with it.
     want = batch_size or (1 if queue.settings.fifo else limits.MAX_BATCH_ENTRIES)
     while len(messages) < want:
-        answer = client.receive_message(
-            QueueUrl=queue.queue_url,
-            MaxNumberOfMessages=min(want - len(messages), limits.MAX_BATCH_ENTRIES),
-            WaitTimeSeconds=0,
-            MessageAttributeNames=["All"],
-            AttributeNames=["All"],
-        )
+        count = min(want - len(messages), limits.MAX_BATCH_ENTRIES)
+        answer = client.receive_message(**receive_request(queue.queue_url, count, wait_seconds=0))
         received = [from_sqs(raw) for raw in answer.get("Messages") or ()]
         messages.extend(received)
         if not received or not batch_size:
@@ -322,12 +317,7 @@ def _record_of(job: BakedAsyncTask, receive_count: int) -> EventRecord:
 
 def _records_of(queue: GenericQueue) -> list[EventRecord]:
     client = queue.env.client()
-    answer = client.receive_message(
-        QueueUrl=queue.queue_url,
-        MaxNumberOfMessages=limits.MAX_BATCH_ENTRIES,
-        MessageAttributeNames=["All"],
-        AttributeNames=["All"],
-    )
+    answer = client.receive_message(**receive_request(queue.queue_url, limits.MAX_BATCH_ENTRIES))
     arn = queue_arn(client, queue.queue_url)
     return [record_from_message(raw, queue_arn=arn) for raw in answer.get("Messages") or ()]
 

@@ -23,11 +23,12 @@ from sqs_tasks.worker.memory_limit import resident_bytes
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool
-from sqs_tasks.worker.queue_loop import QueueLoop, Shared, WorkedQueue
+from sqs_tasks.worker.queue_loop import QueueLoop, Shared
 from sqs_tasks.worker.receive_turn import Turn
 from sqs_tasks.worker.signals import SignalWatch
 from sqs_tasks.worker.slots import Slots
 from sqs_tasks.worker.stop import Stop
+from sqs_tasks.worker.worked_queue import WorkedQueue
 
 logger = logging.getLogger(__name__)
 

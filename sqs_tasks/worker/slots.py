@@ -1,4 +1,4 @@
-"""Slots: how many jobs each queue of a process may have in hand. The one place where queues compete."""
+"""Slots: how many jobs each queue of a process may have in progress. The one place where queues compete."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+#: Seconds between two looks at the stop and the policy while no slot is free.
+SLOT_WAIT_SECONDS = 1.0
 
 #: Seconds a poller waits for more slots when it could have some now: short jobs end within it, and a receive of ten
 #: costs as much as a receive of one.
@@ -22,7 +25,7 @@ class _Waiter:
 
 
 class Slots:
-    """Counts the jobs in hand. Polling threads acquire before a receive, so that nothing is received that cannot start.
+    """Counts the jobs in progress. Polling threads acquire before a receive: nothing is received that cannot start.
 
     Every queue has one slot that no other can take: a queue whose tasks hang never stops the others. The rest goes,
     while several queues want it, to the one that holds least for its weight; when only one wants it, to that one.
@@ -144,3 +147,93 @@ class Slots:
     def _claim(self, queue: int) -> tuple[float, int]:
         """The less, the sooner served: what it holds for its weight, and its place."""
         return (self._held[queue] / self._weights[queue], queue)
+
+
+class QueueSlots:
+    """What one queue takes of the slots of its process: those for plain tasks and those for async ones.
+
+    A receive takes slots of each kind that its messages may need, and gives back what they turn out not to need.
+
+    Args:
+        queue: The queue's index.
+        plain: The slots for jobs that run in threads.
+        on_loop: The slots for jobs that run on the event loop; None when the process has none.
+        needs_plain: Whether a message of this queue may need a thread.
+        needs_loop: Whether a message of this queue may need the event loop.
+        several: Whether other queues want slots too.
+        prefetch: How many slots are for messages that cannot start yet.
+    """
+
+    def __init__(
+        self,
+        queue: int,
+        plain: Slots,
+        on_loop: Slots | None,
+        *,
+        needs_plain: bool,
+        needs_loop: bool,
+        several: bool,
+        prefetch: int,
+    ) -> None:
+        self._queue = queue
+        self._plain = plain
+        self._on_loop = on_loop
+        self._needs_plain = needs_plain
+        self._needs_loop = needs_loop and on_loop is not None
+        self._several = several
+        self._prefetch = prefetch
+
+    def acquire(self, most: int) -> int:
+        """Slots for a receive of at most so many messages, or 0 after :data:`SLOT_WAIT_SECONDS`."""
+        granted = most
+        if self._needs_plain:
+            granted = self._plain.acquire(self._queue, granted, SLOT_WAIT_SECONDS, least=self._least(most))
+        if granted and self._needs_loop and self._on_loop is not None:
+            least = 1 if self._needs_plain else self._least(most)
+            also = self._on_loop.acquire(self._queue, granted, SLOT_WAIT_SECONDS, least=least)
+            if self._needs_plain and also < granted:
+                self._plain.release(self._queue, granted - also)
+            granted = also
+        return granted
+
+    def release(self, count: int) -> None:
+        """Give back what a receive took and did not use at all."""
+        if self._needs_plain:
+            self._plain.release(self._queue, count)
+        if self._needs_loop and self._on_loop is not None:
+            self._on_loop.release(self._queue, count)
+
+    def adjust(self, granted: int, *, plain: int, on_loop: int) -> None:
+        """After a receive that took ``granted``: give back what its lanes do not need, or take what they lack.
+
+        Args:
+            granted: What :meth:`acquire` gave; 0 when it was not asked.
+            plain: Lanes that run in threads.
+            on_loop: Lanes that run on the event loop.
+        """
+        if self._needs_plain or plain:
+            _balance(self._plain, self._queue, granted if self._needs_plain else 0, plain)
+        if self._needs_loop and self._on_loop is not None:
+            _balance(self._on_loop, self._queue, granted, on_loop)
+
+    def lane_over(self, *, on_loop: bool) -> None:
+        """A lane has ended: its slot is free."""
+        slots = self._on_loop if on_loop else self._plain
+        if slots is not None:
+            slots.release(self._queue)
+
+    def set_hot(self, *, hot: bool) -> None:
+        """Note whether the last receive brought messages."""
+        self._plain.set_hot(self._queue, hot=hot)
+        if self._on_loop is not None:
+            self._on_loop.set_hot(self._queue, hot=hot)
+
+    def _least(self, most: int) -> int:
+        return 1 if self._several else max(min(most, self._prefetch), 1)
+
+
+def _balance(slots: Slots, queue: int, granted: int, needed: int) -> None:
+    if granted > needed:
+        slots.release(queue, granted - needed)
+    elif needed > granted:
+        slots.take(queue, needed - granted)

@@ -11,6 +11,7 @@ from typing import Any
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
 from sqs_tasks.local.clock import Clock
 from sqs_tasks.local.function.event_record import EventRecord, record_from_message, record_size_bytes
+from sqs_tasks.message import receive_request
 from sqs_tasks.protocols import SQSClient
 
 logger = logging.getLogger(__name__)
@@ -87,15 +88,13 @@ class SourceQueue:
         self, max_messages: int, *, wait_seconds: int, visibility_timeout_seconds: int | None
     ) -> list[Received]:
         """Up to ten messages, invisible for the queue's own time, or for ``visibility_timeout_seconds`` if given."""
-        overrides = {} if visibility_timeout_seconds is None else {"VisibilityTimeout": visibility_timeout_seconds}
-        messages = self.client.receive_message(
-            QueueUrl=self.url,
-            MaxNumberOfMessages=min(max_messages, MAX_BATCH_ENTRIES),
-            WaitTimeSeconds=wait_seconds,
-            AttributeNames=["All"],
-            MessageAttributeNames=["All"],
-            **overrides,
-        ).get("Messages", [])
+        request = receive_request(
+            self.url,
+            min(max_messages, MAX_BATCH_ENTRIES),
+            wait_seconds=wait_seconds,
+            visibility_timeout_seconds=visibility_timeout_seconds,
+        )
+        messages = self.client.receive_message(**request).get("Messages", [])
         invisible = (
             self.visibility_timeout_seconds if visibility_timeout_seconds is None else visibility_timeout_seconds
         )

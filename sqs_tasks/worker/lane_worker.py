@@ -1,0 +1,228 @@
+"""Runs the lanes of one queue in the pools, has each message settled, and counts what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqs_tasks.execution.event_loop import limited
+from sqs_tasks.execution.executor import Executor
+from sqs_tasks.execution.lanes import Concluding, Lane, Settled, run_lane, run_one, run_one_async
+from sqs_tasks.execution.settlement import Verdict
+from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Succeeded, UnknownTask
+from sqs_tasks.worker.heartbeat import Heartbeat
+from sqs_tasks.worker.lease import set_current_lease
+from sqs_tasks.worker.metrics import Metrics
+from sqs_tasks.worker.pool import Work
+from sqs_tasks.worker.progress import Progress
+from sqs_tasks.worker.settlement_buffer import SettlementBuffer
+from sqs_tasks.worker.slots import QueueSlots
+from sqs_tasks.worker.stop import Stop
+
+_STOPPING = NotStarted(reason="the worker is stopping")
+
+_OUTCOME_NAMES = {
+    "Succeeded": "succeeded",
+    "Retried": "retried",
+    "Rejected": "rejected",
+    "UnknownTask": "unknown_task",
+    "NotStarted": "not_started",
+}
+
+
+class LaneWorker:
+    """Takes each message of a lane to its verdict, hands that to the settlement buffer, and counts it.
+
+    The threads of the pools and the event loop call it; it keeps nothing between two lanes.
+
+    Args:
+        queue_name: The queue's name in code.
+        executor: Runs the jobs.
+        settlement: Says what becomes of their messages.
+        heartbeat: Keeps the messages until they are settled.
+        buffer: Carries the verdicts out.
+        slots: Are given back when a lane is over.
+        progress: Is told of jobs and lanes that are over.
+        stop: The request to stop; after it no job starts.
+        metrics: What is counted; None counts nothing.
+    """
+
+    def __init__(
+        self,
+        queue_name: str,
+        *,
+        executor: Executor,
+        settlement: Concluding,
+        heartbeat: Heartbeat,
+        buffer: SettlementBuffer,
+        slots: QueueSlots,
+        progress: Progress,
+        stop: Stop,
+        metrics: Metrics | None,
+    ) -> None:
+        self._queue_name = queue_name
+        self._executor = executor
+        self._settlement = settlement
+        self._heartbeat = heartbeat
+        self._buffer = buffer
+        self._slots = slots
+        self._progress = progress
+        self._stop = stop
+        self._metrics = metrics
+
+    def work(self, lane: Lane, *, on_loop: bool) -> Work:
+        """A lane as a pool takes it; ``on_loop`` says that its one message is for an async task on the event loop."""
+        return _LaneWork(self, lane, on_loop)
+
+    def run(self, lane: Lane) -> None:
+        """Run a lane in this thread, each message to its verdict."""
+        if len(lane.messages) == 1 and not lane.is_batch and not lane.in_order:
+            self._run_one(lane.messages[0])
+        else:
+            self._run_several(lane)
+
+    async def run_async(self, lane: Lane) -> None:
+        """Run a lane of one message on the event loop, to its verdict."""
+        (message,) = lane.messages
+        set_current_lease(self._heartbeat.lease(message))
+        clock, left = _JobClock(self._stop, self._settlement), lane.messages
+        try:
+            settled = await run_one_async(
+                message, self._executor, clock, clock.may_start, limited=limited, in_thread=asyncio.to_thread
+            )
+            self._settle(settled, clock.seconds, urgent=lane.in_order)
+            left = ()
+        except asyncio.CancelledError:
+            if self._stop.requested:  # the grace period is over: it has ended, and others may have it at once
+                self.release(lane)
+                left = ()
+            raise
+        finally:
+            self._give_up(left)
+
+    def release(self, lane: Lane) -> None:
+        """Give back what has not started, visible to others at once."""
+        for message in lane.messages:
+            verdict = self._settlement.conclude(message, _STOPPING)
+            self._settle((message, _STOPPING, verdict), None, urgent=True)
+
+    def lane_over(self, lane: Lane, *, on_loop: bool) -> None:
+        """A lane is over, in whichever way: its slot is free."""
+        self._slots.lane_over(on_loop=on_loop)
+        self._progress.lane_over(lane)
+
+    def _run_one(self, message: ReceivedMessage) -> None:
+        """What nearly all lanes are, without what the others need: a no-op job costs little more than its requests."""
+        set_current_lease(self._heartbeat.lease(message))
+        clock = _JobClock(self._stop, self._settlement)
+        left: tuple[ReceivedMessage, ...] = (message,)
+        try:
+            settled = run_one(message, self._executor, clock, clock.may_start)
+            self._settle(settled, clock.seconds, urgent=False)
+            left = ()
+        finally:
+            set_current_lease(None)
+            self._give_up(left)
+
+    def _run_several(self, lane: Lane) -> None:
+        left = {message.receipt_handle: message for message in lane.messages}
+        set_current_lease(self._heartbeat.lease(lane.messages[0]) if len(left) == 1 else None)
+        clock = _JobClock(self._stop, self._settlement)
+        try:
+            for settled in run_lane(lane, self._executor, clock, clock.may_start):
+                del left[settled[0].receipt_handle]
+                self._settle(settled, clock.seconds, urgent=lane.in_order)
+        finally:
+            set_current_lease(None)
+            self._give_up(left.values())
+
+    def _settle(self, settled: Settled, seconds: float | None, *, urgent: bool) -> None:
+        message, outcome, verdict = settled
+        self._buffer.add(message, verdict, urgent=urgent)
+        self._progress.job_over(message, succeeded=isinstance(outcome, Succeeded))
+        metrics = self._metrics
+        if metrics is not None:
+            ran = None if isinstance(outcome, NotStarted | UnknownTask) else seconds
+            metrics.job(self._queue_name, self._task_name(message), _OUTCOME_NAMES[type(outcome).__name__], ran)
+
+    def _task_name(self, message: ReceivedMessage) -> str:
+        """The name to count a message by; senders must not be able to make new ones."""
+        task = self._executor.tasks.get(message.job_name)
+        if task is not None:
+            return task.name
+        return UNKNOWN_TASK_NAME if message.job_name else ""  # other libraries' messages say it in their bodies
+
+    def _give_up(self, messages: Collection[ReceivedMessage]) -> None:
+        """Only an exception that is no task failure leaves messages behind: they come back by themselves."""
+        for message in messages:
+            self._heartbeat.forget(message)
+
+
+class _JobClock:
+    """Stands between a lane and what it asks, and measures how long its jobs run. One for each lane that runs.
+
+    A job runs from the last question before it to its outcome; the call to a dead-letter queue is not part of it.
+    """
+
+    __slots__ = ("_settlement", "_started", "_stop", "seconds")
+
+    def __init__(self, stop: Stop, settlement: Concluding) -> None:
+        self._stop = stop
+        self._settlement = settlement
+        self._started = 0.0
+        #: How long the job ran that was concluded last.
+        self.seconds = 0.0
+
+    def may_start(self, _message: ReceivedMessage) -> NotStarted | None:
+        """Why no message may start: the worker is stopping."""
+        self._started = time.perf_counter()
+        return _STOPPING if self._stop.requested else None
+
+    def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
+        """What becomes of a message."""
+        now = time.perf_counter()
+        self.seconds = now - self._started
+        self._started = now  # the jobs of one call of a batch processor: the first stands for the whole of it
+        return self._settlement.conclude(message, outcome, request_id=request_id)
+
+
+class _LaneWork(NamedTuple):
+    """A lane that a pool has.
+
+    =========  =====================================================  ===============================================
+    it is      when                                                   and then
+    =========  =====================================================  ===============================================
+    waiting    the pool has no thread for it                          runs, or is released at the stop
+    running    :meth:`run` or :meth:`run_async` is under way          is over
+    released   the stop came first                                    is over
+    over       its messages have verdicts, or something escaped       its slot is free, the polling thread is told
+    =========  =====================================================  ===============================================
+    """
+
+    worker: LaneWorker
+    lane: Lane
+    on_loop: bool
+
+    def run(self) -> None:
+        """Run it in this thread."""
+        try:
+            self.worker.run(self.lane)
+        finally:
+            self.worker.lane_over(self.lane, on_loop=self.on_loop)
+
+    async def run_async(self) -> None:
+        """Run it on the event loop."""
+        try:
+            await self.worker.run_async(self.lane)
+        finally:
+            self.worker.lane_over(self.lane, on_loop=self.on_loop)
+
+    def release(self) -> None:
+        """Give it back unrun."""
+        try:
+            self.worker.release(self.lane)
+        finally:
+            self.worker.lane_over(self.lane, on_loop=self.on_loop)
