@@ -11,6 +11,7 @@ from sqs_tasks.batching import BatchMessages
 from sqs_tasks.execution.dead_letter_copier import FAILURE_ATTRIBUTES
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage, new_job_id
+from sqs_tasks.provisioning import queue_arn
 from sqs_tasks.raw_queue import RawQueue
 from sqs_tasks.settings import QueueSettings
 from sqs_tasks.shutdown_policies import SHORTEST_LONG_POLL_SECONDS
@@ -36,7 +37,7 @@ class DeadLetterQueue(RawQueue):
     def __init__(
         self, env: Environment, settings: QueueSettings, *, upstream_queue: GenericQueue, **options: Any
     ) -> None:
-        in_tens = not upstream_queue.settings.fifo
+        in_tens = not upstream_queue.fifo
         if in_tens:
             options["batching_policy"] = BatchMessages(limits.MAX_BATCH_ENTRIES)
         super().__init__(env, settings, **options)
@@ -59,8 +60,8 @@ class DeadLetterQueue(RawQueue):
         """
         client = self.env.client()
         request: dict[str, Any] = {
-            "SourceArn": _arn(client, self.queue_url),
-            "DestinationArn": _arn(client, self.upstream_queue.queue_url),
+            "SourceArn": queue_arn(client, self.queue_url),
+            "DestinationArn": queue_arn(client, self.upstream_queue.queue_url),
         }
         if max_messages_per_second is not None:
             request["MaxNumberOfMessagesPerSecond"] = max_messages_per_second
@@ -89,7 +90,7 @@ class DeadLetterQueue(RawQueue):
         if dry_run:
             available = self.statistics().available
             return available if limit is None else min(available, limit)
-        at_once = 1 if self.upstream_queue.settings.fifo else limits.MAX_BATCH_ENTRIES
+        at_once = 1 if self.upstream_queue.fifo else limits.MAX_BATCH_ENTRIES
         settlement, pushed = self.settlement(), 0
         while limit is None or pushed < limit:
             want = at_once if limit is None else min(at_once, limit - pushed)
@@ -110,15 +111,15 @@ class DeadLetterQueue(RawQueue):
         return pushed
 
     def _push_back(self, message: ReceivedMessage) -> None:
-        for error in self.upstream_queue.forward([self._letter(message)]):
+        for error in self.upstream_queue.outbox.forward([self._letter(message)]):
             if error is not None:
                 raise error
 
     def _push_back_all(self, messages: Sequence[ReceivedMessage]) -> list[BaseException | None]:
-        return self.upstream_queue.forward([self._letter(message) for message in messages])
+        return self.upstream_queue.outbox.forward([self._letter(message) for message in messages])
 
     def _letter(self, message: ReceivedMessage) -> OutgoingMessage:
-        fifo = self.upstream_queue.settings.fifo
+        fifo = self.upstream_queue.fifo
         return OutgoingMessage(
             body=message.body,
             attributes={k: v for k, v in message.message_attributes.items() if k not in FAILURE_ATTRIBUTES},
@@ -129,8 +130,3 @@ class DeadLetterQueue(RawQueue):
             queue_name=self.upstream_queue.name,
             job_name=message.job_name,
         )
-
-
-def _arn(client: Any, queue_url: str) -> str:
-    answer = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
-    return str(answer["Attributes"]["QueueArn"])

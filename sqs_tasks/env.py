@@ -13,7 +13,7 @@ from sqs_tasks.client import ClientProvider, QueueUrls, urls_from_environment, w
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.generic_queue import Deliver, GenericQueue, ProcessorMaker
+from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage
 from sqs_tasks.middleware import Middleware
@@ -29,6 +29,7 @@ from sqs_tasks.task import AsyncTask
 
 if TYPE_CHECKING:
     from sqs_tasks.provisioning import RedrivePolicy
+    from sqs_tasks.sending.outbox import Deliver
 
 Q = TypeVar("Q", bound=GenericQueue)
 

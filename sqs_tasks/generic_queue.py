@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -16,7 +16,6 @@ from sqs_tasks.batching import BatchingPolicy
 from sqs_tasks.client import ClientProvider
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
-from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.executor import TASK_FAILURES, Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.hooks import AroundRequest, Hook
@@ -27,11 +26,11 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, check_group_id, queue_name_in
+from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, queue_name_in
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
-    from sqs_tasks.sending.sender import Sender
+    from sqs_tasks.sending.outbox import Deliver, Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +49,6 @@ class ProcessorMaker(Protocol):
         context_var: str = "context",
     ) -> Processor:
         """The processor."""
-
-
-class Deliver(Protocol):
-    """Takes a message in the place of SQS: to run its job at once, for example."""
-
-    def __call__(self, queue: Any, message: OutgoingMessage, /) -> Receipt:
-        """The receipt of the message."""
 
 
 class Environment(Protocol):
@@ -94,6 +86,9 @@ class GenericQueue:
         settings: What the registration says.
         backoff_policy: How long failed jobs wait; None takes the environment's.
         batching_policy: Whether functions get lists of jobs.
+
+    Attributes:
+        fifo: Whether SQS keeps the order of each message group.
     """
 
     def __init__(
@@ -106,19 +101,21 @@ class GenericQueue:
     ) -> None:
         self.env = env
         self.settings = settings
+        self.fifo = settings.fifo
         self.backoff_policy = backoff_policy or env.backoff_policy
         self.batch_size = batching_policy.batch_size if batching_policy is not None else 0
 
     @cached_property
-    def _sender(self) -> Sender:
-        from sqs_tasks.sending.sender import Sender  # a consumer that enqueues nothing needs none
+    def outbox(self) -> Outbox:
+        """What sends to this queue."""
+        from sqs_tasks.sending.outbox import Outbox  # a consumer that enqueues nothing needs none
 
-        return Sender(
-            queue_name=self.settings.name,
-            client=self.env.client,
+        env = self.env
+        return Outbox(
+            env,
+            self.settings,
             queue_url=lambda: self.queue_url,
-            on_sent=self.env.post_send.emit,
-            around=lambda: self.env.around_request,
+            deliver=lambda: None if env.deliver is None else partial(env.deliver, self),
         )
 
     @classmethod
@@ -167,8 +164,7 @@ class GenericQueue:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def add_batch(self) -> Iterator[None]:
+    def add_batch(self) -> AbstractContextManager[None]:
         """Collect what this thread (or asyncio task) sends to the queue in the block, and send it in tens.
 
         Full requests leave at once, the rest when the block ends. When the block ends with an exception, what was
@@ -177,90 +173,7 @@ class GenericQueue:
         Raises:
             BatchSendError: At the end of the block: some messages were not accepted after retries; it carries them.
         """
-        with self._sender.batch():
-            yield
-
-    def _dispatch(self, message: OutgoingMessage) -> Receipt:
-        self.env.pre_send.emit(message)
-        if self.env.deliver is None:
-            return self._sender.send(message)
-        receipt = self.env.deliver(self, message)
-        self.env.post_send.emit(message, receipt)
-        return receipt
-
-    def forward(self, messages: Sequence[OutgoingMessage]) -> list[BaseException | None]:
-        """Send messages that are made already, in tens, without hooks; for each None, or why SQS did not accept it."""
-        from sqs_tasks.sending.sender import chunks, unsent_error
-
-        results: list[BaseException | None] = []
-        for chunk in chunks(messages):
-            ids, errors = self._sender.send_chunk(chunk)
-            results.extend(
-                None if message_id is not None else unsent_error(self.name, [message], errors)
-                for message, message_id in zip(chunk, ids, strict=True)
-            )
-        return results
-
-    def _group_id(self, given: object) -> str | None:
-        if given is None:
-            return self.settings.default_group_id if self.settings.fifo else None
-        return check_group_id(given, f"queue {self.name!r}: group_id")
-
-    def _deduplication_id(self, given: object, unique: Callable[[], str]) -> str | None:
-        if not self.settings.fifo:
-            if given is not None:
-                raise ConfigurationError(
-                    f"queue {self.name!r} is a standard queue and takes no deduplication_id={given!r}; "
-                    f"use a FIFO queue, or make the task idempotent"
-                )
-            return None
-        if given is not None:
-            return check_group_id(given, f"queue {self.name!r}: deduplication_id")
-        # Derived ids drop legitimate repeats without a word (S31), so each job is its own unless the queue says no.
-        return None if self._content_based_deduplication() else unique()
-
-    def _content_based_deduplication(self) -> bool:
-        known = self.settings.content_based_deduplication
-        if known is not None:
-            return known
-        cached: bool | None = self.__dict__.get("_asked_content_based")
-        if cached is None:
-            cached = self._ask_content_based()
-            self.__dict__["_asked_content_based"] = cached
-        return cached
-
-    def _ask_content_based(self) -> bool:
-        try:
-            answer = self.env.client().get_queue_attributes(
-                QueueUrl=self.queue_url, AttributeNames=["ContentBasedDeduplication"]
-            )
-        except Exception as error:  # noqa: BLE001 - a producer may have the right to send and no other
-            logger.warning(
-                "cannot ask queue %s whether it deduplicates by content (%s); each message gets an id of its own; "
-                "content_based_deduplication= on the registration saves the question",
-                self.name,
-                type(error).__name__,
-                extra={"action": "queue_attributes_failed", "queue_name": self.name},
-            )
-            return False
-        return str(answer.get("Attributes", {}).get("ContentBasedDeduplication", "")).lower() == "true"
-
-    def _delay_seconds(self, given: float | None) -> int | None:
-        if given is None:
-            return None
-        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= limits.MAX_DELAY_SECONDS:
-            raise ConfigurationError(
-                f"queue {self.name!r}: delay_seconds={given!r} must be 0 to {limits.MAX_DELAY_SECONDS}; for a later "
-                "time use EventBridge Scheduler, or raise Retry(after=...) in the task for up to 12 hours"
-            )
-        if self.settings.fifo:
-            if given == 0:
-                return None
-            raise ConfigurationError(
-                f"queue {self.name!r} is FIFO and SQS delays only all its messages alike; set delay_seconds on "
-                "env.queue(), send to a standard queue, or raise Retry(delay_seconds=...) in the task"
-            )
-        return round(given)
+        return self.outbox.batch()
 
     # --- working ----------------------------------------------------------------------------------------------------
 
@@ -306,7 +219,7 @@ class GenericQueue:
             from sqs_tasks.execution.dead_letter_copier import DeadLetters  # only what fails needs it
 
             letters = DeadLetters(
-                client=self.env.client, queue_url=lambda: self.env.get_queue_url(dead), fifo=self.settings.fifo
+                client=self.env.client, queue_url=lambda: self.env.get_queue_url(dead), fifo=self.fifo
             )
         return Settlement(
             queue_name=self.name,

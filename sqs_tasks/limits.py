@@ -36,4 +36,4 @@ MAX_RECEIVE_COUNT = 1_000
 MAX_QUEUE_NAME_CHARS = 80
 
 #: Characters of a message group id and of a deduplication id (R7).
-MAX_GROUP_ID_CHARS = MAX_DEDUPLICATION_ID_CHARS = 128
+MAX_GROUP_ID_CHARS = 128

@@ -170,7 +170,7 @@ class JobQueue(GenericQueue):
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> Receipt:
         """Send a job whose arguments are bound already; what every way of sending comes down to."""
-        return self._dispatch(self.message(job_name, job_kwargs, options, settings))
+        return self.outbox.send(self.message(job_name, job_kwargs, options, settings))
 
     def enqueue_many(
         self,
@@ -184,16 +184,12 @@ class JobQueue(GenericQueue):
         messages = (self.message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
         if max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight={max_in_flight!r} must be 1 or more")
-        if self.settings.fifo and max_in_flight > 1:
+        if self.fifo and max_in_flight > 1:
             raise ConfigurationError(
                 f"queue {self.name!r} is FIFO: with max_in_flight={max_in_flight} requests would overtake each other "
                 "and the order be lost; leave it at 1"
             )
-        if self.env.deliver is not None:
-            return sum(1 for message in messages if self._dispatch(message) is not None)
-        from sqs_tasks.sending.stream import stream  # a producer's; functions that only work need no more than delay()
-
-        return stream(self._sender, messages, max_in_flight, before=self.env.pre_send.emit)
+        return self.outbox.send_all(messages, max_in_flight=max_in_flight)
 
     def message(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
@@ -203,9 +199,10 @@ class JobQueue(GenericQueue):
         group_id = options.group_id
         if settings is not None:
             delay = settings.delay_seconds if delay is None else delay
-            by = settings.group_by if self.settings.fifo else settings.fair_by
+            by = settings.group_by if self.fifo else settings.fair_by
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
+        outbox = self.outbox
         message = self._writer.write(
             job_name,
             job_kwargs,
@@ -215,11 +212,11 @@ class JobQueue(GenericQueue):
                 name: string_attribute(value) if isinstance(value, str) else value
                 for name, value in options.message_attributes.items()
             },
-            delay_seconds=self._delay_seconds(delay),
-            group_id=self._group_id(group_id),
-            deduplication_id=self._deduplication_id(options.deduplication_id, new_job_id),
+            delay_seconds=outbox.delay_seconds(delay),
+            group_id=outbox.group_id(group_id),
+            deduplication_id=outbox.deduplication_id(options.deduplication_id, new_job_id),
         )
-        if self.settings.fifo and message.deduplication_id is None:
+        if self.fifo and message.deduplication_id is None:
             # SQS's own content-based id is of the body alone (S31): two tasks called with equal arguments would be one
             # message, and the second job lost without a word. Ours is of the task's name too.
             return replace(message, deduplication_id=content_id(job_name, message.body))
@@ -256,7 +253,7 @@ class JobQueue(GenericQueue):
         processor.pass_context = settings.pass_context
         registered = RegisteredTask(settings=settings, processor=processor, is_async=is_async, batch_size=batch_size)
         self.registry.add(registered)
-        self.env.codecs.types.collect_from(lambda: _annotated_types(fn))
+        self.env.codecs.collect_types_of(fn)
         task = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
         self._async_tasks[settings.name] = task
         return task
@@ -270,12 +267,12 @@ class JobQueue(GenericQueue):
                 f"dead-letter queue after max_receive_count={most} deliveries; raise that to "
                 f"{settings.max_attempts + RECEIVE_HEADROOM}"
             )
-        if self.settings.fifo and (settings.delay_seconds or settings.fair_by):
+        if self.fifo and (settings.delay_seconds or settings.fair_by):
             option = "fair_by" if settings.fair_by else "delay_seconds"
             raise ConfigurationError(
                 f"{label}: {option} is for standard queues; a FIFO queue has group_by, and delay_seconds on env.queue()"
             )
-        if not self.settings.fifo and settings.group_by:
+        if not self.fifo and settings.group_by:
             raise ConfigurationError(
                 f"{label}: group_by is for FIFO queues, whose name ends in '.fifo'; standard queues have fair_by"
             )
@@ -305,13 +302,6 @@ def automatic_name(fn: Callable[..., Any]) -> str:
     if module == "__main__" or "<" in name:
         raise ConfigurationError(f"{module}.{name} has no lasting address to be named after; give the task a name")
     return f"{module}.{name}"
-
-
-def _annotated_types(fn: Callable[..., Any]) -> Iterable[type[Any]]:
-    """The Enums and dataclasses of a task's parameters; looked at when the first one travels and all exist."""
-    from sqs_tasks.wire.annotation_types import types_in_signature
-
-    return types_in_signature(fn)
 
 
 def content_id(job_name: str, body: str) -> str:

@@ -100,12 +100,13 @@ class RawQueue(GenericQueue):
             raise ConfigurationError(
                 f"queue {self.name!r}: {len(attributes)} message attributes; SQS takes {limits.MAX_MESSAGE_ATTRIBUTES}"
             )
+        outbox = self.outbox
         message = OutgoingMessage(
             body=message_body,
             attributes=attributes,
-            delay_seconds=self._delay_seconds(delay_seconds),
-            deduplication_id=self._deduplication_id(deduplication_id, new_job_id),
-            group_id=self._group_id(group_id),
+            delay_seconds=outbox.delay_seconds(delay_seconds),
+            deduplication_id=outbox.deduplication_id(deduplication_id, new_job_id),
+            group_id=outbox.group_id(group_id),
             queue_name=self.name,
         )
         if message.size_bytes > self.settings.max_message_bytes:
@@ -113,7 +114,7 @@ class RawQueue(GenericQueue):
                 f"queue {self.name!r}: the message is {message.size_bytes} bytes with its attributes, at most "
                 f"{self.settings.max_message_bytes} are allowed"
             )
-        return self._dispatch(message)
+        return outbox.send(message)
 
     def _lookup(self) -> TaskLookup:
         return _OnlyOne(lambda: self._registered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,10 +64,6 @@ class TaskRegistry:
     def all(self) -> tuple[RegisteredTask, ...]:
         """The tasks, in their order."""
         return tuple(self._tasks.values())
-
-    def as_mapping(self) -> Mapping[str, RegisteredTask]:
-        """A copy by name, without aliases."""
-        return dict(self._tasks)
 
     def __iter__(self) -> Iterator[RegisteredTask]:
         return iter(self.all())

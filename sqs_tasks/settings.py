@@ -72,7 +72,6 @@ class QueueSettings:
         compress_above_bytes: JSON bodies above this are sent as ``json+zlib``; None never does.
         max_message_bytes: The size limit for one message, attributes counted; 1,048,576 unless the queue has less.
         runs_on: Which worker the CDK stack gives the queue.
-        batching: How many messages a batch processor gets at once; 0 for one job at a time.
     """
 
     name: str
@@ -90,7 +89,6 @@ class QueueSettings:
     compress_above_bytes: int | None = COMPRESS_ABOVE_BYTES
     max_message_bytes: int = limits.MAX_MESSAGE_BYTES
     runs_on: RunsOn = "lambda"
-    batching: int = 0
 
     def __post_init__(self) -> None:
         check_queue_name(self.name)

@@ -86,6 +86,7 @@ class AsyncTask(Generic[P, R_co]):
     Attributes:
         queue: The queue it was registered on.
         name: Its name on the wire.
+        settings: What the registration says.
         fn: The function itself.
     """
 
@@ -98,6 +99,8 @@ class AsyncTask(Generic[P, R_co]):
         callable_directly: bool = False,
     ) -> None:
         self.queue = queue
+        self.name = registered.name
+        self.settings = registered.settings
         self.fn = fn
         self._callable_directly = callable_directly
         self._registered = registered
@@ -108,19 +111,9 @@ class AsyncTask(Generic[P, R_co]):
         self.__wrapped__ = fn
 
     @property
-    def name(self) -> str:
-        """The task's name on the wire."""
-        return self._registered.name
-
-    @property
     def job_name(self) -> str:
         """sqs-workers' word for :attr:`name`."""
         return self.name
-
-    @property
-    def settings(self) -> TaskSettings:
-        """What the registration says."""
-        return self._registered.settings
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Refuse, unless the environment has ``direct_calls=True``: then a call is the function's own.

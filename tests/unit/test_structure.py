@@ -36,7 +36,7 @@ STILL_LONG = {
 ACROSS_THE_PACKAGE = {"features", "faults", "properties", "docs", "dev"}
 
 #: Filled in by other arguments than the options.
-NOT_OPTIONS = {"name", "batching"}
+NOT_OPTIONS = {"name"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
