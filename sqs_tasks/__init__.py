@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from sqs_tasks.provisioning import delete_queue as delete_queue
     from sqs_tasks.queue import JobQueue as JobQueue
     from sqs_tasks.raw_queue import RawQueue as RawQueue
+    from sqs_tasks.scheduling.cron import Cron as Cron
+    from sqs_tasks.scheduling.intervals import At as At
+    from sqs_tasks.scheduling.intervals import Every as Every
     from sqs_tasks.task import AsyncTask as AsyncTask
 
 #: Where each public name lives.
@@ -67,6 +70,9 @@ _MODULES = {
     "delete_queue": "provisioning",
     "JobQueue": "queue",
     "RawQueue": "raw_queue",
+    "Cron": "scheduling.cron",
+    "At": "scheduling.intervals",
+    "Every": "scheduling.intervals",
     "AsyncTask": "task",
     "__version__": "__version__",
 }

@@ -1,0 +1,1 @@
+"""When a job is due: EventBridge Scheduler's expressions and their exact next runs."""
