@@ -25,6 +25,7 @@ from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import ObservedDurations
 from sqs_tasks.lambda_runtime.invocation import AnswerCheck, Invocation, InvocationOptions, JobReport
 from sqs_tasks.lambda_runtime.records import read_records
+from sqs_tasks.limits import check_number
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.settings import queue_name_in
@@ -101,10 +102,9 @@ class SQSEventHandler:
         eager_acknowledgement: bool = False,
         middleware: Sequence[Middleware] = (),
     ) -> None:
-        if margin_seconds is not None and not margin_seconds >= 0:
-            raise ConfigurationError(f"margin_seconds={margin_seconds!r} must be 0 or more")
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise ConfigurationError(f"concurrency={concurrency!r} must be a whole number from 1")
+        if margin_seconds is not None:
+            check_number(margin_seconds, "margin_seconds", 0, unit="seconds", whole=False)
+        check_number(concurrency, "concurrency", 1)
         self.env = env
         self.on_start: Hook[[Sequence[ReceivedMessage], str]] = Hook("on_start")
         self.on_settled: Hook[[JobReport]] = Hook("on_settled")

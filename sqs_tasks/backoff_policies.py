@@ -13,7 +13,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
+from sqs_tasks.limits import MAX_VISIBILITY_SECONDS, check_number
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,7 @@ class BackoffPolicy:
 
 
 def _check_seconds(policy: str, name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_VISIBILITY_SECONDS:
-        raise ConfigurationError(
-            f"{policy}({name}={value!r}): must be 0 to {MAX_VISIBILITY_SECONDS} seconds, the longest visibility of SQS"
-        )
+    check_number(value, f"{policy}: {name}", 0, MAX_VISIBILITY_SECONDS, unit="seconds", whole=False)
 
 
 @dataclass(frozen=True)
@@ -93,12 +90,9 @@ class ExponentialBackoff(BackoffPolicy):
             object.__setattr__(self, "max_visibility_timeout", max_visbility_timeout)
         _check_seconds("ExponentialBackoff", "min_visibility_timeout", self.min_visibility_timeout)
         _check_seconds("ExponentialBackoff", "max_visibility_timeout", self.max_visibility_timeout)
-        if not self.base >= 1:
-            raise ConfigurationError(f"ExponentialBackoff(base={self.base!r}): must be 1 or more")
-        if not self.multiplier >= 0:
-            raise ConfigurationError(f"ExponentialBackoff(multiplier={self.multiplier!r}): must be 0 or more")
-        if not 0 <= self.jitter <= 1:
-            raise ConfigurationError(f"ExponentialBackoff(jitter={self.jitter!r}): must be between 0 and 1")
+        check_number(self.base, "ExponentialBackoff: base", 1, whole=False)
+        check_number(self.multiplier, "ExponentialBackoff: multiplier", 0, whole=False)
+        check_number(self.jitter, "ExponentialBackoff: jitter", 0, 1, whole=False)
         if self.min_visibility_timeout > self.max_visibility_timeout:
             raise ConfigurationError(
                 f"ExponentialBackoff: min_visibility_timeout={self.min_visibility_timeout!r} is above "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.limits import check_number
 
 #: More than ten are gathered over several receives; this bounds what a worker holds at once.
 MAX_BATCH_SIZE = 10_000
@@ -31,10 +31,7 @@ class BatchMessages:
     batch_size: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int):
-            raise ConfigurationError(f"BatchMessages({self.batch_size!r}): must be a whole number")
-        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
-            raise ConfigurationError(f"BatchMessages({self.batch_size}): must be 1 to {MAX_BATCH_SIZE}")
+        check_number(self.batch_size, "BatchMessages: batch_size", 1, MAX_BATCH_SIZE)
 
 
 BatchingPolicy = NoBatching | BatchMessages

@@ -1,9 +1,14 @@
-"""The numbers of Amazon SQS that this library checks before SQS does.
+"""The numbers of Amazon SQS that this library checks before SQS does, and the check of a number against its range.
 
 Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqs_tasks.errors import ConfigurationError
 
 #: Entries in one SendMessageBatch, DeleteMessageBatch or ChangeMessageVisibilityBatch, and messages in one receive.
 MAX_BATCH_ENTRIES = 10
@@ -37,3 +42,51 @@ MAX_QUEUE_NAME_CHARS = 80
 
 #: Characters of a message group id and of a deduplication id (R7).
 MAX_GROUP_ID_CHARS = 128
+
+
+def check_number(
+    value: Any,
+    name: str,
+    least: float,
+    most: float | None = None,
+    *,
+    unit: str = "",
+    whole: bool = True,
+    above: bool = False,
+    fix: str = "",
+) -> None:
+    """Refuse an option that is no number of its range.
+
+    Args:
+        value: What was given. Booleans are no numbers.
+        name: The option, with what it belongs to: ``"queue 'emails': delay_seconds"``.
+        least: The smallest number that is allowed.
+        most: The greatest; None allows any.
+        unit: What is counted, ``"seconds"`` for example.
+        whole: Whether fractions are refused.
+        above: Whether ``least`` itself is refused.
+        fix: What to do about it; the nearest number that is allowed unless given.
+
+    Raises:
+        ConfigurationError: It is none; the text names the option, the value, the range and what to do.
+    """
+    # By the method and not by the class: a Decimal or a fraction is a number too.
+    is_number = (isinstance(value, int) if whole else hasattr(value, "__float__")) and not isinstance(value, bool)
+    if is_number and (value > least if above else value >= least) and (most is None or value <= most):
+        return
+    allowed = f"a {'whole ' if whole else ''}number{f' of {unit}' if unit else ''}"
+    if most is None:
+        allowed += f" above {least:g}" if above else f", {least:g} or more"
+    else:
+        allowed += f" above {least:g}, at most {most:.10g}" if above else f" from {least:g} to {most:.10g}"
+    raise ConfigurationError(f"{name}={value!r} must be {allowed}; {fix or f'try {_nearest(value, least, most):.10g}'}")
+
+
+def _nearest(value: Any, least: float, most: float | None) -> float:
+    """A number of the range to suggest: the one that was meant, as far as it can be guessed."""
+    try:
+        number = round(float(value))
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    number = max(number, math.ceil(least), 1 if least == 0 else 0)
+    return number if most is None else min(number, math.floor(most))

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.limits import check_number
 from sqs_tasks.message import ReceivedMessage
 
 
@@ -38,8 +39,8 @@ class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
         given = [value for value in (backoff_policy, delay_seconds, after) if value is not None]
         if len(given) > 1:
             raise ConfigurationError("Retry takes one of backoff_policy, delay_seconds and after, not several")
-        if delay_seconds is not None and not delay_seconds >= 0:
-            raise ConfigurationError(f"Retry(delay_seconds={delay_seconds!r}): must be 0 or more seconds")
+        if delay_seconds is not None:
+            check_number(delay_seconds, "Retry: delay_seconds", 0, unit="seconds", whole=False)
         if after is not None and after.tzinfo is None:
             raise ConfigurationError(
                 f"Retry(after={after!r}): must be timezone-aware; try datetime.now(timezone.utc) + timedelta(...)"
@@ -62,8 +63,7 @@ class Postpone(Exception):  # noqa: N818 - it steers a job, it is not an error
     """
 
     def __init__(self, delay_seconds: float, reason: str = "") -> None:
-        if not delay_seconds >= 0:
-            raise ConfigurationError(f"Postpone(delay_seconds={delay_seconds!r}): must be 0 or more seconds")
+        check_number(delay_seconds, "Postpone: delay_seconds", 0, unit="seconds", whole=False)
         super().__init__(reason or "the job was put off")
         self.delay_seconds = delay_seconds
         self.reason = reason

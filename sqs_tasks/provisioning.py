@@ -51,11 +51,7 @@ class RedrivePolicy:
     max_receive_count: int
 
     def __post_init__(self) -> None:
-        count = self.max_receive_count
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= limits.MAX_RECEIVE_COUNT:
-            raise ConfigurationError(
-                f"max_receive_count={count!r} must be a whole number from 1 to {limits.MAX_RECEIVE_COUNT}"
-            )
+        limits.check_number(self.max_receive_count, "max_receive_count", 1, limits.MAX_RECEIVE_COUNT)
 
     def as_attribute(self) -> str:
         """The value of the RedrivePolicy attribute; asks SQS for the dead-letter queue's ARN."""
@@ -186,19 +182,15 @@ def _attributes(
 ) -> dict[str, str]:
     attributes = dict(more or {})
     if retention is not None:
-        _check("message_retention_period", retention, limits.MIN_RETENTION_SECONDS, limits.MAX_RETENTION_SECONDS)
+        least, most = limits.MIN_RETENTION_SECONDS, limits.MAX_RETENTION_SECONDS
+        limits.check_number(retention, "message_retention_period", least, most, unit="seconds")
         attributes["MessageRetentionPeriod"] = str(retention)
     if visibility is not None:
-        _check("visibility_timeout", visibility, 0, limits.MAX_VISIBILITY_SECONDS)
+        limits.check_number(visibility, "visibility_timeout", 0, limits.MAX_VISIBILITY_SECONDS, unit="seconds")
         attributes["VisibilityTimeout"] = str(visibility)
     if redrive is not None:
         attributes["RedrivePolicy"] = redrive.as_attribute()
     return attributes
-
-
-def _check(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigurationError(f"{name}={value!r} must be a whole number of seconds from {least} to {most}")
 
 
 def _create(

@@ -182,8 +182,7 @@ class JobQueue(GenericQueue):
     ) -> int:
         """Send any number of jobs whose arguments are bound already; see :meth:`add_jobs`."""
         messages = (self.message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
-        if max_in_flight < 1:
-            raise ConfigurationError(f"max_in_flight={max_in_flight!r} must be 1 or more")
+        limits.check_number(max_in_flight, "max_in_flight", 1)
         if self.fifo and max_in_flight > 1:
             raise ConfigurationError(
                 f"queue {self.name!r} is FIFO: with max_in_flight={max_in_flight} requests would overtake each other "

@@ -268,15 +268,13 @@ def _check_range(
     settings: QueueSettings | TaskSettings, name: str, least: int, most: int, *, optional: bool = False
 ) -> None:
     value = getattr(settings, name)
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigurationError(f"{_label(settings)}: {name}={value!r} must be a whole number from {least} to {most}")
+    if value is not None or not optional:
+        unit = "seconds" if name.endswith("_seconds") else ""
+        limits.check_number(value, f"{_label(settings)}: {name}", least, most, unit=unit)
 
 
 def _check_positive(settings: TaskSettings, name: str, most: float) -> None:
     value = getattr(settings, name)
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
-        raise ConfigurationError(f"{_label(settings)}: {name}={value!r} must be seconds above 0, at most {most}")
+    if value is not None:
+        label = f"{_label(settings)}: {name}"
+        limits.check_number(value, label, 0, most, unit="seconds", whole=False, above=True)

@@ -133,11 +133,15 @@ class Outbox:
         """How long SQS holds a message back; None leaves it to the queue."""
         if given is None:
             return None
-        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= limits.MAX_DELAY_SECONDS:
-            raise ConfigurationError(
-                f"queue {self._name!r}: delay_seconds={given!r} must be 0 to {limits.MAX_DELAY_SECONDS}; for a later "
-                "time use EventBridge Scheduler, or raise Retry(after=...) in the task for up to 12 hours"
-            )
+        limits.check_number(
+            given,
+            f"queue {self._name!r}: delay_seconds",
+            0,
+            limits.MAX_DELAY_SECONDS,
+            unit="seconds",
+            whole=False,
+            fix="for a later time use EventBridge Scheduler, or raise Retry(after=...) in the task for up to 12 hours",
+        )
         if self._fifo:
             if given == 0:
                 return None

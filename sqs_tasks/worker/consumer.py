@@ -69,10 +69,9 @@ class Consumer:
         strict_priority: bool = False,
         metrics: Metrics | None = None,
     ) -> None:
-        _check("concurrency", concurrency, 1)
-        _check("prefetch", prefetch, 0)
-        if not 0 <= wait_seconds <= limits.MAX_WAIT_SECONDS:
-            raise ConfigurationError(f"wait_seconds={wait_seconds!r} must be 0 to {limits.MAX_WAIT_SECONDS}")
+        limits.check_number(concurrency, "concurrency", 1)
+        limits.check_number(prefetch, "prefetch", 0)
+        limits.check_number(wait_seconds, "wait_seconds", 0, limits.MAX_WAIT_SECONDS, unit="seconds", whole=False)
         given = _weights(queues, weights or {})
         several = len(queues) > 1
         loops_needed = any(task.is_async and not task.batch_size for queue in queues for task in queue.tasks)
@@ -275,11 +274,5 @@ def _weights(queues: Sequence[WorkedQueue], weights: Mapping[str, float]) -> lis
     for name, weight in weights.items():
         if name not in names:
             raise ConfigurationError(f"weights: {name!r} is none of the queues to work: {', '.join(names)}")
-        if not weight > 0:
-            raise ConfigurationError(f"weights: {name!r} must have a weight above 0, not {weight!r}")
+        limits.check_number(weight, f"weights: {name!r}", 0, whole=False, above=True)
     return [weights.get(name, 1) for name in names]
-
-
-def _check(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name}={value!r} must be a whole number, {least} or more")
