@@ -12,10 +12,7 @@ import atexit
 import hashlib
 import logging
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,15 +26,15 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_ecr_assets import Platform
 
+from sqs_tasks_cdk import wheels
 from sqs_tasks_cdk.errors import BundlingError
+from sqs_tasks_cdk.lock_files import lock_file, names_distribution, requirement_lines, requirements_text
+from sqs_tasks_cdk.wheels import Target
 
 logger = logging.getLogger(__name__)
 
 #: Part of every hash: raise it when the same input gives another bundle.
 BUNDLER_VERSION: Final = "1"
-
-#: Lock files that are looked for, the first one found wins.
-LOCK_FILES: Final = ("uv.lock", "requirements.lock", "requirements.txt")
 
 #: What is never shipped, matched against each part of a path.
 EXCLUDE: Final = ("__pycache__", "*.pyc", ".*", "*.egg-info", "node_modules", "cdk.out")
@@ -59,15 +56,6 @@ ENV PYTHONUNBUFFERED=1
 USER 1000
 CMD ["python", "-m", "sqs_tasks", "worker"]
 """
-
-#: How pip and uv say that a requirement cannot be had as a wheel for the target.
-_NO_WHEEL: Final = ("No matching distribution found", "no usable wheels", "no wheels with a matching")
-
-#: glibc of Amazon Linux 2023 (Python 3.12 and later) and Amazon Linux 2 (before), as manylinux minor versions.
-_AL2023_GLIBC, _AL2_GLIBC = 34, 26
-
-#: The oldest manylinux tag by glibc version; pip does not widen a platform tag by itself (P3).
-_OLDEST_GLIBC = 17
 
 #: Distributed together with this package, and never imported by it.
 _ROOT = Path(__file__).resolve().parent.parent
@@ -149,52 +137,6 @@ class PythonBundle:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The platform that wheels are chosen for.
-
-    Attributes:
-        python_version: As in ``"3.13"``.
-        machine: ``"aarch64"`` or ``"x86_64"``.
-    """
-
-    python_version: str
-    machine: str
-
-    @classmethod
-    def of(cls, *, runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Target:
-        """The platform of a function.
-
-        Raises:
-            BundlingError: The runtime is not a Python runtime.
-        """
-        if not runtime.name.startswith("python3."):
-            raise BundlingError(
-                f"runtime {runtime.name!r} is not a managed Python runtime, so there is no telling which wheels it "
-                "needs; use lambda_.Runtime.PYTHON_3_13, or give code= yourself"
-            )
-        machine = "aarch64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
-        return cls(python_version=runtime.name.removeprefix("python"), machine=machine)
-
-    @property
-    def glibc_minor(self) -> int:
-        """The newest glibc, as 2.<minor>, that the runtime's system can load wheels for."""
-        minor = int(self.python_version.split(".")[1])
-        return _AL2023_GLIBC if minor >= 12 else _AL2_GLIBC  # noqa: PLR2004  # Python 3.12 came with Amazon Linux 2023
-
-    @property
-    def pip_platforms(self) -> list[str]:
-        """Every platform tag that the runtime can load, the newest first."""
-        tags = [f"manylinux_2_{minor}_{self.machine}" for minor in range(self.glibc_minor, _OLDEST_GLIBC - 1, -1)]
-        return [*tags, f"manylinux2014_{self.machine}"]
-
-    @property
-    def uv_platform(self) -> str:
-        """The same as one platform of uv, which widens it by itself and knows no 2.26."""
-        minor = self.glibc_minor if self.glibc_minor == _AL2023_GLIBC else _OLDEST_GLIBC
-        return f"{self.machine}-manylinux_2_{minor}"
-
-
 class _Staging:
     """A directory with all that a bundle is made of, but for the installed packages.
 
@@ -214,11 +156,11 @@ class _Staging:
 
         if not source.is_dir():
             raise BundlingError(f"there is no directory {str(source)!r}; give PythonBundle(source=...) the project's")
-        lock = _lock_file(source, bundle.requirements)
-        lock_text = "" if lock is None else _requirements_text(lock)
+        lock = lock_file(source, bundle.requirements)
+        lock_text = "" if lock is None else requirements_text(lock)
         for package in bundle.packages:
             _copy(_find_package(source, package), code, exclude)
-        if not _names_distribution(lock_text, "sqs-tasks"):
+        if not names_distribution(lock_text, "sqs-tasks"):
             _copy(_ROOT / "sqs_tasks", code, exclude)
         handler = handler_directory() if bundle.handler is None else Path(bundle.handler)
         shutil.copy2(handler / "app.py", code / "app.py")
@@ -230,7 +172,7 @@ class _Staging:
         if extra_requirements is None:
             extra_requirements = (handler / "requirements.txt").read_text(encoding="utf-8")
         texts = [lock_text, extra_requirements]
-        for number, text in enumerate(text for text in texts if _requirement_lines(text)):
+        for number, text in enumerate(text for text in texts if requirement_lines(text)):
             (directory / f"requirements-{number}.txt").write_text(text, encoding="utf-8")
         return cls(directory, project=source)
 
@@ -301,7 +243,7 @@ def handler_directory() -> Path:
 def _build(staging: _Staging, output: Path, *, target: Target, include_boto3: bool) -> bool:
     output.mkdir(parents=True, exist_ok=True)
     for requirements in staging.requirement_files:
-        if not _install(requirements, output, target=target, project=staging.project):
+        if not wheels.install(requirements, output, target=target, project=staging.project):
             for path in output.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             return False
@@ -315,127 +257,6 @@ def _build(staging: _Staging, output: Path, *, target: Target, include_boto3: bo
         shutil.rmtree(cache)
     shutil.copytree(staging.code, output, dirs_exist_ok=True)
     return True
-
-
-def _install(requirements: Path, output: Path, *, target: Target, project: Path) -> bool:
-    """Install wheels for the target; False when a requirement has none.
-
-    It runs in the project's directory, where the installer finds the project's settings, such as a private index.
-    """
-    uv = find_uv()
-    if uv is not None:
-        command = [
-            *(uv, "pip", "install", "--quiet", "--link-mode", "copy", "--target", str(output)),
-            *("--python-platform", target.uv_platform, "--python-version", target.python_version),
-            *("--only-binary", ":all:", "--requirement", str(requirements)),
-        ]
-    else:
-        _warn_of_markers(requirements, target=target)
-        platforms = [argument for tag in target.pip_platforms for argument in ("--platform", tag)]
-        command = [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
-            *("--no-compile", "--target", str(output), "--implementation", "cp"),
-            *("--python-version", target.python_version, *platforms),
-            *("--only-binary", ":all:", "--requirement", str(requirements)),
-        ]
-    done = subprocess.run(  # noqa: S603  # the arguments are ours, and nothing goes through a shell
-        command, check=False, capture_output=True, text=True, cwd=project
-    )
-    if done.returncode == 0:
-        return True
-    if _says_no_wheel(done.stderr):
-        logger.warning(
-            "No wheel for Python %s on %s Linux, so this dependency is left to Docker:\n%s",
-            target.python_version,
-            target.machine,
-            done.stderr.strip(),
-        )
-        return False
-    raise BundlingError(f"installing {requirements.name} failed:\n{done.stderr.strip() or done.stdout.strip()}")
-
-
-def _says_no_wheel(text: str) -> bool:
-    return any(words in text for words in _NO_WHEEL)
-
-
-def _warn_of_markers(requirements: Path, *, target: Target) -> None:
-    """Tell what pip cannot do: it evaluates environment markers for the interpreter that runs it (P3)."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if here != target.python_version and ";" in requirements.read_text(encoding="utf-8"):
-        logger.warning(
-            "pip evaluates the environment markers in %s for this Python %s, not for the function's %s; install uv, "
-            "which evaluates them for the function",
-            requirements.name,
-            here,
-            target.python_version,
-        )
-
-
-def find_uv() -> str | None:
-    """The path of uv, preferably the one beside this interpreter; None when there is none."""
-    return shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-
-
-def _lock_file(source: Path, requirements: Path | str | None) -> Path | None:
-    if requirements is None:
-        return next((source / name for name in LOCK_FILES if (source / name).is_file()), None)
-    path = source / requirements
-    if not path.is_file():
-        raise BundlingError(f"there is no requirements file {str(path)!r}; give its path below {str(source)!r}")
-    return path
-
-
-def _requirements_text(lock: Path) -> str:
-    if lock.name != "uv.lock":
-        return _with_includes(lock)
-    uv = find_uv()
-    if uv is None:
-        raise BundlingError(
-            f"reading {str(lock)!r} needs uv, which is not on the PATH; install it with 'pip install uv', or export a "
-            "requirements.lock with 'uv export --frozen --no-dev --no-emit-project'"
-        )
-    done = subprocess.run(  # noqa: S603  # the arguments are ours, and nothing goes through a shell
-        [uv, "export", "--frozen", "--no-dev", "--no-emit-workspace", "--no-header", "--quiet"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=lock.parent,
-    )
-    if done.returncode != 0:
-        raise BundlingError(f"'uv export' could not read {str(lock)!r}:\n{done.stderr.strip()}")
-    return done.stdout
-
-
-def _with_includes(lock: Path) -> str:
-    """The text of a requirements file with the files that it includes, for it is installed from another place.
-
-    Raises:
-        BundlingError: It names something that lies beside it and is not a list of requirements.
-    """
-    lines = []
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        words = line.split()
-        if words[:1] in (["-r"], ["--requirement"]):
-            lines.append(_with_includes(lock.parent / words[1]))
-        elif words and (words[0] in {"-e", "--editable", "-c", "--constraint"} or words[0].startswith((".", "file:"))):
-            raise BundlingError(
-                f"{str(lock)!r} has {line.strip()!r}, which a bundle cannot follow; export a lock file that stands "
-                "alone, as with 'uv export --frozen --no-dev --no-emit-project -o requirements.lock', and list the "
-                "project's own packages in PythonBundle(packages=[...])"
-            )
-        else:
-            lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def _requirement_lines(text: str) -> list[str]:
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith(("#", "--hash"))]
-
-
-def _names_distribution(text: str, distribution: str) -> bool:
-    names = (re.match(r"[A-Za-z0-9._-]+", line) for line in _requirement_lines(text))
-    return any(re.sub(r"[-_.]+", "-", name[0]).lower() == distribution for name in names if name is not None)
 
 
 def _find_package(source: Path, package: str) -> Path:

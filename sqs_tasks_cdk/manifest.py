@@ -6,17 +6,16 @@ reader checks what the schema cannot say as well: unique names, dead-letter queu
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
 from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.errors import ManifestError
+from sqs_tasks_cdk.manifest_fields import Fields, nearest, type_name
 
 #: The version of the format that this reader understands.
 SCHEMA_VERSION = 1
@@ -130,7 +129,7 @@ class Manifest:
             ManifestError: A field is missing, unknown, of the wrong type or out of its range, or the queues do not fit
                 together.
         """
-        fields = _Fields(data, path="")
+        fields = Fields(data, path="")
         version = fields.integer("schema_version", low=1)
         if version != SCHEMA_VERSION:
             raise ManifestError(
@@ -161,7 +160,7 @@ class Manifest:
         except ValueError as error:
             raise ManifestError(f"not JSON ({error}); write it with 'sqs-tasks manifest module:env'") from error
         if not isinstance(data, dict):
-            raise ManifestError(f"{_type_name(data)} where an object is expected")
+            raise ManifestError(f"{type_name(data)} where an object is expected")
         return cls.from_dict(data)
 
     @classmethod
@@ -197,7 +196,7 @@ class Manifest:
         for queue in self.queues:
             if queue.name == name:
                 return queue
-        raise ManifestError(f"no queue is named {name!r}{_nearest(name, [queue.name for queue in self.queues])}")
+        raise ManifestError(f"no queue is named {name!r}{nearest(name, [queue.name for queue in self.queues])}")
 
 
 def _check_together(manifest: Manifest) -> None:
@@ -228,7 +227,7 @@ def _check_together(manifest: Manifest) -> None:
             for target in task.enqueues or ():
                 if target not in by_name:
                     raise ManifestError(
-                        f"{target!r} is not a queue of this registry{_nearest(target, list(by_name))}",
+                        f"{target!r} is not a queue of this registry{nearest(target, list(by_name))}",
                         path=f"{path}.tasks[{number}].enqueues",
                     )
 
@@ -262,7 +261,7 @@ def _check_dead_letter_queue(
         )
 
 
-def _app(fields: _Fields) -> str | None:
+def _app(fields: Fields) -> str | None:
     app = fields.optional_text("app")
     if app is not None and _APP.fullmatch(app) is None:
         raise ManifestError(
@@ -272,7 +271,7 @@ def _app(fields: _Fields) -> str | None:
     return app
 
 
-def _queue(fields: _Fields) -> ManifestQueue:
+def _queue(fields: Fields) -> ManifestQueue:
     fifo = fields.boolean("fifo")
     queue = ManifestQueue(
         name=fields.text("name"),
@@ -313,7 +312,7 @@ def _queue(fields: _Fields) -> ManifestQueue:
     return queue
 
 
-def _queue_name(fields: _Fields, *, fifo: bool) -> str:
+def _queue_name(fields: Fields, *, fifo: bool) -> str:
     name = fields.text("queue_name")
     path = f"{fields.path}.queue_name"
     if len(name) > limits.MAX_QUEUE_NAME_CHARS:
@@ -334,7 +333,7 @@ def _queue_name(fields: _Fields, *, fifo: bool) -> str:
     return name
 
 
-def _dead_letter_queue(fields: _Fields, *, fifo: bool) -> ManifestDeadLetterQueue | None:
+def _dead_letter_queue(fields: Fields, *, fifo: bool) -> ManifestDeadLetterQueue | None:
     dead = fields.optional_object("dead_letter_queue")
     if dead is None:
         return None
@@ -348,7 +347,7 @@ def _dead_letter_queue(fields: _Fields, *, fifo: bool) -> ManifestDeadLetterQueu
     return queue
 
 
-def _task(fields: _Fields) -> ManifestTask:
+def _task(fields: Fields) -> ManifestTask:
     task = ManifestTask(
         name=fields.text("name"),
         aliases=fields.texts("aliases"),
@@ -360,130 +359,3 @@ def _task(fields: _Fields) -> ManifestTask:
     )
     fields.close()
     return task
-
-
-class _Fields:
-    """An object of the document that is read field by field and complains with the path."""
-
-    def __init__(self, data: Mapping[str, Any], *, path: str) -> None:
-        self.path = path
-        self._data = data
-        self._read: set[str] = set()
-
-    def close(self) -> None:
-        """Refuse fields that nobody asked for: a typing error would otherwise pass as a default."""
-        for name in self._data:
-            if name not in self._read:
-                raise ManifestError(
-                    f"there is no field {name!r}{_nearest(str(name), sorted(self._read))}; "
-                    "a newer sqs_tasks may have written it: install the same release",
-                    path=self._path(str(name)),
-                )
-
-    def text(self, name: str, *, empty: bool = False) -> str:
-        return self._text(self._value(name), self._path(name), empty=empty)
-
-    def optional_text(self, name: str, *, absent: bool = False) -> str | None:
-        return None if self._value(name, absent=absent) is None else self.text(name)
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        path = self._path(name)
-        return tuple(
-            self._text(item, f"{path}[{index}]", empty=False)
-            for index, item in enumerate(self._list(self._value(name), path))
-        )
-
-    def optional_texts(self, name: str) -> tuple[str, ...] | None:
-        return None if self._value(name) is None else self.texts(name)
-
-    def boolean(self, name: str) -> bool:
-        value = self._value(name)
-        if not isinstance(value, bool):
-            raise ManifestError(f"{value!r} is {_type_name(value)}; write true or false", path=self._path(name))
-        return value
-
-    def choice(self, name: str, allowed: Sequence[str]) -> str:
-        value = self.text(name)
-        if value not in allowed:
-            raise ManifestError(f"{value!r} is not one of {', '.join(map(repr, allowed))}", path=self._path(name))
-        return value
-
-    def integer(self, name: str, *, low: int, high: int | None = None) -> int:
-        value = self._value(name)
-        path = self._path(name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ManifestError(f"{value!r} is {_type_name(value)}; write a whole number", path=path)
-        if value < low or (high is not None and value > high):
-            allowed = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ManifestError(f"{value} is out of range; allowed is {allowed}", path=path)
-        return value
-
-    def optional_integer(self, name: str, *, low: int, high: int | None = None) -> int | None:
-        return None if self._value(name) is None else self.integer(name, low=low, high=high)
-
-    def optional_seconds(self, name: str, *, zero: bool = False, absent: bool = False) -> int | float | None:
-        value = self._value(name, absent=absent)
-        path = self._path(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ManifestError(f"{value!r} is {_type_name(value)}; write a number of seconds or null", path=path)
-        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-            allowed = "0 or more seconds" if zero else "more than 0 seconds"
-            raise ManifestError(f"{value} is out of range; allowed is {allowed}, or null", path=path)
-        return value
-
-    def optional_object(self, name: str) -> _Fields | None:
-        value = self._value(name)
-        return None if value is None else self._object(value, self._path(name))
-
-    def items(self, name: str) -> list[_Fields]:
-        path = self._path(name)
-        return [
-            self._object(item, f"{path}[{index}]") for index, item in enumerate(self._list(self._value(name), path))
-        ]
-
-    def _path(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def _value(self, name: str, *, absent: bool = False) -> Any:
-        self._read.add(name)
-        if name not in self._data and not absent:
-            raise ManifestError(
-                f"the field is missing{_nearest(name, [str(key) for key in self._data])}; "
-                "write the manifest with 'sqs-tasks manifest'",
-                path=self._path(name),
-            )
-        return self._data.get(name)
-
-    @staticmethod
-    def _text(value: Any, path: str, *, empty: bool) -> str:
-        if not isinstance(value, str):
-            raise ManifestError(f"{value!r} is {_type_name(value)}; write a text", path=path)
-        if not value and not empty:
-            raise ManifestError("the text is empty", path=path)
-        return value
-
-    @staticmethod
-    def _list(value: Any, path: str) -> Sequence[Any]:
-        if not isinstance(value, list | tuple):
-            raise ManifestError(f"{value!r} is {_type_name(value)}; write a list", path=path)
-        return value
-
-    @staticmethod
-    def _object(value: Any, path: str) -> _Fields:
-        if not isinstance(value, Mapping):
-            raise ManifestError(f"{value!r} is {_type_name(value)}; write an object", path=path)
-        return _Fields(value, path=path)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
-
-
-def _type_name(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "an object"
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list"}
-    return names.get(type(value), f"a {type(value).__name__}")

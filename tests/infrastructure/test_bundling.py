@@ -12,7 +12,7 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_lambda as lambda_
 
-from sqs_tasks_cdk import bundling
+from sqs_tasks_cdk import bundling, lock_files
 from sqs_tasks_cdk.bundling import PythonBundle, Target
 from sqs_tasks_cdk.errors import BundlingError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
@@ -32,8 +32,8 @@ PY311 = lambda_.Runtime.PYTHON_3_11
 def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Either installer: uv if there is one, and pip as for those who have none."""
     if request.param == "pip":
-        monkeypatch.setattr(bundling, "find_uv", lambda: None)
-    elif bundling.find_uv() is None:
+        monkeypatch.setattr(lock_files, "find_uv", lambda: None)
+    elif lock_files.find_uv() is None:
         pytest.skip("uv is not installed")
     return str(request.param)
 
@@ -271,7 +271,7 @@ def test_handler_does_not_replace_what_the_lock_pins(project: Path, tmp_path: Pa
 
 def test_uv_evaluates_markers_for_the_function(project: Path, tmp_path: Path) -> None:
     """P3: a marker means the function's Python, not the one that bundles."""
-    if bundling.find_uv() is None:
+    if lock_files.find_uv() is None:
         pytest.skip("uv is not installed")
     for name in ("old", "new"):
         make_wheel(tmp_path / "wheels", name)
@@ -286,7 +286,7 @@ def test_pip_says_that_it_does_not(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """P3: pip evaluates markers for itself, and that is told."""
-    monkeypatch.setattr(bundling, "find_uv", lambda: None)
+    monkeypatch.setattr(lock_files, "find_uv", lambda: None)
     make_wheel(tmp_path / "wheels", "plain")
     _lock(project, "plain==1.0 ; python_version > '3'")
     other = PY313 if sys.version_info[:2] != (3, 13) else PY311
@@ -298,7 +298,7 @@ def test_pip_says_that_it_does_not(
 
 def test_uv_lock_is_exported(project: Path, tmp_path: Path) -> None:
     """A ``uv.lock`` is read by uv: the locked versions without the development group and without the project."""
-    uv = bundling.find_uv()
+    uv = lock_files.find_uv()
     if uv is None:
         pytest.skip("uv is not installed")
     make_wheel(tmp_path / "wheels", "plain")
@@ -319,7 +319,7 @@ def test_uv_lock_is_exported(project: Path, tmp_path: Path) -> None:
 
 def test_uv_lock_without_uv_is_explained(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ``uv.lock`` that nothing here can read says what to install or export."""
-    monkeypatch.setattr(bundling, "find_uv", lambda: None)
+    monkeypatch.setattr(lock_files, "find_uv", lambda: None)
     (project / "uv.lock").write_text("version = 1\n")
 
     with pytest.raises(BundlingError, match=r"needs uv, which is not on the PATH; install it.*or export"):
