@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sqs_tasks.errors import UnknownTaskError
-from sqs_tasks.execution.event_loop import run_coroutine
 from sqs_tasks.execution.executor import CoroutineRunner, Executor
+from sqs_tasks.execution.nested_loops import run_nested
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, UnknownTask
 from sqs_tasks.receipts import MessageId
@@ -49,7 +49,7 @@ class EagerDelivery:
         import uuid
 
         received = received_from(message, message_id=str(uuid.uuid4()))
-        executor = queue.executor(run_coroutine=run_coroutine)
+        executor = queue.executor(run_coroutine=run_nested)
         outcome = run_one(executor, received)
         self.outcomes.append((message, outcome))
         if self.raise_errors:

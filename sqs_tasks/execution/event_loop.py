@@ -44,6 +44,11 @@ class LoopThread:
             except (SystemExit, KeyboardInterrupt):  # of an asyncio task that a job started; asyncio stops for it
                 logger.exception("an asyncio task tried to end the process", extra={"action": "event_loop_exit"})
 
+    @property
+    def runs_caller(self) -> bool:
+        """Whether the caller is a coroutine of this loop, or code that one calls."""
+        return threading.current_thread() is self._thread
+
     def run(self, coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
         """Run a coroutine to its end in the caller's context, and return its result.
 
@@ -52,7 +57,7 @@ class LoopThread:
                 ignores its cancellation runs on, and its loop is not used again.
             RuntimeError: The caller is a coroutine of this loop, which would wait for itself.
         """
-        if threading.current_thread() is self._thread:
+        if self.runs_caller:
             coroutine.close()
             raise RuntimeError("a coroutine of this loop cannot wait for another one here; await it instead")
         done = threading.Event()
@@ -78,7 +83,10 @@ class LoopThread:
             raise AssertionError("unreachable: the task is made before it is done")
         if task.cancelled():
             raise TaskTimeoutError("the task was cancelled")
-        return task.result()
+        try:
+            return task.result()
+        except _Escaped as escaped:
+            raise escaped.error from None
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         """Start a coroutine in a copy of the caller's context, and return at once."""
@@ -163,18 +171,16 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float
     Raises:
         TaskTimeoutError: It took longer than ``timeout_seconds``; see :meth:`LoopThread.run`.
     """
-    try:
-        return _loop().run(coroutine, timeout_seconds=timeout_seconds)
-    except _Escaped as escaped:
-        raise escaped.error from None
+    return shared_loop().run(coroutine, timeout_seconds=timeout_seconds)
 
 
 def spawn(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
     """Start a coroutine on the process's loop, which the first call starts, and return at once."""
-    return _loop().spawn(coroutine)
+    return shared_loop().spawn(coroutine)
 
 
-def _loop() -> LoopThread:
+def shared_loop() -> LoopThread:
+    """The process's loop, which the first call starts; one that is stuck is replaced."""
     global _shared  # noqa: PLW0603 - one loop a process is the point
     with _lock:
         if _shared is None or _shared[0] != os.getpid() or _shared[1].is_stuck:

@@ -7,7 +7,7 @@ places. ``*args`` travels as a list under its own name, ``**kwargs`` travels fla
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError, SignatureMismatchError
@@ -68,6 +68,10 @@ class TaskSignature:
 
     def __str__(self) -> str:
         return f"{self.label}{self._signature}"
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of these names that no keyword argument of a job can have."""
+        return [] if self._flat is not None else [name for name in names if name not in self._names]
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of a call as the keyword arguments that travel.

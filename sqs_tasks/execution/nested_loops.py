@@ -1,0 +1,59 @@
+"""Event loops for jobs that run where they are sent: an async task may send a job of another async task.
+
+The sender waits for such a job, and its loop runs nothing meanwhile. So the job gets a loop that waits for nobody: the
+process's own one where that is free, and otherwise the next of a stack, which is as high as jobs are nested.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Coroutine, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from sqs_tasks.execution.event_loop import LoopThread, shared_loop
+
+#: The loops that wait for the code that asks, also where a loop's coroutine went on in another thread.
+_waiting: ContextVar[tuple[LoopThread, ...]] = ContextVar("sqs_tasks_waiting_loops", default=())
+
+_lock = threading.Lock()
+_nested: tuple[int, list[LoopThread]] = (os.getpid(), [])
+
+
+def run_nested(coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
+    """Run a coroutine to its end, wherever the caller is, and return its result.
+
+    Raises:
+        TaskTimeoutError: It took longer than ``timeout_seconds``.
+    """
+    waiting = _waiting.get()
+    for loop in _loops():
+        if loop.runs_caller:
+            waiting = (*waiting, loop)
+        elif loop not in waiting:
+            token = _waiting.set(waiting)
+            try:
+                return loop.run(coroutine, timeout_seconds=timeout_seconds)
+            finally:
+                _waiting.reset(token)
+    raise AssertionError("unreachable: there is always one more loop")
+
+
+def _loops() -> Iterator[LoopThread]:
+    """The process's loop, and the stack over it; a new one whenever none of them would do."""
+    global _nested  # noqa: PLW0603 - the stack belongs to the process, as its loop does
+    yield shared_loop()
+    with _lock:
+        if _nested[0] != os.getpid():  # threads do not come along into a fork
+            _nested = (os.getpid(), [])
+        stack = _nested[1]
+        stack[:] = [loop for loop in stack if not loop.is_stuck]
+    index = 0
+    while True:
+        with _lock:
+            if index >= len(stack):
+                stack.append(LoopThread())
+            loop = stack[index]
+        yield loop
+        index += 1
