@@ -27,11 +27,14 @@ class Heartbeat:
     Args:
         settlement: Makes the calls.
         lease_seconds: The visibility each beat asks for, counted from the beat.
+        fifo: Whether it is a FIFO queue, which refuses a beat that came too late. A standard queue accepts it and does
+            nothing, so there only the clock can say.
     """
 
-    def __init__(self, settlement: Settlement, lease_seconds: int) -> None:
+    def __init__(self, settlement: Settlement, lease_seconds: int, *, fifo: bool = False) -> None:
         self._settlement = settlement
         self._lease_seconds = lease_seconds
+        self._fifo = fifo
         self._leases: dict[str, Lease] = {}
         self._beating: Collection[str] = ()
         self._changed = threading.Condition()
@@ -118,10 +121,15 @@ class Heartbeat:
             else:
                 self._lose(lease, "it has been in flight for 12 hours, the longest SQS allows")
         failed = {one.message.receipt_handle: one for one in self._settlement.hide(wanted, action="extend", retries=0)}
+        answered = time.monotonic()
         self.beats += len(wanted)
         for lease in leases:
             failure = failed.get(lease.message.receipt_handle)
-            if failure is None:
+            if failure is None and not self._fifo and lease.until <= answered:
+                # A standard queue answers OK for a message that is visible again and leaves it visible; when another
+                # worker has received it, the old handle even changes that worker's lease. So no further beat.
+                self._lose(lease, "the beat that was to prolong it came after its end")
+            elif failure is None:
                 lease.due = started + self._lease_seconds / 2
                 lease.until = started + self._lease_seconds
             elif failure.is_final:
@@ -135,6 +143,6 @@ class Heartbeat:
         with self._changed:
             ours = self._leases.pop(lease.message.receipt_handle, None) is not None
         # Settled in the meantime: then a refused handle says nothing about the task.
-        if ours:
+        if ours and not lease.lost:
             self.lost += 1
             lease.lose(reason)

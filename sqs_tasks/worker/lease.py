@@ -30,8 +30,8 @@ class Lease:
 
     Attributes:
         message: The message.
-        lost: Whether SQS may have given the message to another worker: its handle was refused, its queue is gone, or
-            it has been in flight for 12 hours, the longest SQS allows.
+        lost: Whether SQS may have given the message to another worker: its handle was refused, its queue is gone, no
+            beat reached SQS before the lease ended, or it has been in flight for 12 hours, the longest SQS allows.
         reason: Why it was lost; empty while it is held.
         until: ``time.monotonic()`` of its end, unless the next beat prolongs it.
         due: ``time.monotonic()`` of the next beat.

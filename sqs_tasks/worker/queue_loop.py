@@ -106,7 +106,7 @@ class QueueLoop:
         self._executor = queue.executor(run_coroutine=run_coroutine, interrupter=task_timeout)
         self._settlement = queue.settlement()
         self._lease_seconds = max(queue.settings.visibility_timeout_seconds or LEASE_SECONDS, MIN_LEASE_SECONDS)
-        self.heartbeat = Heartbeat(self._settlement, self._lease_seconds)
+        self.heartbeat = Heartbeat(self._settlement, self._lease_seconds, fifo=queue.settings.fifo)
         self.buffer = SettlementBuffer(
             self._settlement,
             self.heartbeat,

@@ -50,6 +50,8 @@ MINISTACK: dict[str, str] = {
     "test_timeouts_out_of_range_are_refused": _NOT_CHECKED,
     "test_changes_fail_one_by_one": "does not check an entry's timeout",
     "test_twelve_hours_count_from_the_receive": "counts the twelve hours from each change",
+    "test_a_message_that_is_visible_again_stays_visible": "hides it again",
+    "test_a_batch_leaves_visible_messages_visible_too": "hides them again",
     "test_the_visibility_of_a_deleted_message_cannot_change": "answers ReceiptHandleIsInvalid",
     "test_an_old_handle_changes_the_visibility": _ONE_HANDLE,
     "test_a_message_can_be_deleted_again": _ONE_HANDLE,

@@ -198,6 +198,38 @@ def test_a_handle_whose_timeout_is_over_is_accepted(sqs: SQS) -> None:
     sqs.hide(url, message, 100)
 
 
+@rule("API_ChangeMessageVisibility")
+def test_a_message_that_is_visible_again_stays_visible(sqs: SQS) -> None:
+    """The answer is OK, and nothing happens: the old handle cannot hide the message from everybody else.
+
+    Observed on AWS by LocalStack's authors (pull request 9632).
+    """
+    url = sqs.queue(VisibilityTimeout="1")
+    sqs.send(url, "again")
+    message = sqs.one(url)
+    sqs.wait(1.1)
+
+    sqs.hide(url, message, 100)
+
+    assert sqs.bodies(url) == ["again"]
+
+
+@rule("API_ChangeMessageVisibilityBatch")
+def test_a_batch_leaves_visible_messages_visible_too(sqs: SQS) -> None:
+    """Each entry succeeds, as in a single call."""
+    url = sqs.queue(VisibilityTimeout="1")
+    sqs.send(url, "again")
+    message = sqs.one(url)
+    sqs.wait(1.1)
+
+    answer = sqs.client.change_message_visibility_batch(
+        QueueUrl=url, Entries=[{"Id": "0", "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 100}]
+    )
+
+    assert [entry["Id"] for entry in answer["Successful"]] == ["0"]
+    assert sqs.bodies(url) == ["again"]
+
+
 @rule("API_DeleteMessage")
 def test_a_deleted_message_is_gone(sqs: SQS) -> None:
     """It does not come back after its timeout."""

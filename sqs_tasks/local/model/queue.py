@@ -232,23 +232,23 @@ class Queue:
         self.forget(message, now)
 
     def change_visibility(self, handle: str, seconds: int, now: float) -> None:
-        """Let the message of a receipt handle become visible that many seconds from now (S20)."""
+        """Let the message of a receipt handle become visible that many seconds from now (S20).
+
+        On a standard queue a message that is visible again stays visible, and that is no error.
+        """
         number, receive = receipt.parse(self._tag, handle)
         message = self._messages.get(number)
         if message is None:
             raise faults.message_not_inflight(handle)
         if self.fifo and (message.state is not IN_FLIGHT or message.handle_number != receive):
             raise faults.receipt_handle_has_expired(handle)
+        if message.state is READY:
+            # AWS accepts a handle whose timeout is over and does nothing (observed there by LocalStack's authors, pull
+            # request 9632, against the error MessageNotInflight of the documentation).
+            return
         if seconds and now + seconds > message.received_at + MAX_VISIBILITY_SECONDS:
             reason = f"Total VisibilityTimeout for the message is beyond the limit [{MAX_VISIBILITY_SECONDS} seconds]."
             raise faults.invalid_value("VisibilityTimeout", seconds, reason)
-        if message.state is READY:
-            # AWS takes a handle whose timeout is over (observed there by LocalStack's and moto's authors, against the
-            # error MessageNotInflight of the documentation), and hides the message again.
-            if not seconds:
-                return
-            self._put_in_flight(message)
-            self._backlog.remove(message)
         self._cancel_alarm(message)
         if seconds:
             self._wait(message, IN_FLIGHT, now + seconds)

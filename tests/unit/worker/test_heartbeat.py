@@ -50,8 +50,8 @@ def beats():
 
 @pytest.fixture
 def heartbeat(beats):
-    # Ticks of 25 ms: what is received 0.1 s ago is due.
-    heartbeat = Heartbeat(beats, 0.2)
+    # Ticks of 0.1 s: what is received 0.4 s ago is due. Long enough that a busy machine does not beat after its end.
+    heartbeat = Heartbeat(beats, 0.8)
     yield heartbeat
     beats.may_go.set()
     heartbeat.stop()
@@ -135,6 +135,34 @@ def test_a_lease_that_no_beat_reached_is_lost(heartbeat, beats):
     assert lease.wait_lost(10)
 
     assert "EndpointConnectionError" in lease.reason
+    assert heartbeat.lease(one) is lease
+
+
+def test_a_beat_after_the_end_of_a_lease_prolongs_nothing(beats):
+    """A standard queue accepts it and leaves the message visible (localstack#9632), so the task learns of the loss."""
+    heartbeat = Heartbeat(beats, 600)
+    heartbeat.add([one := message(age=601)])
+    lease = heartbeat.lease(one)
+
+    heartbeat._beat([lease])
+
+    heartbeat.stop()
+    assert lease.lost
+    assert "came after its end" in lease.reason
+    assert heartbeat.lease(one) is None
+    assert heartbeat.lost == 1
+
+
+def test_a_late_beat_that_a_fifo_queue_accepts_prolongs_the_lease(beats):
+    """A FIFO queue refuses handles whose time is over, so its OK is proof."""
+    heartbeat = Heartbeat(beats, 600, fifo=True)
+    heartbeat.add([one := message(age=601)])
+    lease = heartbeat.lease(one)
+
+    heartbeat._beat([lease])
+
+    heartbeat.stop()
+    assert not lease.lost
     assert heartbeat.lease(one) is lease
 
 
