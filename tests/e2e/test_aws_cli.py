@@ -51,6 +51,7 @@ def test_life_of_a_message(aws):
 
 
 def test_refusals_carry_the_codes_of_aws(aws):
+    """The AWS CLI shows the error codes that it would get from AWS."""
     gone = aws.process("get-queue-url", "--queue-name", "nothing")
     wrong = aws.process("create-queue", "--queue-name", "not a name")
 

@@ -36,6 +36,7 @@ def rows(text):
 
 
 def test_demo_accounts_for_every_job():
+    """The table of the demo adds up: each job sent has succeeded or is a dead letter."""
     ran = demo("--jobs", "100")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -50,6 +51,7 @@ def test_demo_accounts_for_every_job():
 
 
 def test_demo_in_a_pipe_prints_plain_lines():
+    """Without a terminal the demo draws nothing."""
     ran = demo("--jobs", "20")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -116,6 +118,7 @@ def test_books_see_a_message_that_is_lost(shop, tmp_path):
 
 
 def test_books_see_a_job_that_died_and_succeeded(shop, tmp_path, monkeypatch):
+    """A job that is both done and dead is reported as a problem."""
     outbox, journal = produce(tmp_path, 10)
     monkeypatch.setenv("SHOP_JOURNAL", str(journal))
     receipts, client = shop.tasks.receipts, shop.tasks.env.client()

@@ -130,6 +130,7 @@ def send(bench, task, *words):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("concurrency", ["1", "4"])
 def test_signal_lets_the_running_job_finish_and_ends_with_0(bench, number, concurrency):
+    """SIGTERM and SIGINT wait for the running job, settle it and end the process with 0."""
     send(bench, "call", "name=ann")
 
     with bench.worker("--concurrency", concurrency) as worker:
@@ -147,6 +148,7 @@ def test_signal_lets_the_running_job_finish_and_ends_with_0(bench, number, concu
 
 
 def test_stopping_worker_receives_no_more(bench):
+    """A message that is sent after the signal stays in the queue, visible."""
     send(bench, "call", "name=first")
 
     with bench.worker("--concurrency", "1") as worker:
@@ -163,6 +165,7 @@ def test_stopping_worker_receives_no_more(bench):
 
 
 def test_second_signal_ends_it_at_once(bench):
+    """The second signal ends the process with the exit code of the signal."""
     send(bench, "call", "name=ann")
 
     with bench.worker() as worker:
@@ -181,6 +184,7 @@ def test_second_signal_ends_it_at_once(bench):
 
 
 def test_worker_in_a_pipe_prints_plain_lines(bench):
+    """Without a terminal there are no colours, and logs hold no argument."""
     send(bench, "greet", "name=hunter2")
     send(bench, "fail")
 
@@ -195,6 +199,7 @@ def test_worker_in_a_pipe_prints_plain_lines(bench):
 
 
 def test_json_logs_are_an_object_a_line(bench):
+    """Each line of the log is a JSON object; a traceback is a field of it."""
     send(bench, "greet", "name=hunter2")
     send(bench, "fail")
 
@@ -207,6 +212,7 @@ def test_json_logs_are_an_object_a_line(bench):
 
 
 def test_jobs_come_through_standard_input(bench):
+    """``send … -`` reads a job a line, and a worker runs them all."""
     sent = bench.run(
         "send", "signal_app:env", "calls", "greet", "-", given="".join(f'{{"name": "{n}"}}\n' for n in range(25))
     )
@@ -227,6 +233,7 @@ def test_jobs_come_through_standard_input(bench):
     ],
 )
 def test_exit_codes(bench, words, code, told):
+    """A broken application ends with 1, wrong usage with 2, each with one line that says why."""
     ran = bench.run("worker", *words)
 
     assert ran.returncode == code

@@ -159,6 +159,7 @@ env.client._given = Client()
 
 
 def test_async_job_imports_asyncio_and_no_boto3():
+    """An async task pays for its event loop and for nothing else."""
     imported = start(
         more="""
 @emails.processor("concurrent")

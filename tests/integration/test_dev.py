@@ -93,6 +93,7 @@ def test_running_job_finishes_before_the_restart(app, tmp_path, listener):
 
 
 def test_mistake_in_the_source_is_shown_and_the_next_save_runs(app, tmp_path):
+    """A syntax error is shown without the lines of the importer; the corrected file is loaded at once."""
     with dev(tmp_path, "app:env") as session:
         exports = started(session)
         good = app.read_text()
@@ -110,6 +111,7 @@ def test_mistake_in_the_source_is_shown_and_the_next_save_runs(app, tmp_path):
 
 
 def test_worker_that_a_task_killed_is_started_again(app, tmp_path):
+    """A task that ends its process costs a restart of the worker, not the session."""
     with dev(tmp_path, "app:env") as session:
         exports = started(session)
 
@@ -199,6 +201,7 @@ def run(directory, *words):
 
 
 def test_faults_without_lambda_are_wrong_usage(tmp_path):
+    """``--fault`` needs ``--as lambda``, and the error says so."""
     ran = run(tmp_path, "app:env", "--fault", "crash=0.1")
 
     assert ran.returncode == 2
@@ -206,6 +209,7 @@ def test_faults_without_lambda_are_wrong_usage(tmp_path):
 
 
 def test_port_that_is_taken_is_one_line(tmp_path, listener):
+    """A port in use is one line that says what to do."""
     ran = run(tmp_path, "app:env", "--port", str(listener.getsockname()[1]))
 
     assert ran.returncode == 1

@@ -220,6 +220,7 @@ def test_order_of_fifo_groups_through_lambda(deployment):
 
 
 def test_response_and_telemetry_of_the_deployed_function(deployment, tmp_path):
+    """Metrics count both jobs, and the dead letter names the request whose logs tell of it."""
     jobs = deployment.env.queue("jobs")
     jobs.add_job("good", n=1)
     jobs.add_job("rejects", n=2)

@@ -79,6 +79,7 @@ def output(tmp_path):
 
 
 def test_registry_that_is_named_is_run(make, tmp_path):
+    """``SQS_TASKS_APP`` names the registry; its jobs run, are logged and are counted."""
     result = ask(make(), record("a"), record("b", "unheard-of"))
 
     assert result.error is None
@@ -120,6 +121,7 @@ def test_job_of_a_sampled_invocation_is_a_subsegment_of_its_trace(make, sampled,
 
 
 def test_function_without_powertools_runs(make, tmp_path):
+    """Powertools is optional: without it there are no metrics, and jobs run."""
     result = ask(make(before=WITHOUT_POWERTOOLS), record("a"))
 
     assert json.loads(result.payload) == {"batchItemFailures": []}
@@ -149,6 +151,7 @@ def test_broken_application_fails_when_the_function_starts(make, tmp_path, app, 
 
 
 def test_event_of_another_source_is_a_clear_function_error(make):
+    """The error says that it is no SQS event, and the environment serves the next event."""
     function = make()
 
     result = function.invoke(InvokeRequest(request_id="r-1", payload=b'{"source": "aws.events"}'))

@@ -75,6 +75,7 @@ class Function:
 
 
 def test_job_is_done_once(dynamodb):
+    """Two environments and a repeated delivery run a job once."""
     function = Function(dynamodb)
 
     assert function(record("once")) == []
@@ -84,6 +85,7 @@ def test_job_is_done_once(dynamodb):
 
 
 def test_job_that_failed_is_tried_again(dynamodb):
+    """A failed attempt leaves no record that would keep the next one from running."""
     function = Function(dynamodb)
     function.does = lambda: 1 / 0
     assert function(record("fails")) == ["fails"]
@@ -161,6 +163,7 @@ handler = SQSEventHandler(env)
 
 
 def test_lease_of_a_worker_that_died_ends(dynamodb):
+    """A record whose lease is over is taken over."""
     dead = Function(dynamodb, lease_seconds=-1)
     dead.handler.env.middleware[0]._begin(type("Job", (), {"job_id": "job-of-dead"})())
 
@@ -171,6 +174,7 @@ def test_lease_of_a_worker_that_died_ends(dynamodb):
 
 
 def test_many_deliveries_at_once_run_a_job_once(dynamodb):
+    """Of six simultaneous deliveries one runs the job."""
     functions = [Function(dynamodb, lease_seconds=30) for _ in range(6)]
     threads = [threading.Thread(target=function, args=(record("raced"),)) for function in functions]
     for thread in threads:

@@ -371,6 +371,7 @@ def test_the_constructor_of_a_dataclass_checks_what_arrives():
 
 @pytest.mark.parametrize("fields", ['{"number": 1, "colour": 2}', '{"note": "x"}', "[1]", '{"__class__": 1}'])
 def test_fields_that_do_not_fit_are_undecodable(fields):
+    """Unknown, missing or misplaced fields of a dataclass are refused rather than passed over."""
     with pytest.raises(UndecodableMessageError):
         order_codec().deserialize(f'{{"$dataclass": ["Order", {fields}]}}')
 
@@ -414,6 +415,7 @@ def test_types_are_resolved_among_the_registered_only():
 
 
 def test_an_enum_does_not_pass_for_a_dataclass_nor_the_reverse():
+    """The tag has to fit the registered class."""
     for text in ('{"$enum": ["Point", "x"]}', '{"$dataclass": ["Color", {"value": "r"}]}'):
         with pytest.raises(UndecodableMessageError):
             JSON.deserialize(text)
@@ -437,6 +439,7 @@ def test_an_enum_that_is_a_string_is_an_enum():
 
 
 def test_an_unregistered_type_is_refused_with_the_way_out():
+    """The error says which argument it was and how to register the type."""
     with pytest.raises(SerializationError, match=r"argument 'c': the Enum Color is not registered.*register_type"):
         JSONCodec.serialize({"c": Color.RED})
     with pytest.raises(SerializationError, match=r"the value: the dataclass Point is not registered"):
@@ -455,6 +458,7 @@ def test_a_renamed_type_reads_its_old_name():
 
 
 def test_one_name_means_one_class():
+    """A second class under a taken name is refused; the same class again is not."""
     made = CodecRegistry()
     made.register_type(Color)
     made.register_type(Color)
@@ -465,11 +469,13 @@ def test_one_name_means_one_class():
 
 @pytest.mark.parametrize("thing", [int, "Color", None, Color.RED, collections.OrderedDict])
 def test_only_enums_and_dataclasses_can_be_registered(thing):
+    """Anything else is refused at registration."""
     with pytest.raises(ConfigurationError, match="only Enum classes and dataclasses"):
         CodecRegistry().register_type(thing)
 
 
 def test_types_of_one_environment_are_unknown_to_another():
+    """Registered types belong to a registry, not to the process."""
     text = JSON.serialize(Color.RED)
 
     with pytest.raises(UndecodableMessageError, match="'Color', and no type of that name is known here"):
@@ -527,11 +533,13 @@ def test_a_value_that_cannot_travel_is_named_by_its_place(arguments, place):
     ],
 )
 def test_a_sub_class_is_refused_since_it_would_arrive_as_its_base(value, base):
+    """A value that would change its type on the way is refused when it is sent."""
     with pytest.raises(SerializationError, match=rf"argument 'x': .* is a sub-class of {base} and would arrive"):
         JSON.serialize({"x": value})
 
 
 def test_a_value_that_contains_itself_is_refused():
+    """A loop is found by its depth, and the error shows the path into it."""
     loop: dict[str, Any] = {}
     loop["again"] = [loop]
 
@@ -541,6 +549,7 @@ def test_a_value_that_contains_itself_is_refused():
 
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: (inner,), lambda inner: {1: inner}, Point])
 def test_the_deepest_value_that_is_written_can_be_read(wrap):
+    """Writing and reading have the same limit of depth."""
     value: Any = 1
     for _ in range(json_values.MAX_DEPTH):
         value = wrap(value)
@@ -642,6 +651,7 @@ def test_hostile_json_is_undecodable(text):
 
 
 def test_an_error_does_not_quote_a_megabyte():
+    """Error texts are short, whatever the size of the value."""
     with pytest.raises(UndecodableMessageError) as caught:
         JSON.deserialize(json.dumps({"$date": "9" * 1_000_000}))
 
@@ -667,6 +677,7 @@ def test_a_zip_bomb_is_not_inflated(codec):
 
 
 def test_what_inflates_beyond_the_limit_is_not_written_either():
+    """A producer cannot send what no consumer would read."""
     for codec in (CompressedJSONCodec(max_inflated_bytes=100), PickleCodec(max_inflated_bytes=100)):
         assert codec.deserialize(codec.serialize("x" * 50)) == "x" * 50
         with pytest.raises(SerializationError, match="before compression; at most 100 are read"):
@@ -687,6 +698,7 @@ def test_what_inflates_beyond_the_limit_is_not_written_either():
     ],
 )
 def test_damaged_data_is_undecodable(codec, damage):
+    """Truncated, extended or changed data is refused as undecodable, with no other exception."""
     data = base64.urlsafe_b64decode(codec.serialize({"a": "some text" * 5}))
 
     with pytest.raises(UndecodableMessageError):
@@ -709,6 +721,7 @@ def test_pickles_are_those_of_sqs_workers(value):
 
 
 def test_an_argument_that_cannot_be_pickled_is_named():
+    """The error says which argument it was, and its type."""
     with pytest.raises(SerializationError, match="argument 'f': function cannot be pickled"):
         PickleCodec.serialize({"x": 1, "f": lambda: None})
     with pytest.raises(SerializationError, match="the value: generator cannot be pickled"):
@@ -716,6 +729,7 @@ def test_an_argument_that_cannot_be_pickled_is_named():
 
 
 def test_a_pickle_that_fails_to_load_is_undecodable():
+    """A pickle of a class that the consumer lacks is an undecodable message."""
     missing = zlib.compress(b"cno_such_module\nThing\n.")
 
     with pytest.raises(UndecodableMessageError, match="not a readable pickle: ModuleNotFoundError"):
@@ -768,6 +782,7 @@ class Reversed:
 
 
 def test_a_codec_of_ones_own():
+    """A registered codec is found by its content type, in its own registry only."""
     made = CodecRegistry()
     codec = Reversed()
 
@@ -780,6 +795,7 @@ def test_a_codec_of_ones_own():
 
 
 def test_a_taken_content_type_is_replaced_only_on_purpose():
+    """Replacing a codec needs ``replace=True``."""
     made = CodecRegistry()
     other = JSONCodec()
 
@@ -794,11 +810,13 @@ def test_a_taken_content_type_is_replaced_only_on_purpose():
     "thing", [object(), None, JSONCodec.serialize, type("NoType", (Reversed,), {"content_type": ""})()]
 )
 def test_what_is_not_a_codec_is_not_registered(thing):
+    """A codec has a content type and two methods; anything else is refused."""
     with pytest.raises(ConfigurationError, match="is not a codec"):
         CodecRegistry().register(thing)
 
 
 def test_an_unknown_content_type_names_the_known():
+    """The error lists the content types that there are."""
     with pytest.raises(ConfigurationError, match=r"'yaml'; there are json, json\+zlib, pickle, pickle_compat"):
         CodecRegistry().get("yaml")
 
@@ -825,6 +843,7 @@ def test_plain_messages_import_none_of_the_rest():
 
 
 def test_a_tag_imports_what_it_needs_alone():
+    """A date imports datetime and none of the other modules that tags may need."""
     code = (
         "import sys; from sqs_tasks.codecs import JSONCodec\n"
         """JSONCodec.deserialize('{"a": {"$datetime": "2026-05-01"}, "b": {"$bytes": ""}}')\n"""

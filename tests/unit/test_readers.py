@@ -81,6 +81,7 @@ def change(message: str, **changes: Any) -> str:
     ],
 )
 def test_messages_of_sqs_workers_are_read_by_our_codecs(sample, kwargs, context):
+    """The current sqs-workers needs no reader: content types and contexts are the same."""
     message = SAMPLES["sqs_workers"][sample]
     codec = CONTENT_TYPES_CODECS[message["attributes"]["ContentType"]]
 
@@ -103,6 +104,7 @@ def test_a_message_of_sqs_workers_or_ours_is_no_foreign_one():
 
 
 def test_early_sqs_workers_had_no_context():
+    """Messages of 0.2 are read, in JSON and, where it is accepted, in pickle."""
     assert read("sqs_workers_v02", "json") == job("send_email", **PLAIN)
     pickled = read("sqs_workers_v02", "pickle", accept=WITH_PICKLE)
     assert pickled is not None
@@ -136,6 +138,7 @@ def test_early_sqs_workers_wrote_no_tags():
     ],
 )
 def test_json_formats(library, sample, expected):
+    """The JSON of simple-worker, PyQS and SQuidS gives the job that was sent."""
     assert read(library, sample) == expected
 
 
@@ -153,6 +156,7 @@ def test_json_formats(library, sample, expected):
     ],
 )
 def test_a_message_of_the_right_form_with_wrong_parts_is_undecodable(reader, message):
+    """A message that is recognised and broken is refused, not left to another reader."""
     with pytest.raises(UndecodableMessageError):
         ALL_READERS[reader](json.dumps(message), {}, accept=SAFE)
 
@@ -166,6 +170,7 @@ PROTOCOL = pytest.mark.parametrize("protocol", ["protocol_1", "protocol_2"])
 @CELERY
 @PROTOCOL
 def test_celery_messages(library, protocol):
+    """Protocols 1 and 2 carry name, arguments and id."""
     arrived = read(library, protocol)
 
     assert arrived == ForeignJob(
@@ -191,6 +196,7 @@ def test_the_word_task_in_an_argument_misleads_nobody(library, protocol):
 @CELERY
 @PROTOCOL
 def test_celery_times(library, protocol):
+    """``eta`` and ``expires`` are read in both protocols."""
     arrived = read(library, f"{protocol}_eta")
 
     assert arrived is not None
@@ -200,6 +206,7 @@ def test_celery_times(library, protocol):
 
 @CELERY
 def test_celery_times_without_a_zone_are_utc(library):
+    """Celery writes UTC without saying so."""
     body = SAMPLES[library]["protocol_2_eta"]["body"]
     headers = {**json.loads(base64.b64decode(body))["headers"], "eta": "2026-05-01T09:00:00", "expires": None}
 
@@ -213,6 +220,7 @@ def test_celery_times_without_a_zone_are_utc(library):
 @CELERY
 @PROTOCOL
 def test_celery_pickles_are_read_where_the_consumer_accepts_pickle(library, protocol):
+    """Pickle is refused until the consumer accepts it."""
     with pytest.raises(UndecodableMessageError, match="'pickle', which is not accepted by this consumer"):
         read(library, f"{protocol}_pickle")
 
@@ -243,6 +251,7 @@ def test_values_in_the_json_of_older_kombu_are_texts():
 @CELERY
 @PROTOCOL
 def test_celery_compression(library, protocol):
+    """Zlib is inflated; other compressions are refused by name."""
     arrived = read(library, f"{protocol}_zlib")
 
     assert arrived is not None
@@ -269,6 +278,7 @@ def test_follow_up_jobs_are_not_dropped_silently(library, sample):
 @CELERY
 @PROTOCOL
 def test_a_member_of_a_group_is_a_job_like_any_other(library, protocol):
+    """A group's member runs; the group itself is not kept together."""
     arrived = read(library, f"{protocol}_group_member")
 
     assert arrived is not None
@@ -286,6 +296,7 @@ def test_celery_without_base64_around_it(library):
 
 @CELERY
 def test_attributes_of_the_users_own_do_not_matter(library):
+    """Message attributes that others have added change nothing."""
     assert read(library, "attributes") is not None
 
 
@@ -324,11 +335,13 @@ def encoded(content: Any) -> str:
     ],
 )
 def test_a_broken_celery_message_is_undecodable(changes, reason):
+    """Each part that is missing or wrong is named in the reason."""
     with pytest.raises(UndecodableMessageError, match=reason):
         readers.celery(celery_message(**changes), {}, accept=SAFE)
 
 
 def test_a_celery_body_without_base64():
+    """Kombu may send the body as plain text."""
     body = celery_message(body=json.dumps([[1], {}, {}]), properties={})
 
     arrived = readers.celery(body, {}, accept=SAFE)
@@ -338,6 +351,7 @@ def test_a_celery_body_without_base64():
 
 
 def test_a_compressed_bomb_in_a_celery_message_is_not_inflated():
+    """Inflating stops at the limit."""
     data = base64.b64encode(zlib.compress(b" " * (70 * 1_048_576), 9)).decode()
     headers = {"task": "t", "compression": "application/x-gzip"}
 
@@ -406,6 +420,7 @@ def test_a_consumer_that_does_not_accept_json_gets_none_of_it(library):
 
 
 def test_a_content_type_that_sqs_workers_never_had():
+    """Accepting a content type does not make the old library's reader know it."""
     with pytest.raises(UndecodableMessageError, match="sqs-workers has no content type 'yaml'"):
         readers.sqs_workers_v02("{}", {"JobName": "t", "ContentType": "yaml"}, accept=frozenset({"yaml"}))
 
@@ -466,6 +481,7 @@ def test_any_message_is_read_left_alone_or_undecodable(body, attributes):
 
 @given(st.binary(max_size=60))
 def test_any_compressed_data_is_read_or_undecodable(data):
+    """No compressed data, whatever its bytes, raises anything else."""
     headers = {"task": "t", "compression": "application/x-gzip"}
     for body in (data, zlib.compress(data), bz2.compress(data)):
         message = celery_message(body=base64.b64encode(body).decode(), headers=headers)
@@ -474,6 +490,7 @@ def test_any_compressed_data_is_read_or_undecodable(data):
 
 
 def test_pickle_is_not_imported_for_json():
+    """A consumer that reads JSON never loads pickle."""
     code = (
         "import sys; from sqs_tasks import readers\n"
         """print(readers.pyqs('{"task": "t", "args": [], "kwargs": {}}', {}, accept=frozenset({'json'})).job_name)\n"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import pkgutil
@@ -87,6 +88,20 @@ def test_the_unit_tests_mirror_the_package() -> None:
     unknown = {name for name in folders_of_tests - ACROSS_THE_PACKAGE if not (ROOT / "sqs_tasks" / name).is_dir()}
 
     assert unknown == set()
+
+
+def test_every_test_says_in_a_sentence_what_holds() -> None:
+    """The docstrings of the tests are the specification."""
+    silent = [
+        f"{path.relative_to(ROOT).as_posix()}::{node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert silent == []
 
 
 def test_every_public_name_can_be_imported() -> None:

@@ -68,6 +68,7 @@ def reader():
     ],
 )
 def test_value_is_read_as_its_parameter_wants_it(reader, word, value):
+    """The annotation decides the type; without one, JSON is tried and text is the rest."""
     (read,) = reader.read([word]).values()
 
     assert read == value
@@ -87,6 +88,7 @@ def test_value_that_does_not_fit_is_refused_without_repeating_it(reader, word):
 
 @pytest.mark.parametrize("word", ["secret", "=x", "a b=c", "[1]"])
 def test_word_that_is_no_argument_is_refused_without_repeating_it(reader, word):
+    """The error says the form, and does not repeat what may be a secret."""
     with pytest.raises(ValueError, match="must be KEY=VALUE") as caught:
         reader.read([word])
 
@@ -94,6 +96,7 @@ def test_word_that_is_no_argument_is_refused_without_repeating_it(reader, word):
 
 
 def test_object_is_read_as_a_body_would_be(reader):
+    """A JSON object may hold tagged values; pairs after it go before its own."""
     codec = CodecRegistry().get("json")
     body = codec.serialize({"total": Decimal("1.5"), "to": "x"})
 
@@ -102,6 +105,7 @@ def test_object_is_read_as_a_body_would_be(reader):
 
 @pytest.mark.parametrize("text", ["{", "[]", "7"])
 def test_only_objects_are_arguments(reader, text):
+    """JSON that is not an object is refused."""
     with pytest.raises(ValueError, match="object of JSON"):
         reader.read_object(text)
 
@@ -122,5 +126,6 @@ def test_annotations_that_do_not_resolve_are_passed_over():
     [("day=yesterday", "2026-01-31"), ("maybe=much", "17 or null"), ("colour=BLUE", "RED"), ("total=much", "12.50")],
 )
 def test_refused_value_is_told_how_to_write_one(reader, word, example):
+    """The error ends with an example for the parameter's type."""
     with pytest.raises(ValueError, match=f"that the task wants, for example {example}$"):
         reader.read([word])

@@ -21,6 +21,7 @@ def test_a_package_that_is_missing_is_one_line_and_the_end(run, directory, monke
 
 
 def test_faults_need_the_simulator(run, directory):
+    """``--fault`` without ``--as lambda`` is wrong usage."""
     (directory / "dev_app.py").write_text("from sqs_tasks import SQSEnv\nenv = SQSEnv()\n")
 
     assert run("dev", "dev_app:env", "--fault", "crash=0.1").exit_code == 2

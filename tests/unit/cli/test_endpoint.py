@@ -32,6 +32,7 @@ def variables(directory):
 
 
 def test_without_options_nothing_is_set(variables):
+    """boto3 finds endpoint and region as it always does."""
     assert variables() == {}
 
 
@@ -47,6 +48,7 @@ def test_local_endpoint_brings_credentials_and_a_region(variables):
 
 
 def test_local_endpoint_overrides_no_credentials(variables):
+    """Credentials that are set are kept for a local endpoint, too."""
     seen = variables("--endpoint-url", "http://localhost:9324", AWS_ACCESS_KEY_ID="mine")
 
     assert seen["AWS_ACCESS_KEY_ID"] == "mine"
@@ -61,6 +63,7 @@ def test_endpoint_elsewhere_gets_the_caller_s_own_credentials(variables):
 
 
 def test_region_is_set_under_both_names(variables):
+    """boto3 and other SDKs read different variables."""
     assert variables("--region", "eu-central-1") == {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
 
 
@@ -70,6 +73,7 @@ def test_region_of_the_container_reaches_boto3(variables):
 
 
 def test_own_variables_work_too(variables):
+    """``SQS_TASKS_ENDPOINT_URL`` and ``SQS_TASKS_REGION`` stand in for the options."""
     seen = variables(SQS_TASKS_ENDPOINT_URL="http://127.0.0.1:1", SQS_TASKS_REGION="eu-west-1")
 
     assert (seen["AWS_ENDPOINT_URL_SQS"], seen["AWS_REGION"]) == ("http://127.0.0.1:1", "eu-west-1")
@@ -77,6 +81,7 @@ def test_own_variables_work_too(variables):
 
 @pytest.mark.parametrize("url", ["127.0.0.1:9324", "http://", "sqs"])
 def test_endpoint_that_is_no_url_is_wrong_usage(run, url):
+    """An endpoint without scheme or host is exit code 2."""
     result = run("queues", "list", "a:b", "--endpoint-url", url)
 
     assert result.exit_code == 2

@@ -15,6 +15,7 @@ def python(code):
 
 
 def test_help_lists_every_command(run):
+    """Each command stands in the overview."""
     result = run("--help")
 
     assert result.exit_code == 0
@@ -36,6 +37,7 @@ def test_help_imports_no_command():
 
 
 def test_every_command_has_help_with_examples(run):
+    """Each command's help shows how it is called."""
     for words in (["worker"], ["send"], ["queues", "create"], ["queues", "list"], ["queues", "redrive"], ["manifest"]):
         result = run(*words, "--help")
 
@@ -44,6 +46,7 @@ def test_every_command_has_help_with_examples(run):
 
 
 def test_unknown_command_is_wrong_usage(run):
+    """A typo is exit code 2."""
     result = run("wroker")
 
     assert result.exit_code == 2
@@ -51,10 +54,12 @@ def test_unknown_command_is_wrong_usage(run):
 
 
 def test_version(run):
+    """``--version`` prints name and version."""
     assert run("--version").stdout.startswith("sqs-tasks, version ")
 
 
 def test_without_click_it_says_what_to_install():
+    """Without the extra the command says what to install."""
     ran = python("import sys; sys.modules['click'] = None; from sqs_tasks.cli.main import main; main()")
 
     assert ran.returncode == 1
@@ -62,6 +67,7 @@ def test_without_click_it_says_what_to_install():
 
 
 def test_module_runs_as_the_script_does():
+    """``python -m sqs_tasks`` is the same command."""
     ran = subprocess.run([sys.executable, "-m", "sqs_tasks", "--version"], capture_output=True, text=True, timeout=60)
 
     assert ran.returncode == 0
@@ -76,6 +82,7 @@ def failing(app, monkeypatch, error):
 
 
 def test_what_the_library_refuses_is_one_line(run, app, monkeypatch):
+    """An error of ours is one line and exit code 1."""
     failing(app, monkeypatch, ConfigurationError("what is wrong, and what to do"))
 
     result = run("queues", "list", app.name)
@@ -84,6 +91,7 @@ def test_what_the_library_refuses_is_one_line(run, app, monkeypatch):
 
 
 def test_what_aws_refuses_is_one_line(run, app, monkeypatch):
+    """An error of AWS is one line with its code."""
     error = ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "GetQueueAttributes")
     failing(app, monkeypatch, error)
 
@@ -95,6 +103,7 @@ def test_what_aws_refuses_is_one_line(run, app, monkeypatch):
 
 
 def test_missing_credentials_are_one_line(run, app, monkeypatch):
+    """An error of botocore is one line."""
     failing(app, monkeypatch, NoCredentialsError())
 
     result = run("queues", "list", app.name)
@@ -103,6 +112,7 @@ def test_missing_credentials_are_one_line(run, app, monkeypatch):
 
 
 def test_other_errors_are_shown_as_they_are(run, app, monkeypatch):
+    """A bug is not hidden behind a line."""
     failing(app, monkeypatch, ZeroDivisionError("a bug"))
 
     result = run("queues", "list", app.name)

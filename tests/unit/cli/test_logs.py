@@ -34,6 +34,7 @@ def formatted(message, *args, exc_info=None, extra=None):
 
 
 def test_record_is_one_object_with_its_extra_fields():
+    """Extra fields of a record are keys of the object."""
     told = formatted("job %s failed", "send", extra={"job_name": "send", "attempt": 2})
 
     assert told.pop("timestamp").endswith("+00:00")
@@ -47,6 +48,7 @@ def test_record_is_one_object_with_its_extra_fields():
 
 
 def test_traceback_is_a_field():
+    """A traceback does not break the one object a line."""
     try:
         raise ValueError("two\nlines")
     except ValueError as error:
@@ -57,15 +59,18 @@ def test_traceback_is_a_field():
 
 
 def test_extra_cannot_replace_the_record_s_own_fields():
+    """Level, logger, time and message are the record's."""
     assert formatted("x", extra={"level": "none", "logger": "none"})["level"] == "WARNING"
 
 
 def test_values_that_json_lacks_are_told_as_text():
+    """Any value can be logged."""
     assert formatted("x", extra={"path": object})["path"] == "<class 'object'>"
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_logs_go_to_standard_error(root, capsys, log_format):
+    """Standard output belongs to the application."""
     configure_logging("INFO", log_format)
 
     logging.getLogger("shop").info("hello")
@@ -99,6 +104,7 @@ JOBS = (("send_email", {"to": "a"}), ("send_email", {"to": "b"}), ("give_up", {}
 
 
 def test_fields_come_before_the_traceback_and_the_first_attempt_is_not_told():
+    """The fields of a job stand at the end of its line, above the traceback."""
     record = logging.makeLogRecord(
         {"msg": "failed", "queue_name": "emails", "job_id": "j1", "attempt": 2, "levelname": "ERROR"}
     )
@@ -114,6 +120,7 @@ def test_fields_come_before_the_traceback_and_the_first_attempt_is_not_told():
 
 
 def test_line_about_no_job_is_as_it_was():
+    """A line without a job gets no fields."""
     record = logging.makeLogRecord({"msg": "stopping", "queue_name": "emails"})
 
     assert TextFormatter().format(record).endswith(": stopping")

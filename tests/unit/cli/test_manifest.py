@@ -6,6 +6,7 @@ import json
 
 
 def test_manifest_says_where_the_app_is(run, app):
+    """The command prints the manifest of the application, with its name."""
     result = run("manifest", app.name)
 
     told = json.loads(result.stdout)
@@ -14,6 +15,7 @@ def test_manifest_says_where_the_app_is(run, app):
 
 
 def test_manifest_goes_to_a_file(run, app, directory):
+    """``--output`` writes the same text, and a note to standard error."""
     result = run("manifest", app.name, "--output", "out.json")
 
     assert (result.stdout, result.stderr) == ("", "wrote out.json\n")
@@ -21,6 +23,8 @@ def test_manifest_goes_to_a_file(run, app, directory):
 
 
 def test_manifest_asks_aws_nothing(run, app, monkeypatch):
+    """The manifest needs no credentials."""
+
     def no_client():
         raise AssertionError("a client was made")
 

@@ -17,6 +17,7 @@ def taken():
 @pytest.mark.parametrize("port", ["99999", "-1"])
 @pytest.mark.parametrize("words", [("local-sqs",), ("dev", "cli_app:env")])
 def test_port_that_there_is_not_is_wrong_usage(run, app, words, port):
+    """A port outside 0 to 65535 is exit code 2."""
     result = run(*words, "--port", port)
 
     assert result.exit_code == 2
@@ -24,6 +25,7 @@ def test_port_that_there_is_not_is_wrong_usage(run, app, words, port):
 
 
 def test_health_port_that_is_taken_is_one_line(run, app, taken):
+    """The error names the port and the option."""
     result = run("worker", app.name, "--idle-seconds", "0", "--health-port", taken)
 
     assert result.exit_code == 1
@@ -52,6 +54,7 @@ def test_port_after_it_that_is_taken_is_one_line_too(run, app):
 
 
 def test_address_of_another_machine_is_not_mended_by_another_port(run):
+    """A wrong address gets the advice that fits it."""
     result = run("local-sqs", "--host", "192.0.2.1", "--port", "0")
 
     assert result.exit_code == 1

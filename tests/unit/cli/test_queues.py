@@ -27,6 +27,7 @@ def fresh(directory):
 
 
 def test_create_makes_queues_with_their_dead_letter_queues_first(run, fresh):
+    """Each name is printed in the order of creation, a shared dead-letter queue once."""
     result = run("queues", "create", fresh)
 
     assert result.exit_code == 0
@@ -35,10 +36,12 @@ def test_create_makes_queues_with_their_dead_letter_queues_first(run, fresh):
 
 
 def test_create_twice_changes_nothing(run, fresh):
+    """Creating again gives the same answer."""
     assert run("queues", "create", fresh).stdout == run("queues", "create", fresh).stdout
 
 
 def test_dry_run_says_what_would_be_done_and_does_nothing(run, fresh):
+    """A dry run tells creating from updating, and creates nothing."""
     names = ["f-orders_dead.fifo", "f-orders.fifo", "f-shared_dead", "f-letters", "f-parcels"]
 
     before = run("queues", "create", fresh, "--dry-run")
@@ -51,6 +54,7 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(run, fresh):
 
 
 def test_list_in_a_pipe_is_plain_columns(run, app):
+    """Ready, in flight, delayed and dead messages stand in plain columns."""
     app.module.send_email.delay(to="x")
     app.module.send_email.options(delay_seconds=60).delay(to="y")
 
@@ -65,6 +69,7 @@ def test_list_in_a_pipe_is_plain_columns(run, app):
 
 
 def test_list_as_json(run, app):
+    """``--json`` has the same numbers and the names."""
     app.module.send_email.delay(to="x")
     app.module.emails.get_raw_messages()
     client = app.env.client()
@@ -85,6 +90,7 @@ def test_list_as_json(run, app):
 
 
 def test_list_shows_queues_that_are_not_there_and_fails(run, fresh):
+    """A missing queue is a row of dashes, a line that says what to do, and exit code 1."""
     result = run("queues", "list", fresh)
 
     assert result.exit_code == 1
@@ -93,6 +99,7 @@ def test_list_shows_queues_that_are_not_there_and_fails(run, fresh):
 
 
 def test_list_on_a_terminal_is_drawn(app, capsys, monkeypatch):
+    """On a terminal the table has lines and thousands separators."""
     monkeypatch.setattr("sqs_tasks.cli.table.sys.stdout.isatty", lambda: True)
     table = Table(("queue", "ready"))
     table.add("emails", 1_234)
@@ -120,6 +127,7 @@ def buried(run, app):
 
 
 def test_redrive_moves_dead_letters_back(run, app, buried):
+    """All dead letters are moved, and their number is printed."""
     result = run("queues", "redrive", app.name, "emails")
 
     assert (result.exit_code, result.stdout) == (0, "3 moved from t-emails_dead to t-emails\n")
@@ -127,6 +135,7 @@ def test_redrive_moves_dead_letters_back(run, app, buried):
 
 
 def test_redrive_of_some_and_of_none(run, app, buried):
+    """``--dry-run`` moves none, ``--limit`` so many."""
     dry = run("queues", "redrive", app.name, "emails", "--dry-run")
     assert (dry.stdout, buried()) == ("3 would be moved from t-emails_dead to t-emails\n", (0, 3))
 
@@ -142,6 +151,7 @@ def test_redrive_of_some_and_of_none(run, app, buried):
 
 
 def test_redrive_needs_no_registered_dead_letter_queue(run, app):
+    """The dead-letter queue is found by its name."""
     client = app.env.client()
     client.send_message(QueueUrl=app.env.get_queue_url("bare_dead"), MessageBody="{}")
 
@@ -150,6 +160,7 @@ def test_redrive_needs_no_registered_dead_letter_queue(run, app):
 
 
 def test_redrive_of_a_fifo_queue_keeps_the_order_of_its_groups(run, fresh):
+    """Dead letters of a group come back in their order."""
     run("queues", "create", fresh)
     env = load_app(fresh)
     client = env.client()
@@ -175,6 +186,7 @@ def test_redrive_of_a_fifo_queue_keeps_the_order_of_its_groups(run, fresh):
     ],
 )
 def test_redrive_refuses_what_it_cannot_tell(run, fresh, queue, exit_code, told):
+    """An unknown queue is wrong usage; a dead-letter queue that others share is refused."""
     result = run("queues", "redrive", fresh, queue)
 
     assert result.exit_code == exit_code
@@ -182,4 +194,5 @@ def test_redrive_refuses_what_it_cannot_tell(run, fresh, queue, exit_code, told)
 
 
 def test_redrive_of_a_queue_without_dead_letters_is_wrong_usage(run, app):
+    """A queue without a dead-letter queue is exit code 2."""
     assert run("queues", "redrive", app.name, "news").exit_code == 2

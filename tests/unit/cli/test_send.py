@@ -13,6 +13,7 @@ def bodies(queue):
 
 
 def test_sends_a_job_and_prints_its_message_id(run, app):
+    """The message holds the arguments by name, and its id is printed."""
     result = run("send", app.name, "emails", "send_email", "to=a@example.com", "copies=2")
 
     (message,) = app.module.emails.get_raw_messages()
@@ -21,6 +22,7 @@ def test_sends_a_job_and_prints_its_message_id(run, app):
 
 
 def test_what_was_sent_runs(run, app):
+    """A worker gets the values in their types."""
     run("send", app.name, "emails", "send_email", "to=a", "total=1.50")
 
     app.module.emails.process_batch()
@@ -29,6 +31,7 @@ def test_what_was_sent_runs(run, app):
 
 
 def test_object_and_pairs_go_together(run, app):
+    """A pair goes before the same key of the object."""
     run("send", app.name, "emails", "send_email", '{"to": "a", "copies": 1}', "copies=2")
 
     app.module.emails.process_batch()
@@ -49,6 +52,7 @@ def test_object_and_pairs_go_together(run, app):
     ],
 )
 def test_wrong_words_are_wrong_usage_and_nothing_is_sent(run, app, words, told):
+    """Arguments are checked against the task before anything is sent."""
     result = run("send", app.name, *words)
 
     assert result.exit_code == 2
@@ -57,6 +61,7 @@ def test_wrong_words_are_wrong_usage_and_nothing_is_sent(run, app, words, told):
 
 
 def test_reserved_names_are_no_way_around_the_options(run, app):
+    """An underscored option is refused with a hint at the command's own options."""
     result = run("send", app.name, "emails", "send_email", "to=x", "_delay_seconds=1")
 
     assert result.exit_code == 2
@@ -64,6 +69,7 @@ def test_reserved_names_are_no_way_around_the_options(run, app):
 
 
 def test_options_reach_sqs(run, app):
+    """``--delay-seconds`` delays the message."""
     result = run("send", app.name, "emails", "send_email", "to=x", "--delay-seconds", "5")
 
     assert result.exit_code == 0
@@ -71,6 +77,7 @@ def test_options_reach_sqs(run, app):
 
 
 def test_option_that_the_queue_cannot_honour_is_one_line(run, app):
+    """A FIFO option on a standard queue is an error, not a traceback."""
     result = run("send", app.name, "emails", "send_email", "to=x", "--deduplication-id", "1")
 
     assert result.exit_code == 1
@@ -78,6 +85,7 @@ def test_option_that_the_queue_cannot_honour_is_one_line(run, app):
 
 
 def test_lines_of_standard_input_are_jobs(run, app):
+    """Each line is a job; more than ten go in several batches."""
     lines = "".join(f'{{"edition": {n}}}\n' for n in range(23)) + "\n"
 
     result = run("send", app.name, "news", "print_news", "-", given=lines)
@@ -102,6 +110,7 @@ def test_line_that_does_not_fit_ends_it_after_what_came_before(run, app, line):
 
 
 def test_arguments_are_in_no_log(run, app, caplog):
+    """A refused argument's neighbours are not repeated in logs or errors."""
     caplog.set_level("DEBUG")
 
     result = run("send", app.name, "emails", "send_email", "to=hunter2", "copies=many")

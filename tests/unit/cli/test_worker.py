@@ -19,6 +19,7 @@ def result_of(count):
 
 
 def test_works_all_queues_that_have_tasks(run, app):
+    """Without names every queue with a task is worked."""
     app.module.send_email.delay(to="x")
     app.module.print_news.delay(edition=7)
 
@@ -29,6 +30,7 @@ def test_works_all_queues_that_have_tasks(run, app):
 
 
 def test_works_the_queues_that_a_pattern_names(run, app):
+    """A glob chooses queues."""
     app.module.send_email.delay(to="x")
     app.module.print_news.delay(edition=7)
 
@@ -38,6 +40,7 @@ def test_works_the_queues_that_a_pattern_names(run, app):
 
 
 def test_ends_after_max_tasks(run, app):
+    """``--max-tasks`` ends the worker after the jobs that it has received."""
     for edition in range(30):
         app.module.print_news.delay(edition=edition)
 
@@ -48,6 +51,7 @@ def test_ends_after_max_tasks(run, app):
 
 
 def test_options_come_from_the_environment_too(run, app, monkeypatch):
+    """Containers set options as variables."""
     monkeypatch.setenv("SQS_TASKS_APP", app.name)
     monkeypatch.setenv("SQS_TASKS_IDLE_SECONDS", "0")
     monkeypatch.setenv("SQS_TASKS_LOG_FORMAT", "json")
@@ -61,6 +65,7 @@ def test_options_come_from_the_environment_too(run, app, monkeypatch):
 
 
 def test_queues_come_from_the_environment_where_the_command_names_none(run, app, monkeypatch):
+    """``SQS_TASKS_QUEUES`` chooses queues; a pattern that matches nothing is an error."""
     app.module.send_email.delay(to="x")
     app.module.print_news.delay(edition=7)
     monkeypatch.setenv("SQS_TASKS_QUEUES", "ne* other*")
@@ -75,6 +80,7 @@ def test_queues_come_from_the_environment_where_the_command_names_none(run, app,
 
 
 def test_every_option_has_an_environment_variable():
+    """No option is out of a container's reach, and its help names the variable."""
     options = [option for option in worker.params if isinstance(option, click.Option)]
 
     for option in options:
@@ -84,6 +90,7 @@ def test_every_option_has_an_environment_variable():
 
 
 def test_logs_name_jobs_and_never_their_arguments(run, app):
+    """The line of a job has its names and ids, and no argument."""
     app.module.send_email.delay(to="hunter2")
 
     result = run("worker", app.name, "--idle-seconds", "0", "--log-level", "info", "--log-format", "json")
@@ -104,6 +111,7 @@ def test_logs_name_jobs_and_never_their_arguments(run, app):
     ],
 )
 def test_wrong_words_are_wrong_usage(run, app, words, told):
+    """Unknown queues and values out of range are exit code 2."""
     result = run("worker", app.name, *words)
 
     assert result.exit_code == 2
@@ -111,6 +119,7 @@ def test_wrong_words_are_wrong_usage(run, app, words, told):
 
 
 def test_app_without_tasks_is_broken(run, directory):
+    """An application without any task is exit code 1."""
     (directory / "empty_app.py").write_text(
         "from sqs_tasks import MemorySession, SQSEnv\nenv = SQSEnv(MemorySession())"
     )
@@ -122,6 +131,7 @@ def test_app_without_tasks_is_broken(run, directory):
 
 
 def test_queue_that_does_not_exist_is_not_waited_for(run, directory):
+    """A missing queue is an error at the start."""
     (directory / "early_app.py").write_text(
         "from sqs_tasks import MemorySession, SQSEnv\n"
         "env = SQSEnv(MemorySession())\n"
@@ -136,6 +146,7 @@ def test_queue_that_does_not_exist_is_not_waited_for(run, directory):
 
 
 def test_region_that_is_missing_is_one_line(run, directory):
+    """The error says which variable to set."""
     (directory / "aws_app.py").write_text(
         "from sqs_tasks import SQSEnv\nenv = SQSEnv()\n@env.queue('q').processor('t')\ndef t(): pass\n"
     )
@@ -147,6 +158,7 @@ def test_region_that_is_missing_is_one_line(run, directory):
 
 
 def test_limits_count_the_jobs_of_all_queues():
+    """``--max-tasks`` counts over all queues together."""
     limits = WorkerLimits(max_tasks=3)
 
     limits.update_state(result_of(2))
@@ -168,6 +180,7 @@ def test_reached_limit_stays_reached():
 
 
 def test_without_limits_it_never_ends():
+    """Without limits the worker goes on, in the longest polls."""
     limits = WorkerLimits()
 
     limits.update_state(result_of(0))
@@ -178,6 +191,7 @@ def test_without_limits_it_never_ends():
 
 @pytest.mark.parametrize("weight", ["emails=x", "nope=2"])
 def test_wrong_weight_is_refused_before_it_says_that_it_starts(run, app, weight):
+    """A wrong ``--weight`` is refused before the worker reports its start."""
     result = run("worker", app.name, "--weight", weight)
 
     assert result.exit_code == 2

@@ -38,6 +38,8 @@ def test_coroutines_share_one_loop():
 
 
 def test_result_and_error_are_the_coroutines_own():
+    """The caller gets what the coroutine returns or raises."""
+
     async def fail():
         raise LookupError("no")
 
@@ -48,6 +50,8 @@ def test_result_and_error_are_the_coroutines_own():
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, MemoryError])
 def test_loop_survives_whatever_a_coroutine_raises(error):
+    """SystemExit, KeyboardInterrupt and MemoryError of a coroutine do not end the loop."""
+
     async def fail():
         raise error
 
@@ -74,6 +78,7 @@ def test_loop_survives_an_asyncio_task_that_exits(caplog):
 
 
 def test_slow_coroutine_is_cancelled_at_its_timeout():
+    """The coroutine sees CancelledError, the caller TaskTimeoutError."""
     cancelled = threading.Event()
 
     async def slow():
@@ -89,6 +94,8 @@ def test_slow_coroutine_is_cancelled_at_its_timeout():
 
 
 def test_timeout_of_the_coroutines_own_is_not_ours():
+    """A TimeoutError that the coroutine raised stays one."""
+
     async def slow():
         async with asyncio.timeout(0.001):
             await asyncio.sleep(60)
@@ -99,6 +106,8 @@ def test_timeout_of_the_coroutines_own_is_not_ours():
 
 
 def test_coroutine_that_cancels_itself_is_a_failure():
+    """A cancelled coroutine is a failed attempt, not a silent end."""
+
     async def cancel():
         asyncio.current_task().cancel()
         await asyncio.sleep(60)
@@ -109,6 +118,7 @@ def test_coroutine_that_cancels_itself_is_a_failure():
 
 @pytest.mark.parametrize("way", ["blocks", "ignores"])
 def test_coroutine_that_cannot_be_stopped_is_left_with_its_loop(monkeypatch, way):
+    """A coroutine that ignores its cancellation costs its loop; the next one gets a new loop."""
     monkeypatch.setattr(event_loop, "CANCEL_GRACE_SECONDS", 0.02)
     release = threading.Event()
 
@@ -132,6 +142,8 @@ def test_coroutine_that_cannot_be_stopped_is_left_with_its_loop(monkeypatch, way
 
 
 def test_context_variables_of_the_caller_are_the_coroutines():
+    """The coroutine sees the caller's context variables, and changes only its own."""
+
     async def look():
         seen = name.get()
         name.set("inside")
@@ -146,6 +158,8 @@ def test_context_variables_of_the_caller_are_the_coroutines():
 
 
 def test_coroutine_cannot_wait_for_its_own_loop():
+    """A blocking call on the loop's own thread is refused instead of hanging."""
+
     async def outer():
         return run_coroutine(answer(7), timeout_seconds=None)
 
@@ -154,6 +168,7 @@ def test_coroutine_cannot_wait_for_its_own_loop():
 
 
 def test_closing_cancels_what_still_runs():
+    """Background tasks are cancelled when the loop closes; closing twice does no harm."""
     cancelled = threading.Event()
 
     async def background():
@@ -175,6 +190,7 @@ def test_closing_cancels_what_still_runs():
 
 
 def test_closed_loop_is_replaced():
+    """The next coroutine gets a new loop."""
     run_coroutine(answer(7), timeout_seconds=None)
     close_loop()
     close_loop()

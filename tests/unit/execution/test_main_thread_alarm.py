@@ -25,6 +25,7 @@ def alarm():
 
 
 def test_code_that_takes_too_long_is_interrupted():
+    """The block ends with TaskTimeoutError, and the alarm is as it was before."""
     before = alarm()
     with pytest.raises(TaskTimeoutError, match=r"longer than its timeout of 0\.01 s"), main_thread_timeout(0.01):
         spin(5)
@@ -33,6 +34,7 @@ def test_code_that_takes_too_long_is_interrupted():
 
 
 def test_code_that_ends_in_time_is_left_alone():
+    """Nothing is raised, and the alarm is as it was before."""
     before = alarm()
     with main_thread_timeout(5):
         spin(0.001)
@@ -41,11 +43,13 @@ def test_code_that_ends_in_time_is_left_alone():
 
 
 def test_own_exception_of_the_code_passes_through():
+    """An exception of the block is not replaced."""
     with pytest.raises(KeyError), main_thread_timeout(5):
         raise KeyError
 
 
 def test_no_limit_sets_no_alarm():
+    """Without a timeout no timer is set."""
     with task_timeout(None):
         assert alarm()[1] == 0
 
@@ -77,6 +81,7 @@ def test_other_threads_are_not_interrupted():
 
 
 def test_inner_limit_that_comes_first_interrupts_the_inner_block_alone():
+    """After the inner block the outer limit still holds."""
     with main_thread_timeout(5):
         with pytest.raises(TaskTimeoutError, match=r"0\.01"), main_thread_timeout(0.01):
             spin(5)
@@ -86,11 +91,14 @@ def test_inner_limit_that_comes_first_interrupts_the_inner_block_alone():
 
 
 def test_outer_limit_that_comes_first_holds_inside():
+    """A longer inner limit does not extend the outer one."""
     with pytest.raises(TaskTimeoutError, match=r"0\.01"), main_thread_timeout(0.01), main_thread_timeout(5):
         spin(5)
 
 
 def test_outer_limit_that_passed_inside_is_not_forgotten():
+    """An outer limit rings although the inner block caught its own timeout."""
+
     def catch():
         with main_thread_timeout(0.05):
             try:
@@ -104,6 +112,7 @@ def test_outer_limit_that_passed_inside_is_not_forgotten():
 
 
 def test_alarm_of_the_code_around_is_put_back():
+    """A timer that was set before the block rings after it."""
     rung = []
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
     try:
@@ -119,6 +128,8 @@ def test_alarm_of_the_code_around_is_put_back():
 
 
 def test_exception_may_be_none_that_broad_handlers_catch():
+    """A BaseException gets through ``except Exception``."""
+
     class Final(BaseException):
         pass
 
@@ -135,6 +146,7 @@ def test_exception_may_be_none_that_broad_handlers_catch():
 
 
 def test_alarm_that_is_taken_sets_one_limit_after_the_other():
+    """One taken alarm serves many limits, and none of them rings after its block."""
     before = alarm()
     with MainThreadAlarm() as taken:
         for _ in range(3):
@@ -154,6 +166,7 @@ def test_alarm_that_is_taken_sets_one_limit_after_the_other():
 
 
 def test_limit_of_another_thread_limits_nothing():
+    """Only the main thread gets signals; elsewhere a limit does nothing."""
     ended = []
     with MainThreadAlarm() as taken:
 

@@ -114,6 +114,7 @@ def test_job_that_was_done_is_not_run_again(job):
 
 
 def test_jobs_are_told_apart_by_their_ids():
+    """Two jobs with the same arguments both run."""
     function = Function()
     function(record("a", "work", {"x": 1}), record("b", "work", {"x": 1}))
 
@@ -122,6 +123,8 @@ def test_jobs_are_told_apart_by_their_ids():
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1), Retry(delay_seconds=1)])
 def test_job_that_failed_may_be_tried_again(error):
+    """After any kind of failure the next delivery runs."""
+
     def fail():
         raise error
 
@@ -135,6 +138,8 @@ def test_job_that_failed_may_be_tried_again(error):
 
 
 def test_rejected_job_may_be_redriven():
+    """A dead letter that is pushed back runs again."""
+
     def reject():
         raise Reject("no")
 
@@ -151,6 +156,7 @@ def test_rejected_job_may_be_redriven():
 @pytest.mark.parametrize("tells_old_record", [True, False])
 @pytest.mark.parametrize("job", ["work", "async"])
 def test_job_at_work_elsewhere_waits_for_the_lease_and_loses_no_attempt(job, count, tells_old_record):
+    """The second delivery of a running job is put off until the lease ends, even at its last attempt."""
     function = Function(MemoryStore(tells_old_record=tells_old_record), lease_seconds=60)
     elsewhere = Function(function.store, lease_seconds=60)
     listed = []
@@ -168,6 +174,7 @@ def test_job_at_work_elsewhere_waits_for_the_lease_and_loses_no_attempt(job, cou
 
 
 def test_job_of_a_worker_that_died_runs_when_its_lease_is_over():
+    """A record that could not be removed blocks the job until its lease is over, not longer."""
     store = MemoryStore()
     dying = Function(store, lease_seconds=-1)
     dying.store.fails_at = {"delete"}
@@ -191,6 +198,7 @@ def test_job_does_not_run_unprotected_when_the_store_is_away(count, caplog):
 
 
 def test_job_that_cannot_be_remembered_is_done_all_the_same(caplog):
+    """A job is done although its record could not be written; the log warns that it may run again."""
     function = Function()
     function.store.fails_at = {"update"}
 
@@ -200,6 +208,8 @@ def test_job_that_cannot_be_remembered_is_done_all_the_same(caplog):
 
 
 def test_record_that_vanishes_while_it_is_looked_at_is_taken_over():
+    """A record that is gone between two requests does not hold up the job."""
+
     class Vanishing(MemoryStore):
         def _get_record(self, idempotency_key):
             self.records.pop(idempotency_key, None)
@@ -216,6 +226,7 @@ def test_record_that_vanishes_while_it_is_looked_at_is_taken_over():
 
 
 def test_batch_processor_is_refused_and_not_taken_for_one_job():
+    """A batch has no one id; the middleware refuses it with a reason."""
     function = Function()
     function.queue.batch_processor("index")(lambda jobs: function.ran.append("index"))
 

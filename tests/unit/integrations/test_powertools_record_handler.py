@@ -58,6 +58,7 @@ def test_batch_processor_lists_what_stays(env, client):
 
 
 def test_fifo_processor_stops_at_a_failure(env):
+    """Powertools' FIFO processor lists the failed job and all behind it."""
     answer = process_partial_response(
         event(
             record("a", "work", arn=FIFO_ARN, group="g"),
@@ -73,11 +74,13 @@ def test_fifo_processor_stops_at_a_failure(env):
 
 
 def test_error_says_what_became_of_the_job(env):
+    """The exception names job, queue and reason."""
     with pytest.raises(JobNotDoneError, match="job work of queue work: ValueError: no"):
         TaskRecordHandler(env)(record("a", "work", {"does": "fail"}))
 
 
 def test_record_of_another_source_is_refused(env):
+    """A record that is not of SQS is a clear error."""
     with pytest.raises(ConfigurationError, match="not an SQS event"):
         TaskRecordHandler(env)({"eventSource": "aws:kinesis"})
 

@@ -102,6 +102,7 @@ def test_every_line_of_a_job_says_which_job_it_is(function):
 
 
 def test_lines_of_async_jobs_and_of_threads_keep_apart(capsys):
+    """With four jobs at a time each line has the fields of its own job."""
     function = Function(capsys, service="orders", handler={"concurrency": 4})
     own = logging.getLogger("orders.tasks")
 
@@ -122,6 +123,7 @@ def test_lines_of_async_jobs_and_of_threads_keep_apart(capsys):
 
 
 def test_no_job_is_on_a_line_after_the_jobs(function):
+    """Lines after the jobs carry no job's fields."""
     function.queue.processor("work")(lambda: None)
     function.handler.handler.on_finished(lambda: logging.getLogger("orders").info("done"))
     function(record("m-1"))
@@ -135,6 +137,8 @@ def test_no_job_is_on_a_line_after_the_jobs(function):
 
 
 def test_s57_failure_is_one_line_with_its_traceback_and_no_argument(function):
+    """A failed job is one ERROR line, with its backoff and without its arguments."""
+
     @function.queue.processor("work")
     def work(customer):
         raise ValueError("no")
@@ -148,6 +152,8 @@ def test_s57_failure_is_one_line_with_its_traceback_and_no_argument(function):
 
 
 def test_dead_letter_is_told_with_its_job(function):
+    """The line about the dead letter names its job and queue."""
+
     @function.queue.processor("work")
     def work():
         raise Reject("never")
@@ -173,6 +179,7 @@ def test_message_that_cannot_be_read_is_told_with_its_job(function):
 
 
 def test_batch_processor_has_its_task_on_its_lines(function):
+    """Lines of a batch processor carry its task, queue and size."""
     own = logging.getLogger("orders.tasks")
     function.queue.batch_processor("index")(lambda jobs: own.info("indexing"))
     function(record("a", "index"), record("b", "index"))
@@ -230,6 +237,8 @@ def test_lines_of_lambdas_own_handler_get_the_format(capsys):
 
 
 def test_metrics_count_what_became_of_jobs_by_task_and_queue(function):
+    """Each outcome has its metric, with the dimensions service, queue and task."""
+
     def does(name, error=None):
         def task():
             if error is not None:
@@ -266,6 +275,7 @@ def test_metrics_count_what_became_of_jobs_by_task_and_queue(function):
 
 
 def test_job_that_no_dead_letter_queue_took_counts_as_retried(function):
+    """A copy that was not accepted is no dead letter."""
     function.env.client().send_message = lambda **_: 1 / 0
     function.queue.processor("work")(lambda: (_ for _ in ()).throw(Reject("no")))
     function(record("m-1"))
@@ -295,6 +305,7 @@ def test_metrics_of_a_large_batch_are_all_there(function):
 
 
 def test_namespace_and_service_come_from_the_environment(capsys, monkeypatch):
+    """Powertools' own environment variables are honoured."""
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Shop")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "orders")
     function = Function(capsys)
@@ -307,6 +318,7 @@ def test_namespace_and_service_come_from_the_environment(capsys, monkeypatch):
 
 
 def test_metrics_can_be_switched_off(capsys, monkeypatch):
+    """``POWERTOOLS_METRICS_DISABLED`` is honoured."""
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
     function = Function(capsys, service="orders")
     function.queue.processor("work")(lambda: None)
@@ -316,6 +328,7 @@ def test_metrics_can_be_switched_off(capsys, monkeypatch):
 
 
 def test_no_job_no_metrics(function):
+    """An event without records writes no line."""
     function()
 
     assert function.lines == []
@@ -353,6 +366,7 @@ def daemon(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_job_of_a_recorded_trace_has_a_subsegment(capsys, daemon):
+    """A sampled trace gets a subsegment with the job's ids, its outcome and no argument."""
     function = Function(capsys, service="orders")
 
     @function.queue.processor("work")
@@ -372,6 +386,7 @@ def test_job_of_a_recorded_trace_has_a_subsegment(capsys, daemon):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_each_job_has_its_own_subsegment_in_threads_too(capsys, daemon):
+    """Jobs that run in parallel each have a subsegment under the function's segment."""
     function = Function(capsys, service="orders", handler={"concurrency": 3})
     function.queue.processor("plain")(lambda: None)
 
@@ -399,6 +414,7 @@ def test_trace_that_is_not_recorded_costs_nothing(capsys, monkeypatch, trace):
 
 
 def test_missing_sdk_is_told_once(capsys, monkeypatch):
+    """Tracing without the X-Ray SDK is one warning, not one a job."""
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-2;Parent=3;Sampled=1")
     monkeypatch.setitem(__import__("sys").modules, "aws_lambda_powertools.tracing", None)
     function = Function(capsys, service="orders")
@@ -426,6 +442,8 @@ def test_missing_sdk_is_told_once(capsys, monkeypatch):
 )
 @pytest.mark.parametrize("error", [RuntimeError("x"), SystemExit(1)])
 def test_failing_telemetry_never_fails_a_batch(capsys, monkeypatch, broken, error):
+    """Whichever part of the telemetry raises, SystemExit included, outcomes stay what they are."""
+
     def fail(*_):
         raise error
 
@@ -445,6 +463,8 @@ def test_failing_telemetry_never_fails_a_batch(capsys, monkeypatch, broken, erro
 
 
 def test_standard_output_that_is_closed_never_fails_a_batch(function, monkeypatch):
+    """Metrics that cannot be written fail no job."""
+
     class Closed:
         def write(self, text):
             raise OSError("broken pipe")
@@ -458,6 +478,7 @@ def test_standard_output_that_is_closed_never_fails_a_batch(function, monkeypatc
 
 
 def test_each_part_can_be_left_out(capsys):
+    """Logs, metrics and traces can each be switched off."""
     function = Function(capsys, logs=False, metrics=False, traces=False)
     function.queue.processor("work")(lambda: None)
 

@@ -71,6 +71,7 @@ def test_t5_margin_is_seconds_and_not_milliseconds(seconds, starts):
 
 
 def test_t5_small_task_still_fits_where_a_large_one_does_not():
+    """A job starts if its own timeout fits the time that is left; a larger one before it is given back."""
     function = Function(30)
     function.task("large", takes=20, timeout=25)
     function.task("small", takes=1, timeout=2)
@@ -100,6 +101,7 @@ def test_timeout_that_no_invocation_covers_does_not_send_quick_jobs_back(caplog)
 
 
 def test_slow_jobs_with_such_a_timeout_are_judged_by_the_runs_before_them():
+    """Where the timeout is as long as the function's, observed durations decide."""
     function = Function(30)
     function.task(takes=10, timeout=30)
     function.handler._options.durations.add("work", "work", 12.0)
@@ -122,6 +124,7 @@ def test_job_is_not_given_back_at_its_last_receive(receives, starts):
 
 
 def test_job_at_its_last_receive_is_not_started_in_the_margin():
+    """A job at its last receive is given back, too, when only the margin is left."""
     function = Function(30, max_receive_count=4)
     function.task("slow", takes=29, timeout=25)
     function.task("work", timeout=10)
@@ -229,6 +232,7 @@ def test_s49_first_thing_that_is_wrong_with_a_message_decides(wrong, took, end):
 
 
 def test_observed_durations_forget():
+    """Only the last runs of a task count, each task by itself."""
     durations = ObservedDurations()
     assert durations.p99_seconds("q", "t") == 0
     durations.add("q", "t", 100.0)
@@ -241,6 +245,7 @@ def test_observed_durations_forget():
 
 
 def test_durations_of_tasks_without_a_timeout_are_observed():
+    """A task with a timeout needs no observation."""
     function = Function()
     function.task("free")
     function.task("limited", timeout=3)
@@ -255,10 +260,12 @@ def test_durations_of_tasks_without_a_timeout_are_observed():
     [(30, None, 2), (900, None, 2), (3, None, 0.3), (30, 5, 5), (3, 5, 1.5), (30, 0, 0)],
 )
 def test_margin_fits_the_time_there_is(seconds, asked, margin):
+    """The margin is two seconds, or a tenth of a short invocation, or what was asked, up to half of the time."""
     assert Deadline(FakeContext(seconds), asked).margin_seconds == pytest.approx(margin)
 
 
 def test_context_without_a_clock_has_no_end():
+    """Without Lambda's clock every job fits."""
     deadline = Deadline(None)
 
     assert deadline.seconds_left() == math.inf
@@ -274,6 +281,7 @@ def busy(seconds):
 
 
 def test_plain_task_is_stopped_at_its_timeout_s52():
+    """A plain task that computes is stopped, and its message comes back after the backoff."""
     function = Function()
     function.queue.processor("work", timeout=0.05)(lambda x: busy(10))
 
@@ -283,6 +291,7 @@ def test_plain_task_is_stopped_at_its_timeout_s52():
 
 
 def test_plain_task_that_sleeps_is_stopped_at_its_timeout():
+    """A plain task that waits is stopped as well."""
     function = Function()
     function.queue.processor("work", timeout=0.05)(lambda x: threading.Event().wait(10))
 
@@ -290,6 +299,7 @@ def test_plain_task_that_sleeps_is_stopped_at_its_timeout():
 
 
 def test_async_task_is_stopped_at_its_timeout_s52():
+    """An async task is cancelled at its timeout."""
     function = Function()
 
     @function.queue.processor("work", timeout=0.05)
@@ -301,6 +311,7 @@ def test_async_task_is_stopped_at_its_timeout_s52():
 
 
 def test_own_timeout_of_an_async_task_is_its_own():
+    """A TimeoutError of the task's own code is not reported as the task's timeout."""
     function = Function()
 
     @function.queue.processor("work", timeout=5)
@@ -363,6 +374,7 @@ def test_dead_letter_that_takes_too_long_is_given_up_in_time():
 
 
 def test_visibility_call_that_takes_too_long_is_given_up_in_time():
+    """Settling ends before the invocation does, so that the answer is sent."""
     function = Function(0.4, margin_seconds=0.1)
     function.queue.processor("work")(lambda x: 1 / 0)
     function.client.change_message_visibility_batch = lambda **_: busy(10)
@@ -373,6 +385,7 @@ def test_visibility_call_that_takes_too_long_is_given_up_in_time():
 
 
 def test_alarm_of_the_function_itself_is_there_afterwards():
+    """The handler leaves SIGALRM and its timer as they were."""
     function = Function()
     function.task()
     before = signal.getsignal(signal.SIGALRM)
@@ -386,6 +399,7 @@ def test_alarm_of_the_function_itself_is_there_afterwards():
 
 
 def test_jobs_of_a_batch_run_side_by_side_by_option():
+    """With ``concurrency=3`` three jobs run at the same time."""
     function = Function(concurrency=3)
     together = threading.Barrier(3)
     function.queue.processor("meet")(lambda x: together.wait(10))
@@ -394,6 +408,7 @@ def test_jobs_of_a_batch_run_side_by_side_by_option():
 
 
 def test_concurrency_has_a_bound():
+    """With ``concurrency=2`` never more than two jobs run at the same time."""
     function = Function(concurrency=2)
     lock, running, most = threading.Lock(), [0], [0]
 
@@ -411,6 +426,7 @@ def test_concurrency_has_a_bound():
 
 
 def test_async_jobs_share_the_one_loop_of_the_process_s54():
+    """All async jobs, of later invocations too, run on one event loop."""
     function = Function(concurrency=3)
     loops = []
     together = threading.Barrier(3)
@@ -457,6 +473,7 @@ def test_thread_that_ends_after_the_answer_says_nothing_any_more():
 
 
 def test_jobs_behind_threads_that_do_not_end_are_returned_at_once():
+    """Jobs that never started are given back with visibility 0."""
     function = Function(0.5, concurrency=2, margin_seconds=0.2)
     release = threading.Event()
     function.queue.processor("stuck")(lambda x: release.wait(10))
@@ -470,6 +487,7 @@ def test_jobs_behind_threads_that_do_not_end_are_returned_at_once():
 
 
 def test_context_variables_reach_the_threads_of_a_batch():
+    """The function's own context is no context of its jobs."""
     function = Function(concurrency=2)
     seen = []
     function.queue.processor("work")(lambda x: seen.append(function.env.context.to_dict()))

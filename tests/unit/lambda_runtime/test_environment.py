@@ -51,6 +51,7 @@ def registry(monkeypatch):
 
 
 def test_function_with_snap_start_registers_its_hooks(monkeypatch, registry):
+    """The client of before the snapshot is replaced after the restore."""
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     session = Session()
     env = SQSEnv(session=session)
@@ -64,6 +65,7 @@ def test_function_with_snap_start_registers_its_hooks(monkeypatch, registry):
 
 
 def test_client_is_imported_before_the_snapshot_and_made_after_it(registry):
+    """boto3 is in the snapshot; the client is made at its first use after the restore."""
     session = Session()
     provider = ClientProvider(session=session)
     hooks = SnapshotHooks(provider)
@@ -91,10 +93,12 @@ def test_environments_of_one_snapshot_do_not_draw_the_same_numbers():
 
 
 def test_snapshot_without_a_region_is_made_all_the_same():
+    """A client that cannot be made yet does not fail the snapshot."""
     SnapshotHooks(ClientProvider(session=Session(fails=True))).before_snapshot()
 
 
 def test_event_loop_is_not_in_the_snapshot(registry):
+    """A loop is closed before the snapshot and made anew afterwards."""
     from sqs_tasks.execution import event_loop
 
     async def work():
@@ -109,6 +113,7 @@ def test_event_loop_is_not_in_the_snapshot(registry):
 
 
 def test_missing_module_of_the_runtime_is_told(monkeypatch, caplog):
+    """Without the runtime's module the log warns of stale connections."""
     monkeypatch.setitem(__import__("sys").modules, "snapshot_restore_py", None)
 
     assert SnapshotHooks(ClientProvider(session=Session())).register() is False
@@ -116,6 +121,7 @@ def test_missing_module_of_the_runtime_is_told(monkeypatch, caplog):
 
 
 def test_other_functions_register_nothing(registry, monkeypatch):
+    """Functions without SnapStart register no hooks."""
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
     SQSEventHandler(SQSEnv(session=Session()))
 
@@ -240,6 +246,7 @@ def test_answers_that_are_ignored_are_told_once(caplog):
 
 
 def test_answers_that_are_heeded_are_asked_about_once():
+    """Once a message has come back as it should, no further request is spent on the question."""
     app = failing_app(ConstantBackoff(40))
     for _ in range(4):
         app.queue.add_job("work")
@@ -263,6 +270,7 @@ def test_question_changes_nothing():
 
 
 def test_message_that_comes_back_answers_the_question():
+    """A message without backoff that is delivered again proves that answers are heeded."""
     app = failing_app(ConstantBackoff(0))
     app.queue.add_job("work")
     for _ in range(3):
@@ -278,6 +286,7 @@ def requests(app):
 
 @pytest.mark.parametrize("policy", [ConstantBackoff(3), LEAVE_TO_QUEUE], ids=["soon", "left to the queue"])
 def test_message_that_may_be_back_already_proves_nothing(policy):
+    """A message that is visible again by now is no witness."""
     app = failing_app(policy, report_batch_item_failures=False)
     for _ in range(3):
         app.queue.add_job("work")
@@ -287,6 +296,7 @@ def test_message_that_may_be_back_already_proves_nothing(policy):
 
 
 def test_failing_question_is_asked_again_with_the_next_failure():
+    """A request that failed is repeated with the next failed job, and the answer is found."""
     app = failing_app(ConstantBackoff(40), report_batch_item_failures=False)
     app.queue.add_job("work")
     app.drain()
@@ -313,6 +323,7 @@ def test_message_whose_backoff_failed_is_no_witness():
 
 
 def test_witness_is_the_message_that_is_hidden_for_longest():
+    """The message with the longest backoff is asked about."""
     check = ResponseCheck("work", lambda _: None)
     now = time.monotonic()
     check.failed([("a", now + 10), ("b", now + 90), ("c", now + 20)])
@@ -321,6 +332,7 @@ def test_witness_is_the_message_that_is_hidden_for_longest():
 
 
 def test_message_that_is_back_early_proves_that_answers_are_heeded():
+    """The witness in a later event settles the question."""
     check = ResponseCheck("work", lambda _: None)
     message = ReceivedMessage(message_id="m-1", receipt_handle="h", body="")
     check.failed([(message, time.monotonic() + 90)])
@@ -332,6 +344,7 @@ def test_message_that_is_back_early_proves_that_answers_are_heeded():
 
 
 def test_message_that_is_delivered_twice_saves_the_question():
+    """A second delivery of the witness makes the request unnecessary."""
     app = failing_app(ConstantBackoff(40))
     app.client.script("change_message_visibility_batch", *[lambda _: {"Successful": []}] * 10)
     for _ in range(3):
@@ -341,6 +354,7 @@ def test_message_that_is_delivered_twice_saves_the_question():
 
 
 def test_ignored_answers_are_a_metric(capsys, monkeypatch):
+    """``ResponsesIgnored`` counts the queues whose mapping deletes failed messages."""
     telemetry = pytest.importorskip("sqs_tasks.integrations.powertools")
     monkeypatch.setattr(logging.getLogger("sqs_tasks"), "propagate", True)
     app = failing_app(ConstantBackoff(40), report_batch_item_failures=False)
@@ -358,6 +372,7 @@ def test_ignored_answers_are_a_metric(capsys, monkeypatch):
 
 
 def test_dead_letter_stays_in_the_trace_of_its_original():
+    """The X-Ray header goes with the copy."""
     app = LambdaApp()
     app.queue.processor("work", max_attempts=1)(lambda: 1 / 0)
     app.deploy()

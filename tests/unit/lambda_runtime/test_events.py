@@ -47,6 +47,7 @@ def handler(ran):
 
 @pytest.mark.parametrize("name", FILES)
 def test_event_of_every_shape_is_worked(handler, ran, name):
+    """Events of all partitions and kinds of queue run their jobs."""
     event = load(name)
 
     assert handler(event, None) == {"batchItemFailures": []}
@@ -55,6 +56,7 @@ def test_event_of_every_shape_is_worked(handler, ran, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_event_is_left_as_it_was(handler, name):
+    """The handler changes nothing in the event."""
     event = load(name)
     handler(event, None)
 
@@ -62,6 +64,7 @@ def test_event_is_left_as_it_was(handler, name):
 
 
 def test_group_of_a_standard_queue_is_read_s2():
+    """Fair queues have a message group, too."""
     assert [message.group_id for message in messages_of("sqs_fair_queue")] == ["tenant-42", "tenant-42"]
 
 
@@ -77,6 +80,7 @@ def test_attributes_of_every_type_are_read_s3():
 
 
 def test_counts_and_times_are_read():
+    """Lambda's numbers, which come as text, arrive as numbers and times."""
     message = messages_of("sqs_standard")[1]
 
     assert message.receive_count == 3
@@ -85,6 +89,7 @@ def test_counts_and_times_are_read():
 
 
 def test_redriven_message_keeps_its_job_id_s56():
+    """A redriven message has its own job id, and the queue that it came from."""
     message = messages_of("sqs_redriven")[0]
 
     assert message.attribute("JobId") == "5f0c8a52-94c8-4d51-9f5b-3a6c1d7e8b90"
@@ -130,6 +135,7 @@ def test_records_without_attributes_are_read():
 
 
 def test_error_for_another_event_says_what_it_found():
+    """The error lists the keys, or the source, of what came instead."""
     with pytest.raises(ConfigurationError, match=r"it has no list of Records \(it has version, detail\)"):
         read_records({"version": "0", "detail": {}})
     with pytest.raises(ConfigurationError, match="a record is from 'aws:kinesis'"):

@@ -71,6 +71,7 @@ def test_returned_successors_may_come_at_once_s22():
 
 
 def test_rejected_job_with_a_dead_letter_lets_its_group_go_on():
+    """Once the dead-letter queue has the copy, the group's next job runs."""
     function = Ordered()
 
     assert function(("1", "a", "reject"), ("2", "a", "succeed")) == []
@@ -130,6 +131,7 @@ def test_t2_order_holds_in_every_group(concurrency, batch):
 
 
 def test_order_holds_behind_a_queue_over_several_deliveries():
+    """Retries over several deliveries leave each group in the order in which it was sent."""
     app = LambdaApp("work.fifo", backoff_policy=ConstantBackoff(5))
     ran, tries = [], {}
 
@@ -170,6 +172,7 @@ def test_groups_run_side_by_side_by_option_s29():
 
 
 def test_batch_processor_keeps_the_order_of_a_group():
+    """After a failed job in a batch the later ones of its group run again, in order."""
     app = LambdaApp("work.fifo", batching_policy=BatchMessages(2), backoff_policy=ConstantBackoff(5))
     calls = []
 
@@ -229,6 +232,7 @@ def test_s23_receive_count_trap_takes_no_innocent(batch_size, culprits):
 
 
 def test_s23_task_that_nobody_knows_takes_no_innocent_along_either():
+    """An unknown task uses up its own receives, not those of the jobs behind it."""
     app = Trap(max_receive_count=3)
 
     assert app.run(["unknown", *["work"] * 5], batch_size=10) == [0]
@@ -274,6 +278,7 @@ def test_s23_attempts_of_its_own_move_the_culprit_alone():
 
 
 def test_unused_client_is_not_asked_for_a_group_that_succeeds():
+    """A group that succeeds costs no request."""
     function = Ordered()
     function.env.client._given = client = ScriptedClient(function.client)
     function(("1", "a", "succeed"))

@@ -221,6 +221,7 @@ NAMES = ["pre_task", "post_task", "on_start", "on_settled", "on_finished", "poli
 @settings(max_examples=200, deadline=None)
 @given(anything=json_values)
 def test_t1_event_of_any_shape_is_answered_or_refused_with_a_clear_error(anything):
+    """Any JSON in an event's place gives an answer, or the one error that says it is no SQS event."""
     handler = build(dict.fromkeys(["client", *NAMES], "succeed"), 1)
     for candidate in (anything, {"Records": anything}, {"Records": [anything]}):
         try:

@@ -21,6 +21,7 @@ def app():
 
 
 def test_succeeded_job_is_not_listed_and_lambda_deletes_it(app):
+    """Succeeded: nothing is listed, and the queue is empty afterwards."""
     ran = []
 
     @app.queue.processor("work")
@@ -38,6 +39,8 @@ def test_succeeded_job_is_not_listed_and_lambda_deletes_it(app):
 
 
 def test_failed_job_returns_after_its_backoff_and_not_before(app):
+    """Retried: the message is hidden for exactly its backoff."""
+
     @app.queue.processor("work")
     def work():
         raise ValueError("no")
@@ -75,6 +78,8 @@ def test_s24_job_that_comes_back_is_the_message_that_was_sent(app):
 
 
 def test_retry_says_its_own_delay(app):
+    """``Retry(delay_seconds=7)`` goes before the policy."""
+
     @app.queue.processor("work")
     def work():
         raise Retry(delay_seconds=7)
@@ -87,6 +92,8 @@ def test_retry_says_its_own_delay(app):
 
 
 def test_retry_after_a_moment_is_as_many_seconds_from_now(app):
+    """``Retry(after=…)`` becomes the seconds until then."""
+
     @app.queue.processor("work")
     def work():
         raise Retry(after=datetime.now(UTC) + timedelta(seconds=90))
@@ -192,6 +199,7 @@ def test_rejected_message_goes_to_the_dead_letter_queue_by_copy(app, way):
 
 
 def test_expired_job_goes_to_the_dead_letter_queue():
+    """A job beyond ``max_age`` is a dead letter and never runs."""
     app = LambdaApp(behind_seconds=6)
     rejecting(app)["expired"]()
 
@@ -218,6 +226,7 @@ def test_t6_rejected_message_stays_when_the_dead_letter_queue_refuses_it(app, wa
 
 
 def test_rejected_message_without_a_dead_letter_queue_comes_back():
+    """Without a dead-letter queue nothing is deleted; the backoff holds."""
     app = LambdaApp(dead_letter_queue=None, backoff_policy=ConstantBackoff(40))
 
     @app.queue.processor("work")
@@ -266,6 +275,7 @@ def test_unknown_task_comes_back_soon_and_the_redrive_policy_decides(app):
 
 
 def test_job_of_a_task_that_was_deployed_meanwhile_runs(app):
+    """An unknown task's message waits for the deploy that brings the task."""
     app.queue.processor("known")(lambda: None)
     app.deploy()
     app.queue.add_job("later")
@@ -278,6 +288,7 @@ def test_job_of_a_task_that_was_deployed_meanwhile_runs(app):
 
 
 def test_t7_first_delivery_is_the_first_attempt(app):
+    """Attempts are counted from 1, and the last allowed one is the last."""
     attempts = []
 
     @app.queue.processor("work", max_attempts=3, backoff_policy=IMMEDIATE_RETURN)
@@ -324,6 +335,7 @@ def test_raw_queue_takes_any_body():
 
 
 def test_batch_processor_gets_the_jobs_of_an_event_together(app):
+    """A batch processor gets up to its batch size, and each job has an outcome of its own."""
     calls = []
 
     @app.queue.batch_processor("index", batch_size=4)
@@ -343,6 +355,7 @@ def test_batch_processor_gets_the_jobs_of_an_event_together(app):
 
 
 def test_batching_policy_of_a_queue_holds_in_lambda_too():
+    """``BatchMessages(3)`` cuts an event's jobs into threes."""
     app = LambdaApp(batching_policy=BatchMessages(3))
     calls = []
     app.queue.processor("index")(lambda jobs: calls.append(len(jobs)))
@@ -357,6 +370,8 @@ def test_batching_policy_of_a_queue_holds_in_lambda_too():
 
 
 def test_reports_tell_duration_and_delay_and_nothing_of_the_arguments(app):
+    """A report has names and times; it holds no argument."""
+
     @app.queue.processor("work")
     def work(secret):
         pass

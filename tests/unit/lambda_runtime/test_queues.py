@@ -49,6 +49,7 @@ def test_arn_is_read_in_every_partition(partition, region, name):
     ],
 )
 def test_what_is_no_arn_of_a_queue_is_refused(text):
+    """Only complete ARNs of SQS queues are read."""
     with pytest.raises(ConfigurationError, match="is not the ARN of an SQS queue"):
         QueueArn.parse(text)
 
@@ -56,6 +57,7 @@ def test_what_is_no_arn_of_a_queue_is_refused(text):
 @pytest.mark.parametrize(("partition", "region"), PARTITIONS)
 @pytest.mark.parametrize("name", ["emails", "e2-4_", "emails.fifo"])
 def test_queue_is_found_by_its_arn(partition, region, name):
+    """The prefix is part of the name in the ARN, in every partition and region."""
     env = SQSEnv(queue_prefix="shop-2-")
     queue = env.queue(name)
     handler = SQSEventHandler(env)
@@ -90,6 +92,7 @@ def test_queue_whose_name_the_stack_chose_is_found_by_its_url(monkeypatch, url, 
 
 
 def test_queue_that_is_registered_after_the_handler_is_found():
+    """An unknown ARN is not remembered as unknown."""
     env = SQSEnv()
     handler = SQSEventHandler(env)
     assert handler.queue_for("arn:aws:sqs:us-east-1:1:late") is None
@@ -124,6 +127,7 @@ def run(client, *, arn, **queue):
 
 
 def test_url_is_asked_for_once():
+    """The queue's URL costs one request in the life of the environment."""
     client = Client()
     run(client, arn="arn:aws:sqs:us-east-1:123456789012:emails")
 
@@ -141,6 +145,7 @@ def test_url_of_another_accounts_queue_is_asked_for_with_the_account_s5():
 
 
 def test_url_that_is_given_is_not_asked_for(monkeypatch):
+    """``SQS_TASKS_QUEUE_URLS`` saves that request."""
     client = Client()
     monkeypatch.setenv("SQS_TASKS_QUEUE_URLS", '{"emails": "https://elsewhere/1/emails"}')
     run(client, arn="arn:aws:sqs:us-east-1:999999999999:emails")

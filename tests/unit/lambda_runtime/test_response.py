@@ -50,6 +50,7 @@ def function():
 
 
 def test_event_without_failures_gets_an_empty_list_s10(function):
+    """An empty list is how a function says that the whole batch may be deleted (S10)."""
     assert function(record("a"), record("b")) == {"batchItemFailures": []}
 
 
@@ -59,6 +60,7 @@ def test_empty_event_gets_an_empty_list_s8(function):
 
 
 def test_success_makes_no_call_to_sqs(function):
+    """Lambda deletes what succeeded; the handler spends no request on it."""
     function(record("a"))
 
     assert not function.client.counts
@@ -82,6 +84,7 @@ def test_success_makes_no_call_to_sqs(function):
     ],
 )
 def test_event_of_another_source_is_refused_before_anything_runs_s8(function, other):
+    """A wrong trigger is a clear error, and no task runs because of it."""
     with pytest.raises(ConfigurationError, match="not an SQS event"):
         function.handler(other, FakeContext())
 
@@ -99,6 +102,7 @@ def test_record_that_no_answer_could_name_fails_the_event_before_anything_runs_s
 
 
 def test_message_that_came_twice_in_an_event_runs_once_s6(function):
+    """SQS may deliver a message twice into one batch; its job runs once."""
     twice = {**record("a", arguments={"x": 1}), "receiptHandle": "later"}
 
     assert function(record("a", arguments={"x": 1}), record("b", arguments={"x": 2}), twice) == {
@@ -108,6 +112,7 @@ def test_message_that_came_twice_in_an_event_runs_once_s6(function):
 
 
 def test_failed_message_that_came_twice_is_listed_once_and_hidden_by_its_later_receipt_s6(function):
+    """Of two receipts only the later one still works, whatever their order in the event."""
     first = record("a", arguments={"raises": "ValueError"}, count=1)
     later = {**record("a", arguments={"raises": "ValueError"}, count=2), "receiptHandle": "later"}
     for records in ((first, later), (later, first)):
@@ -131,6 +136,7 @@ def test_whatever_a_task_raises_fails_its_job_alone_s53(function, raises):
 
 
 def test_memory_error_stops_the_batch_and_returns_the_rest_s53(function):
+    """After a MemoryError no further job starts; the rest is given back for another environment."""
     answer = function(
         record("a", arguments={"x": 1}),
         record("b", arguments={"x": 2, "raises": "MemoryError"}),
@@ -145,12 +151,14 @@ def test_memory_error_stops_the_batch_and_returns_the_rest_s53(function):
 
 
 def test_next_invocation_after_a_memory_error_runs_t3(function):
+    """A MemoryError is no lasting state of the handler."""
     function(record("a", arguments={"raises": "MemoryError"}))
 
     assert failures(function(record("b"))) == []
 
 
 def test_message_of_an_unregistered_queue_stays_and_is_told(function, caplog):
+    """Such a message is listed as failed, and the log names the queues that there are."""
     stray = record("s", arn="arn:aws:sqs:us-east-1:123456789012:others")
 
     assert failures(function(stray, record("a"))) == ["s"]
@@ -158,6 +166,7 @@ def test_message_of_an_unregistered_queue_stays_and_is_told(function, caplog):
 
 
 def test_several_event_sources_on_one_function_each_find_their_queue_s4():
+    """The ARN of each record decides which queue's tasks run it."""
     function = Function()
     ran = []
     function.env.queue("mail.fifo").processor("send")(lambda: ran.append("send"))
@@ -177,6 +186,7 @@ def test_several_event_sources_on_one_function_each_find_their_queue_s4():
 
 
 def test_unreadable_record_stays_and_the_others_go_on(function, caplog):
+    """One broken record costs the others nothing."""
     odd = {**record("odd"), "messageAttributes": "none"}
 
     assert failures(function(odd, record("a"))) == ["odd"]
@@ -184,10 +194,12 @@ def test_unreadable_record_stays_and_the_others_go_on(function, caplog):
 
 
 def test_unknown_keys_of_a_record_are_normal_s1(function):
+    """AWS may add keys to a record at any time."""
     assert function(record("a", newKey={"x": 1}, md5OfMessageAttributes="0" * 32)) == {"batchItemFailures": []}
 
 
 def test_failing_visibility_call_is_told_and_costs_nothing_else_s21(function, caplog):
+    """The failed message is still listed; the warning is all that the failing call leaves."""
     function.client.script("change_message_visibility_batch", *[failing("AccessDenied", 403)] * 10)
 
     assert failures(function(record("a", arguments={"raises": "ValueError"}), record("b"))) == ["a"]
@@ -195,6 +207,7 @@ def test_failing_visibility_call_is_told_and_costs_nothing_else_s21(function, ca
 
 
 def test_entries_that_sqs_refuses_are_told_s21(function, caplog):
+    """The code that SQS gave for an entry is in the log."""
     function.client.script("change_message_visibility_batch", failing_entries("ReceiptHandleIsInvalid", "0"))
 
     assert failures(function(record("a", arguments={"raises": "ValueError"}))) == ["a"]
@@ -203,6 +216,7 @@ def test_entries_that_sqs_refuses_are_told_s21(function, caplog):
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError(), TimeoutError()])
 def test_client_may_raise_what_it_likes(function, error):
+    """Whatever the SQS client raises, the handler answers."""
     function.client.script("change_message_visibility_batch", *[raising(error)] * 10)
 
     assert failures(function(record("a", arguments={"raises": "ValueError"}), record("b"))) == ["a"]
@@ -232,6 +246,8 @@ def test_client_that_cannot_be_made_costs_nothing_else():
 @pytest.mark.parametrize("hook", ["pre_task", "post_task", "on_start", "on_settled", "on_finished"])
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(2)])
 def test_failing_hook_is_passed_over(function, hook, error):
+    """A hook that raises, SystemExit included, changes no job's outcome."""
+
     def fail(*_):
         raise error
 
@@ -256,6 +272,8 @@ def test_hook_that_interrupts_ends_its_own_message_alone(function, hook):
 
 
 def test_logging_that_raises_costs_at_most_a_repetition(function):
+    """With a log handler that raises, the handler still answers, and no failed job is taken for done."""
+
     class Broken(logging.Handler):
         def emit(self, record):
             raise OSError("no space left on device")
@@ -274,6 +292,7 @@ def test_logging_that_raises_costs_at_most_a_repetition(function):
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_jobs_run_although_neither_hooks_nor_logs_work(concurrency):
+    """Jobs run although every log line raises KeyboardInterrupt, in one thread and in several."""
     function = Function(concurrency=concurrency)
 
     class Broken(logging.Handler):
@@ -292,6 +311,7 @@ def test_jobs_run_although_neither_hooks_nor_logs_work(concurrency):
 
 
 def test_answer_is_json(function):
+    """Lambda serialises the answer."""
     assert json.loads(json.dumps(function(record("a", arguments={"raises": "ValueError"})))) == {
         "batchItemFailures": [{"itemIdentifier": "a"}]
     }
@@ -307,6 +327,7 @@ def test_result_of_a_task_is_no_part_of_the_answer_s11():
 
 @pytest.mark.parametrize("context", [None, object(), FakeContext()])
 def test_context_may_be_missing_or_poor(function, context):
+    """Tests and other runtimes call the handler without Lambda's context."""
     assert function.handler(event(record("a")), context) == {"batchItemFailures": []}
 
 
@@ -334,6 +355,7 @@ def test_context_of_a_job_is_gone_after_it(function):
 
 @pytest.mark.parametrize("failing_count", [1, 10, 11, 25])
 def test_t4_visibilities_are_changed_in_tens(function, failing_count):
+    """A batch call takes ten entries; every failed message is in one of the calls."""
     records = [record(f"m{i}", arguments={"raises": "ValueError"}) for i in range(failing_count)]
 
     assert len(failures(function(*records))) == failing_count
@@ -346,6 +368,8 @@ def test_t4_visibilities_are_changed_in_tens(function, failing_count):
 
 @pytest.mark.parametrize("failing_count", [10, 11, 25])
 def test_t4_number_of_calls(function, failing_count):
+    """No more calls are made than ten entries a call require."""
+
     def accept(request):
         return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
 
@@ -369,6 +393,7 @@ def test_t4_visibility_stays_within_twelve_hours_of_the_receive_s20(function, co
 
 
 def test_batching_window_counts_towards_the_twelve_hours_s20(monkeypatch):
+    """SQS counts 12 hours from the receive, and the message may have waited in the batching window since then."""
     monkeypatch.setenv("SQS_TASKS_BATCHING_WINDOW_SECONDS", "300")
     function = Function()
     function.queue.processor("long", backoff_policy=ConstantBackoff(43_200))(lambda: 1 / 0)
@@ -380,6 +405,7 @@ def test_batching_window_counts_towards_the_twelve_hours_s20(monkeypatch):
 
 @pytest.mark.parametrize("text", ["soon", "-1", "301", "nan"])
 def test_batching_window_that_cannot_be_is_refused_at_the_start(monkeypatch, text):
+    """A wrong setting is an error at the cold start, not at the first failure."""
     monkeypatch.setenv("SQS_TASKS_BATCHING_WINDOW_SECONDS", text)
 
     with pytest.raises(ConfigurationError, match="SQS_TASKS_BATCHING_WINDOW_SECONDS"):
@@ -388,11 +414,13 @@ def test_batching_window_that_cannot_be_is_refused_at_the_start(monkeypatch, tex
 
 @pytest.mark.parametrize("options", [{"concurrency": 0}, {"concurrency": True}, {"margin_seconds": -1}])
 def test_options_that_cannot_work_are_refused(options):
+    """Concurrency is a positive whole number and the margin is not negative."""
     with pytest.raises(ConfigurationError):
         Function(**options)
 
 
 def test_eager_acknowledgement_deletes_each_success_when_it_is_done_s15():
+    """With eager acknowledgement a success is deleted before the next job starts."""
     function = Function(eager_acknowledgement=True)
     deleted = []
     function.queue.processor("look")(lambda: deleted.append(function.client.counts["delete_message_batch"]))
@@ -405,6 +433,7 @@ def test_eager_acknowledgement_deletes_each_success_when_it_is_done_s15():
 
 
 def test_eager_acknowledgement_that_fails_leaves_the_delete_to_lambda():
+    """A failed delete is no failure of the job."""
     function = Function(eager_acknowledgement=True)
     function.client.script("delete_message_batch", *[failing("AccessDenied", 403)] * 10)
 

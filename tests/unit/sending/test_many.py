@@ -36,6 +36,7 @@ def received(env, name):
 @pytest.mark.parametrize("max_in_flight", [1, 3])
 @pytest.mark.parametrize("good", [0, 3, 10, 25])
 def test_what_was_read_before_an_error_is_sent(env, numbers, good, max_in_flight):
+    """Jobs before a wrong one are sent, each once, and the error is raised afterwards."""
     sent = []
     env.post_send(lambda _message, receipt: sent.append(receipt.message_id))
 
@@ -47,6 +48,8 @@ def test_what_was_read_before_an_error_is_sent(env, numbers, good, max_in_flight
 
 
 def test_error_of_the_iterable_is_raised_as_it_is(env, numbers):
+    """An exception of the iterable reaches the caller; what it gave before is sent."""
+
     def calls():
         yield {"number": 1}
         raise ZeroDivisionError
@@ -78,6 +81,8 @@ def test_job_of_a_batch_processor_takes_any_arguments(env, make):
 
 
 def test_job_of_a_batch_processor_has_no_places(env):
+    """A batch processor's jobs have no signature, so positional arguments are refused."""
+
     @env.queue("letters").batch_processor("take")
     def take(jobs):
         """Nothing."""

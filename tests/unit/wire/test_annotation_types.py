@@ -107,6 +107,8 @@ def test_types_are_found_wherever_they_stand(annotation, found):
 
 
 def test_the_parameters_of_a_function_are_looked_at_and_not_its_result():
+    """Types of parameters are found, through containers and fields; the result's are not."""
+
     def task(a: Inner, *rest: Way, absent: Absent = None, **named: Shape) -> Outer: ...
 
     assert set(types_in_signature(task)) == {Inner, Size, Way, Shape}
@@ -133,12 +135,14 @@ def test_an_alias_of_something_unknown_is_passed_over():
 
 
 def test_an_unresolvable_field_does_not_hide_its_neighbours():
+    """A field whose annotation cannot be resolved is passed over."""
     made = dataclasses.make_dataclass("Made", [("absent", "Absent"), ("way", Way), ("size", "Unknown[Size]")])
 
     assert list(types_in_annotation(made)) == [made, Way]
 
 
 def test_a_type_in_an_annotation_needs_no_registration():
+    """An annotated dataclass with an Enum comes back as it was."""
     made = CodecRegistry()
 
     def task(inner: Inner) -> None: ...
@@ -182,6 +186,7 @@ def test_annotations_are_not_looked_at_before_they_are_needed():
 
 
 def test_a_task_that_is_registered_later_adds_its_types():
+    """A codec that was used already learns the types of later tasks."""
     made = CodecRegistry()
     made.types.collect_from(lambda: [Size])
     codec = made.get("json")
@@ -212,6 +217,7 @@ def test_two_collected_types_of_one_name_do_not_travel():
 
 
 def test_a_name_of_its_own_settles_which_is_meant():
+    """Of two types of one name, the one with a registered name of its own goes by that."""
     other = namesake("XL")
     made = CodecRegistry()
     made.types.collect_from(lambda: [Size, other])
@@ -225,6 +231,7 @@ def test_a_name_of_its_own_settles_which_is_meant():
 
 
 def test_a_registered_type_comes_before_a_collected_one():
+    """A registered type takes the name from one that an annotation brought."""
     other = namesake("XL")
     made = CodecRegistry()
     made.types.collect_from(lambda: [other])

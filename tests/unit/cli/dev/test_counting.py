@@ -11,6 +11,7 @@ from sqs_tasks.cli.dev.events import Counted
 
 
 def test_changes_are_told_once():
+    """Counts that have not changed are no second event."""
     env = SQSEnv(MemorySession())
     emails = env.queue("emails")
     task = emails.processor("send")(lambda: None)
@@ -28,6 +29,8 @@ def test_changes_are_told_once():
 
 
 def test_sqs_that_does_not_answer_is_no_event():
+    """A failing request is passed over."""
+
     def away():
         raise ConnectionError
 

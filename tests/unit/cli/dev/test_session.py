@@ -121,12 +121,14 @@ def test_saved_file_drains_the_child_and_then_starts_another(desk):
 
 
 def test_saves_while_a_child_drains_are_one_restart(desk):
+    """Several saves before the child has ended are one restart."""
     desk.take(LOADED, Changed(["a.py"]), Changed(["b.py"]), Ended(1, 0))
 
     assert (desk.children[0].terminated, len(desk.children)) == (1, 2)
 
 
 def test_child_that_does_not_drain_is_killed_after_the_grace_period(desk):
+    """A child that outlives its grace period is killed, and the next one starts."""
     desk.take(LOADED, Changed(["a.py"]))
 
     desk.wait(GRACE + STOP_SECONDS - 0.1)
@@ -150,6 +152,7 @@ def test_application_that_cannot_be_loaded_waits_for_the_next_save(desk):
 
 
 def test_child_that_dies_while_running_is_started_again_later_each_time(desk):
+    """The pause before a restart doubles up to its maximum."""
     for number, pause in enumerate([1, 2, 4, 8, 16, MAX_PAUSE_SECONDS, MAX_PAUSE_SECONDS], start=1):
         desk.take(LOADED, Ended(number, -9))
         desk.wait(pause - 0.1)
@@ -161,6 +164,7 @@ def test_child_that_dies_while_running_is_started_again_later_each_time(desk):
 
 
 def test_worker_that_ends_by_itself_waits_for_a_save(desk):
+    """A worker that ended with 0 is not started again before the next save."""
     desk.take(LOADED, Ended(1, 0))
     desk.wait(1000)
 
@@ -168,12 +172,14 @@ def test_worker_that_ends_by_itself_waits_for_a_save(desk):
 
 
 def test_end_of_an_earlier_child_is_no_news(desk):
+    """The end of a child that was replaced starts no further one."""
     desk.take(LOADED, Changed(["a.py"]), Ended(1, 0), LOADED, Ended(1, 0))
 
     assert len(desk.children) == 2
 
 
 def test_loaded_application_tells_its_queues(desk):
+    """The queues of the application are counted from then on."""
     desk.take(LOADED)
 
     assert desk.places == [QueuePlace(name="emails", url="http://sqs/emails")]
@@ -181,6 +187,7 @@ def test_loaded_application_tells_its_queues(desk):
 
 
 def test_counts_and_lines_reach_the_screen(desk):
+    """Counts and printed lines are shown as they come."""
     depths = [Depths(queue="emails", ready=1, in_flight=0, delayed=0, dead=None)]
 
     desk.take(Counted(depths), Line("printed"))
@@ -191,6 +198,7 @@ def test_counts_and_lines_reach_the_screen(desk):
 
 
 def test_stop_terminates_the_child_and_waits_for_its_end():
+    """The first stop is an orderly one."""
     desk = Desk(ends_at=1)
     desk.events.put(Stop())
 
@@ -200,6 +208,7 @@ def test_stop_terminates_the_child_and_waits_for_its_end():
 
 
 def test_second_stop_does_not_wait():
+    """The second stop is passed on, and the child ends at once."""
     desk = Desk(ends_at=2)
     desk.events.put(Stop())
     desk.events.put(Stop())
@@ -210,6 +219,7 @@ def test_second_stop_does_not_wait():
 
 
 def test_third_stop_kills(desk):
+    """The third stop kills the child."""
     for _ in range(3):
         desk.events.put(Stop())
 
@@ -219,6 +229,7 @@ def test_third_stop_kills(desk):
 
 
 def test_restart_says_once_what_it_waits_for(desk):
+    """A restart that waits for jobs says how many, and how long at most."""
     desk.take(LOADED, Counted([Depths(queue="emails", ready=0, in_flight=1, delayed=0, dead=None)]))
     desk.take(Changed(["a.py"]))
     desk.wait(1)
@@ -232,6 +243,7 @@ def test_restart_says_once_what_it_waits_for(desk):
 
 
 def test_quick_restart_does_not_say_that_it_waits(desk):
+    """A child that ends at once is not waited for."""
     desk.take(LOADED, Changed(["a.py"]), Ended(1, 0))
     desk.wait(10)
 

@@ -38,6 +38,7 @@ def job(action, **fields):
 
 
 def test_queues_show_their_numbers(bench):
+    """A row has ready, in flight, delayed and dead messages."""
     bench.view.count([Depths(queue="emails", ready=1234, in_flight=2, delayed=3, dead=4)])
 
     row = next(line for line in bench.drawn().splitlines() if "emails" in line)
@@ -46,6 +47,7 @@ def test_queues_show_their_numbers(bench):
 
 
 def test_jobs_show_outcome_attempt_and_duration_newest_first(bench):
+    """The last job stands first."""
     bench.view.tell(job("job_retried", attempt=1))
     bench.view.tell(job("job_succeeded", attempt=2, duration_seconds=3.21))
 
@@ -58,6 +60,7 @@ def test_jobs_show_outcome_attempt_and_duration_newest_first(bench):
 
 
 def test_last_failure_shows_its_traceback(bench):
+    """Only the newest failure is shown, square brackets included."""
     bench.view.tell(job("job_retried", exception="Traceback\n  first\nValueError: first"))
     bench.view.tell(job("job_rejected", exception="Traceback\n  [second]\nValueError: second"))
 
@@ -69,6 +72,7 @@ def test_last_failure_shows_its_traceback(bench):
 
 
 def test_long_traceback_keeps_its_end(bench):
+    """The end of a traceback says what happened; its beginning is cut."""
     lines = [f"line {number}" for number in range(100)]
     bench.view.tell(job("job_rejected", exception="\n".join(lines)))
 
@@ -111,6 +115,7 @@ def test_typed_ctrl_c_does_not_push_the_drawing_up(bench):
 
 
 def test_failure_shows_when_it_was(bench):
+    """The time of the failure stands above its traceback."""
     failed = job("job_rejected", exception="ValueError: no")
     bench.view.tell(failed)
 
@@ -118,6 +123,7 @@ def test_failure_shows_when_it_was(bench):
 
 
 def test_syntax_error_is_shown_until_the_application_loads(bench):
+    """An error of the source is gone once the application runs again."""
     refused = Record.make("cannot load x", level="ERROR", action="dev_not_loaded", exception="SyntaxError: invalid")
     bench.view.tell(refused)
     assert "SyntaxError" in bench.drawn()
@@ -129,6 +135,7 @@ def test_syntax_error_is_shown_until_the_application_loads(bench):
 
 
 def test_what_tasks_print_scrolls_above(bench):
+    """Printed text is shown as it is, without markup."""
     with bench.view:
         bench.view.tell(Record.read("hello [bold] there"))
 
@@ -136,6 +143,7 @@ def test_what_tasks_print_scrolls_above(bench):
 
 
 def test_drawings_keep_their_distance(bench):
+    """Many events within a moment are one drawing."""
     with bench.view:
         before = bench.out.tell()
         bench.view.tell(job("job_succeeded"))
@@ -152,4 +160,5 @@ def test_drawings_keep_their_distance(bench):
     ("seconds", "said"), [(0.0004, "0 ms"), (0.5, "500 ms"), (3.44, "3.4 s"), (125.9, "2 min 5 s")]
 )
 def test_durations_are_said_as_people_do(seconds, said):
+    """Milliseconds, seconds or minutes, by the length."""
     assert duration(seconds) == said
