@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sqs_tasks.scheduling.cron import Cron as Cron
     from sqs_tasks.scheduling.intervals import At as At
     from sqs_tasks.scheduling.intervals import Every as Every
+    from sqs_tasks.scheduling.schedule import Schedule as Schedule
     from sqs_tasks.task import AsyncTask as AsyncTask
 
 #: Where each public name lives.
@@ -73,6 +74,7 @@ _MODULES = {
     "Cron": "scheduling.cron",
     "At": "scheduling.intervals",
     "Every": "scheduling.intervals",
+    "Schedule": "scheduling.schedule",
     "AsyncTask": "task",
     "__version__": "__version__",
 }

@@ -29,6 +29,7 @@ from sqs_tasks.task import AsyncTask
 
 if TYPE_CHECKING:
     from sqs_tasks.provisioning import RedrivePolicy
+    from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.sending.outbox import Deliver
 
 Q = TypeVar("Q", bound=GenericQueue)
@@ -230,6 +231,17 @@ class SQSEnv:
     def queues(self) -> Mapping[str, GenericQueue]:
         """The registered queues by name, in the order of registration."""
         return dict(self._queues)
+
+    @property
+    def schedules(self) -> Mapping[str, RegisteredSchedule]:
+        """The registered schedules by their names in EventBridge Scheduler, in the order of registration.
+
+        Raises:
+            ConfigurationError: Two of them come to the same name.
+        """
+        from sqs_tasks.scheduling.registered_schedule import schedules_of  # for those who deploy and look
+
+        return {one.name: one for one in schedules_of(self._queues.values())}
 
     def select_queues(self, *names: str) -> list[GenericQueue]:
         """Registered queues by name, glob or URL (``"emails"``, ``"mail-*"``), in the order of registration.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqs_tasks.__version__ import __version__
 from sqs_tasks.backoff_policies import ConstantBackoff, ExponentialBackoff, LinearBackoff, TableBackoff
@@ -17,6 +17,9 @@ from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import queue_name_in
+
+if TYPE_CHECKING:
+    from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
 
 #: Raised when a field changes its meaning; new optional fields do not raise it.
 SCHEMA_VERSION = 1
@@ -34,8 +37,15 @@ def manifest(
         queues: The registered queues.
         prefix: The environment's prefix.
         app: Where the environment is found, as ``module:attribute``; what a deployed function loads.
+
+    Raises:
+        ConfigurationError: Two schedules come to the same name.
     """
     listed = list(queues)
+    if any(task.schedules for queue in listed for task in queue.tasks):
+        from sqs_tasks.scheduling.registered_schedule import schedules_of
+
+        list(schedules_of(listed))  # refuses two schedules of one name
     dead = {queue.settings.dead_letter_queue for queue in listed}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -82,6 +92,24 @@ def _task(task: RegisteredTask, queue: GenericQueue) -> dict[str, Any]:
         "max_age_seconds": settings.max_age,
         "total_backoff_seconds": _total_backoff_seconds(task, queue),
         "enqueues": None if settings.enqueues is None else list(settings.enqueues),
+        **({"schedules": [_schedule(one) for one in task.schedules.values()]} if task.schedules else {}),
+    }
+
+
+def _schedule(registered: RegisteredSchedule) -> dict[str, Any]:
+    schedule = registered.schedule
+    return {
+        "name": registered.name,
+        "expression": schedule.expression.expression,
+        "timezone": schedule.expression.timezone,
+        "enabled": schedule.enabled,
+        "start": None if schedule.start is None else schedule.start.isoformat(),
+        "end": None if schedule.end is None else schedule.end.isoformat(),
+        "flexible_minutes": schedule.flexible_minutes,
+        "late_seconds": schedule.late_seconds,
+        "overlap": schedule.overlap,
+        "period_seconds": schedule.expression.period_seconds(),
+        "request": registered.request(),
     }
 
 

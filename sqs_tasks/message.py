@@ -21,6 +21,9 @@ CONTENT_TYPE = "ContentType"
 JOB_CONTEXT = "JobContext"
 JOB_ID = "JobId"
 
+#: The time of the run that a schedule's job is for, as ISO 8601 in UTC; only jobs of schedules have it.
+SCHEDULED_FOR = "ScheduledFor"
+
 #: The system attribute with X-Ray's header; it does not count against the size limit.
 TRACE_HEADER = "AWSTraceHeader"
 
@@ -298,6 +301,18 @@ class Job:
     def attempt(self) -> int:
         """Which attempt this is; 1 for the first."""
         return self.message.receive_count
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The time of the run that a schedule's job is for; None for all other jobs."""
+        text = self.message.attribute(SCHEDULED_FOR)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
     @property
     def log_fields(self) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
 from sqs_tasks.wire.signature import is_coroutine_function
 
 if TYPE_CHECKING:
+    from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
+    from sqs_tasks.scheduling.schedule import Schedule
     from sqs_tasks.sending.job_writer import JobWriter
 
 P = ParamSpec("P")
@@ -221,6 +223,38 @@ class JobQueue(GenericQueue):
             return replace(message, deduplication_id=content_id(job_name, message.body))
         return message
 
+    def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
+        """Register a schedule of a task: its arguments are checked, and its message is made.
+
+        Raises:
+            ConfigurationError: The arguments do not fit the signature, or the time for late runs is too short.
+            SerializationError: An argument cannot travel; the text names it.
+        """
+        from sqs_tasks.scheduling.registered_schedule import registered
+
+        settings, name = task.settings, f"{task.name}.{label}" if label else task.name
+        arguments: Mapping[str, Any] = {} if schedule.arguments is None else schedule.arguments
+        if not task.batch_size:
+            try:
+                arguments = task.processor.signature.bind((), arguments)
+            except TypeError as error:
+                raise ConfigurationError(
+                    f"schedule {name!r} on queue {self.name!r}: its arguments {sorted(arguments)} do not fit the task: "
+                    f"{error}; give all that have no default, as in Schedule(..., arguments={{...}})"
+                ) from error
+        delay = self.settings.delay_seconds if settings.delay_seconds is None else settings.delay_seconds
+        schedule.check_delay(delay, name)
+        by = settings.group_by if self.fifo else settings.fair_by
+        group_id = self.settings.default_group_id if self.fifo else None
+        if by is not None and arguments.get(by) is not None:
+            group_id = group_id_of(arguments[by])
+        message = self._writer.write(
+            task.name, arguments, {}, delay_seconds=settings.delay_seconds or None, group_id=group_id
+        )
+        made = registered(schedule, message, queue_name=self.name, job_name=task.name, label=label, fifo=self.fifo)
+        task.schedules[label] = made
+        return made
+
     def _bound(self, job_name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Arguments against the signature of the task, where it is known: senders need not have the code."""
         task = self.registry.get(job_name)
@@ -251,8 +285,12 @@ class JobQueue(GenericQueue):
         processor.ignore_unknown_arguments = settings.ignore_unknown_arguments
         processor.pass_context = settings.pass_context
         registered = RegisteredTask(settings=settings, processor=processor, is_async=is_async, batch_size=batch_size)
-        self.registry.add(registered)
         self.env.codecs.collect_types_of(fn)
+        if settings.schedule is not None:
+            from sqs_tasks.scheduling.schedule import Schedule  # most tasks have none
+
+            self.add_schedule(registered, "", Schedule.of(settings.schedule))
+        self.registry.add(registered)
         task = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
         self._async_tasks[settings.name] = task
         return task

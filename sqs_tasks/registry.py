@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from sqs_tasks.errors import DuplicateTaskError
 from sqs_tasks.processors import Processor
 from sqs_tasks.settings import TaskSettings
+
+if TYPE_CHECKING:
+    from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,8 @@ class RegisteredTask:
     is_async: bool = False
     #: How many jobs one call takes, as a list; 0 calls the function once for each job.
     batch_size: int = 0
+    #: Its schedules by label; the empty label is the one of the registration itself.
+    schedules: dict[str, RegisteredSchedule] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,9 +62,9 @@ class TaskRegistry:
         return self._tasks.get(name) or self._by_alias.get(name)
 
     def copy_to(self, registry: TaskRegistry, **changes: Any) -> None:
-        """Register all tasks there too, their processors with these attributes changed."""
+        """Register all tasks there too, their processors with these attributes changed; schedules stay here."""
         for task in self:
-            registry.add(replace(task, processor=task.processor.copy(**changes)))
+            registry.add(replace(task, processor=task.processor.copy(**changes), schedules={}))
 
     def all(self) -> tuple[RegisteredTask, ...]:
         """The tasks, in their order."""

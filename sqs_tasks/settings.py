@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqs_tasks.scheduling.expressions import Expression
+    from sqs_tasks.scheduling.schedule import Schedule
 
 RunsOn = Literal["lambda", "fargate"]
 
@@ -140,6 +144,7 @@ class TaskOptions(TypedDict, total=False):
     ignore_unknown_arguments: bool
     delay_seconds: int | None
     enqueues: Sequence[str] | None
+    schedule: Schedule | Expression | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +170,8 @@ class TaskSettings:
         ignore_unknown_arguments: Drop arguments the function does not take instead of rejecting the job.
         delay_seconds: How long SQS holds each job back, 0 to 900; standard queues only.
         enqueues: Queues this task adds jobs to, for least privilege and recursion checks at synth; None for any.
+        schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
+            them with arguments and options. Several are added by ``task.schedule(...)``.
     """
 
     name: str
@@ -181,6 +188,7 @@ class TaskSettings:
     ignore_unknown_arguments: bool = False
     delay_seconds: int | None = None
     enqueues: Sequence[str] | None = field(default=None)
+    schedule: Schedule | Expression | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.aliases, str):

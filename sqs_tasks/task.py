@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
 
 from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import TaskSettings
 from sqs_tasks.wire.signature import RESERVED_NAMES
+
+if TYPE_CHECKING:
+    from sqs_tasks.scheduling.expressions import Expression
+    from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
+    from sqs_tasks.scheduling.schedule import Schedule, ScheduleOptions
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -78,6 +83,9 @@ class Enqueuer(Protocol):
 
     def add_batch(self) -> AbstractContextManager[None]:
         """Collect what is sent in a block."""
+
+    def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
+        """Register a schedule of a task."""
 
 
 class AsyncTask(Generic[P, R_co]):
@@ -180,6 +188,32 @@ class AsyncTask(Generic[P, R_co]):
         queue = send_options.queue or self.queue
         jobs = ((self.name, self._bind((), call)) for call in calls)
         return queue.enqueue_many(jobs, send_options, self.settings, max_in_flight=max_in_flight)
+
+    def schedule(self, name: str, expression: Expression, **options: Unpack[ScheduleOptions]) -> AsyncTask[P, R_co]:
+        """Register a schedule: at these times EventBridge Scheduler adds a job of this task.
+
+        Args:
+            name: What it is called among the schedules of this task; it goes into the name on AWS, which lasts.
+            expression: When it runs: ``Cron(...)``, ``Every(...)`` or ``At(...)``.
+            **options: See :class:`~sqs_tasks.scheduling.schedule.Schedule`.
+
+        Returns:
+            The task, so that schedules can be added one after the other.
+
+        Raises:
+            ConfigurationError: An option that cannot work, arguments that do not fit the signature, or a taken name.
+        """
+        from sqs_tasks.scheduling.registered_schedule import check_label
+        from sqs_tasks.scheduling.schedule import Schedule  # most tasks have none
+
+        check_label(name, self.name, self._registered.schedules)
+        self.queue.add_schedule(self._registered, name, Schedule(expression, **options))
+        return self
+
+    @property
+    def schedules(self) -> Mapping[str, RegisteredSchedule]:
+        """The task's schedules by name; the name of the one that its registration has is empty."""
+        return dict(self._registered.schedules)
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if self._registered.batch_size:

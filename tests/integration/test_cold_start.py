@@ -91,6 +91,25 @@ def test_good_event_imports_nothing_heavy():
     assert len(imported) <= MOST_MODULES, sorted(imported)
 
 
+def test_schedules_are_paid_by_those_who_register_some():
+    """An application without any imports nothing of them; one with some computes no runs in its functions."""
+    assert not {name for name in start() if name.startswith("sqs_tasks.scheduling")}
+
+    scheduled = start(
+        more="""
+from sqs_tasks import Cron
+
+@emails.processor("nightly", schedule=Cron("0 2 * * ? *"))
+def nightly():
+    pass
+"""
+    )
+
+    assert "sqs_tasks.scheduling.cron" in scheduled
+    assert heavy_of(scheduled) <= {"uuid"}, "its message is written at the registration"
+    assert "zoneinfo" not in scheduled
+
+
 def test_good_event_imports_nothing_heavy_behind_the_runtime_client(tmp_path):
     """The same in AWS's runtime client itself, over an empty handler in it."""
     empty = "handler, event = (lambda *_: {'batchItemFailures': []}), {'Records': []}"
