@@ -25,7 +25,7 @@ from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import ObservedDurations
 from sqs_tasks.lambda_runtime.invocation import AnswerCheck, Invocation, InvocationOptions, JobReport
 from sqs_tasks.lambda_runtime.records import read_records
-from sqs_tasks.limits import check_number
+from sqs_tasks.limits import MAX_BATCHING_WINDOW_SECONDS, check_number
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.settings import queue_name_in
@@ -40,9 +40,6 @@ INITIALIZATION_VARIABLE = "AWS_LAMBDA_INITIALIZATION_TYPE"
 
 #: Where the account stands in ``arn:aws:lambda:region:account:function:name``.
 _ACCOUNT_PART = 4
-
-#: The longest batching window there is, in seconds.
-_MAX_BATCHING_WINDOW_SECONDS = 300.0
 
 
 class BatchItemFailure(TypedDict):
@@ -217,7 +214,7 @@ def _batching_window(variables: Mapping[str, str]) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= _MAX_BATCHING_WINDOW_SECONDS:
+    if not 0 <= seconds <= MAX_BATCHING_WINDOW_SECONDS:
         raise ConfigurationError(f"{BATCHING_WINDOW_VARIABLE}={text!r} must be seconds, 0 to 300")
     return seconds
 

@@ -26,7 +26,7 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import MIN_MAX_RECEIVE_COUNT, RECEIVE_HEADROOM, QueueSettings, queue_name_in
+from sqs_tasks.settings import QueueSettings, queue_name_in
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class GenericQueue:
         if self.settings.max_receive_count is not None:
             return self.settings.max_receive_count
         attempts = [task.settings.max_attempts for task in self.tasks if task.settings.max_attempts is not None]
-        return max([MIN_MAX_RECEIVE_COUNT, *(count + RECEIVE_HEADROOM for count in attempts)])
+        return max([limits.MIN_LAMBDA_RECEIVE_COUNT, *(count + limits.RECEIVE_HEADROOM for count in attempts)])
 
     def get_sqs_queue_name(self) -> str:
         """The name in SQS: what its URL ends with, or the prefix and the name in code."""

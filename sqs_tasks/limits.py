@@ -1,6 +1,10 @@
-"""The numbers of Amazon SQS that this library checks before SQS does, and the check of a number against its range.
+"""The numbers of SQS and of Lambda's event sources that this library checks first, and the check of a number.
 
-Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+``sqs_tasks_cdk.limits`` has those that the stack needs. The two packages never import each other; one test compares
+what both have, and both with botocore's service models.
+
+Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html and
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 """
 
 from __future__ import annotations
@@ -42,6 +46,33 @@ MAX_QUEUE_NAME_CHARS = 80
 
 #: Characters of a message group id and of a deduplication id (R7).
 MAX_GROUP_ID_CHARS = 128
+
+#: Messages in flight on one queue: beyond it a standard queue answers OverLimit and a FIFO queue nothing (S37).
+MAX_IN_FLIGHT_MESSAGES = 120_000
+
+#: Deliveries that leave room for throttled batches before a message is dead-lettered: what AWS advises (S42).
+MIN_LAMBDA_RECEIVE_COUNT = 5
+
+#: Deliveries beyond a task's own attempts, for those that never ran: throttles, crashes, deploys (R3).
+RECEIVE_HEADROOM = 3
+
+#: Times the timeout of a function, or of the slowest task, that the visibility timeout should be: AWS's advice (S19).
+VISIBILITY_FACTOR = 6
+
+#: Messages of one invocation without a batching window, and at all from a FIFO queue (S30, S32).
+MAX_UNWINDOWED_BATCH = MAX_FIFO_BATCH = MAX_BATCH_ENTRIES
+
+#: Messages of one invocation with a batching window of at least a second (S32).
+MAX_WINDOWED_BATCH = 10_000
+
+#: Seconds of a batching window.
+MAX_BATCHING_WINDOW_SECONDS = 300
+
+#: Concurrent invocations that one event source mapping can be held to (S34).
+MIN_MAPPING_CONCURRENCY, MAX_MAPPING_CONCURRENCY = 2, 1_000
+
+#: Pollers of a provisioned event source mapping: the least, the most that can be kept, the most in all (S35, Z2).
+MIN_POLLERS, MAX_MINIMUM_POLLERS, MAX_POLLERS = 2, 200, 10_000
 
 
 def check_number(

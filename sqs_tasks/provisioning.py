@@ -156,7 +156,7 @@ def visibility_timeout_seconds(queue: GenericQueue) -> int:
     if queue.settings.visibility_timeout_seconds is not None:
         return queue.settings.visibility_timeout_seconds
     slowest = max((task.settings.timeout or 0 for task in queue.tasks), default=0)
-    return min(max(MIN_VISIBILITY_SECONDS, round(6 * slowest)), limits.MAX_VISIBILITY_SECONDS)
+    return min(max(MIN_VISIBILITY_SECONDS, round(limits.VISIBILITY_FACTOR * slowest)), limits.MAX_VISIBILITY_SECONDS)
 
 
 def queue_arn(client: SQSClient, queue_url: str) -> str:

@@ -17,7 +17,7 @@ from sqs_tasks.middleware import check_kinds
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
-from sqs_tasks.settings import RECEIVE_HEADROOM, QueueSettings, TaskOptions, TaskSettings, group_id_of
+from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, group_id_of
 from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
 from sqs_tasks.wire.signature import is_coroutine_function
 
@@ -302,7 +302,7 @@ class JobQueue(GenericQueue):
             raise ConfigurationError(
                 f"{label}: max_attempts={settings.max_attempts} cannot be reached, SQS moves the message to the "
                 f"dead-letter queue after max_receive_count={most} deliveries; raise that to "
-                f"{settings.max_attempts + RECEIVE_HEADROOM}"
+                f"{settings.max_attempts + limits.RECEIVE_HEADROOM}"
             )
         if self.fifo and (settings.delay_seconds or settings.fair_by):
             option = "fair_by" if settings.fair_by else "delay_seconds"

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 RunsOn = Literal["lambda", "fargate"]
 
-#: Deliveries beyond a task's own attempts, for those that never ran: throttles, crashes, deploys (R3).
-RECEIVE_HEADROOM = 3
-
-#: The least deliveries before the dead-letter queue that AWS advises behind a Lambda event source (S42).
-MIN_MAX_RECEIVE_COUNT = 5
-
 #: Bodies above this travel as json+zlib: one billing unit of SQS is 64 KiB (S38).
 COMPRESS_ABOVE_BYTES = 65_536
 

@@ -354,14 +354,12 @@ class LambdaWorker(Construct):
             batch_size=self.batch_size,
             max_batching_window=max_batching_window,
             max_concurrency=max_concurrency,
-            provisioned_poller_config=None
-            if provisioned_pollers is None
-            else lambda_.ProvisionedPollerConfig(
-                minimum_pollers=provisioned_pollers.minimum, maximum_pollers=provisioned_pollers.maximum
-            ),
             filters=filters,
             report_batch_item_failures=True,
         )
+        if provisioned_pollers is not None:
+            # Not through the construct of the CDK, which refuses more than 2,000; Lambda takes 10,000 (Z2).
+            _set_pollers(self.event_source_mapping, provisioned_pollers)
         # Lambda tries the rights when the mapping is made: they must be there first.
         task_queue.grant_consume(self).apply_before(self.event_source_mapping)
         Validations.of(self.event_source_mapping).acknowledge(
@@ -530,3 +528,11 @@ class LambdaWorker(Construct):
                         reason="Python 3.13 is supported until 2029; runtime= takes a newer one",
                     )
                 )
+
+
+def _set_pollers(mapping: lambda_.EventSourceMapping, pollers: ProvisionedPollers) -> None:
+    resource = mapping.node.default_child
+    assert isinstance(resource, lambda_.CfnEventSourceMapping)  # noqa: S101 - what the construct is made of
+    resource.provisioned_poller_config = lambda_.CfnEventSourceMapping.ProvisionedPollerConfigProperty(
+        minimum_pollers=pollers.minimum, maximum_pollers=pollers.maximum
+    )

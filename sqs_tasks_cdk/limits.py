@@ -1,6 +1,7 @@
 """The numbers of SQS, Lambda and ECS that the constructs check before CloudFormation does.
 
-``sqs_tasks.limits`` has the ones that the runtimes need; the two packages never import each other.
+``sqs_tasks.limits`` has the ones that the runtimes need. The two packages never import each other; one test compares
+what both have, and both with botocore's service models.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ MAX_BATCHING_WINDOW_SECONDS = 300
 MIN_MAPPING_CONCURRENCY, MAX_MAPPING_CONCURRENCY = 2, 1_000
 
 #: Pollers of a provisioned event source mapping: the least, the most that can be kept, the most in all (S35).
-MIN_POLLERS, MAX_MINIMUM_POLLERS, MAX_POLLERS = 2, 200, 2_000
+MIN_POLLERS, MAX_MINIMUM_POLLERS, MAX_POLLERS = 2, 200, 10_000
 
 #: Bytes of all environment variables of a function together.
 MAX_FUNCTION_ENVIRONMENT_BYTES = 4_096

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from sqs_tasks import limits
 from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.client import error_code, is_queue_missing
 from sqs_tasks.deployment.deployed_stacks import DeployedStacks
@@ -19,9 +20,6 @@ from sqs_tasks.protocols import SQSClient
 
 #: What the mapping must say, or Lambda ignores the answer and deletes failed messages with the others (S9).
 PARTIAL_FAILURES: Final = "ReportBatchItemFailures"
-
-#: Function timeouts that should fit into one visibility timeout (S19).
-VISIBILITY_FACTOR: Final = 6
 
 #: Where the stack leaves which tasks it was made for; see :func:`tasks_hash`.
 TASKS_VARIABLE: Final = "SQS_TASKS_TASKS_HASH"
@@ -206,9 +204,9 @@ def _of_function(
     window = int(mapping.get("MaximumBatchingWindowInSeconds") or 0)
     # Raising a function's timeout afterwards is not checked by Lambda (S18); one set by hand need only hold one run.
     by_hand = queue["visibility_timeout_seconds"] is not None
-    least = timeout if by_hand else VISIBILITY_FACTOR * timeout + window
+    least = timeout if by_hand else limits.VISIBILITY_FACTOR * timeout + window
     if visibility < least:
-        reason = "the function timeout" if by_hand else f"{VISIBILITY_FACTOR} x {timeout} + {window}"
+        reason = "the function timeout" if by_hand else f"{limits.VISIBILITY_FACTOR} x {timeout} + {window}"
         yield Difference(
             resource=f"queue {queue['queue_name']}",
             field="VisibilityTimeout",

@@ -5,34 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.limits import MAX_BATCH_ENTRIES, MAX_VISIBILITY_SECONDS
 from sqs_tasks.local.event_source.filter import EventFilter
 from sqs_tasks.local.event_source.scaling import BATCHES_OF_A_POLLER
 from sqs_tasks.local.event_source.source_queue import SourceQueue
 
 logger = logging.getLogger(__name__)
 
-#: Records in a batch: of a standard queue with a window, and of any other (S30, S32).
-MAX_BATCH_SIZE, MAX_BATCH_SIZE_WITHOUT_WINDOW = 10_000, MAX_BATCH_ENTRIES
-
-#: Seconds that a batch can be gathered.
-MAX_BATCHING_WINDOW_SECONDS = 300
-
-#: The range of MaximumConcurrency (S34).
-MIN_MAXIMUM_CONCURRENCY, MAX_MAXIMUM_CONCURRENCY = 2, 1_000
-
-#: The range of provisioned pollers, of which there are at least two to two hundred (S35).
-MIN_POLLERS, MAX_LEAST_POLLERS, MAX_POLLERS = 2, 200, 10_000
-
 #: Seconds added to window and function timeout when a window makes Lambda set the visibility itself (S17).
 WINDOW_VISIBILITY_MARGIN_SECONDS = 30
-
-#: Times the function's timeout that AWS recommends as visibility timeout (S19).
-RECOMMENDED_VISIBILITY_FACTOR = 6
-
-#: Deliveries before the dead-letter queue that AWS recommends, at least (S42).
-RECOMMENDED_MAX_RECEIVE_COUNT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +45,7 @@ class EventSourceSettings:
         """
         longest = self.batching_window_seconds + function_timeout_seconds
         if self.batching_window_seconds > 0 and longest > queue.visibility_timeout_seconds:
-            return min(int(longest) + WINDOW_VISIBILITY_MARGIN_SECONDS, MAX_VISIBILITY_SECONDS)
+            return min(int(longest) + WINDOW_VISIBILITY_MARGIN_SECONDS, limits.MAX_VISIBILITY_SECONDS)
         return queue.visibility_timeout_seconds
 
     def check(self, queue: SourceQueue, function_timeout_seconds: float) -> None:
@@ -80,7 +62,7 @@ class EventSourceSettings:
                 f"Queue visibility timeout: {visibility} seconds is less than Function timeout: "
                 f"{function_timeout_seconds:g} seconds; raise the one of {queue.name} or lower the other"
             )
-        recommended = RECOMMENDED_VISIBILITY_FACTOR * function_timeout_seconds + self.batching_window_seconds
+        recommended = limits.VISIBILITY_FACTOR * function_timeout_seconds + self.batching_window_seconds
         if visibility < recommended:
             logger.info(
                 "the visibility timeout of %s is %s seconds; AWS recommends %g: "
@@ -89,12 +71,12 @@ class EventSourceSettings:
                 visibility,
                 recommended,
             )
-        if queue.max_receive_count is not None and queue.max_receive_count < RECOMMENDED_MAX_RECEIVE_COUNT:
+        if queue.max_receive_count is not None and queue.max_receive_count < limits.MIN_LAMBDA_RECEIVE_COUNT:
             logger.info(
                 "the maxReceiveCount of %s is %s; AWS recommends %s or more, since throttled deliveries count",
                 queue.name,
                 queue.max_receive_count,
-                RECOMMENDED_MAX_RECEIVE_COUNT,
+                limits.MIN_LAMBDA_RECEIVE_COUNT,
             )
 
     def _check_batches(self, queue: SourceQueue) -> None:
@@ -103,34 +85,34 @@ class EventSourceSettings:
             raise ConfigurationError(
                 f"batching_window_seconds={window}: a FIFO queue has no batching window; leave it out"
             )
-        if not 0 <= window <= MAX_BATCHING_WINDOW_SECONDS:
+        if not 0 <= window <= limits.MAX_BATCHING_WINDOW_SECONDS:
             raise ConfigurationError(
-                f"batching_window_seconds={window} is out of range; give 0 to {MAX_BATCHING_WINDOW_SECONDS}"
+                f"batching_window_seconds={window} is out of range; give 0 to {limits.MAX_BATCHING_WINDOW_SECONDS}"
             )
-        largest = MAX_BATCH_SIZE_WITHOUT_WINDOW if queue.fifo else MAX_BATCH_SIZE
+        largest = limits.MAX_UNWINDOWED_BATCH if queue.fifo else limits.MAX_WINDOWED_BATCH
         if not 1 <= self.batch_size <= largest:
             raise ConfigurationError(f"batch_size={self.batch_size} is out of range; give 1 to {largest}")
-        if self.batch_size > MAX_BATCH_SIZE_WITHOUT_WINDOW and window < 1:
+        if self.batch_size > limits.MAX_UNWINDOWED_BATCH and window < 1:
             raise ConfigurationError(
-                f"batch_size={self.batch_size} is above {MAX_BATCH_SIZE_WITHOUT_WINDOW} and so needs a window; "
+                f"batch_size={self.batch_size} is above {limits.MAX_UNWINDOWED_BATCH} and so needs a window; "
                 "give batching_window_seconds=1 or more"
             )
 
     def _check_concurrency(self) -> None:
         maximum, reserved = self.maximum_concurrency, self.reserved_concurrency
-        if maximum is not None and not MIN_MAXIMUM_CONCURRENCY <= maximum <= MAX_MAXIMUM_CONCURRENCY:
+        if maximum is not None and not limits.MIN_MAPPING_CONCURRENCY <= maximum <= limits.MAX_MAPPING_CONCURRENCY:
             raise ConfigurationError(
-                f"maximum_concurrency={maximum} is out of range; give {MIN_MAXIMUM_CONCURRENCY} to "
-                f"{MAX_MAXIMUM_CONCURRENCY}. For one at a time use reserved_concurrency=1, or one FIFO group"
+                f"maximum_concurrency={maximum} is out of range; give {limits.MIN_MAPPING_CONCURRENCY} to "
+                f"{limits.MAX_MAPPING_CONCURRENCY}. For one at a time use reserved_concurrency=1, or one FIFO group"
             )
         if self.provisioned_pollers is not None:
             if maximum is not None:
                 raise ConfigurationError("provisioned_pollers and maximum_concurrency exclude each other")
             least, most = self.provisioned_pollers
-            if not (MIN_POLLERS <= least <= MAX_LEAST_POLLERS and least <= most <= MAX_POLLERS):
+            if not (limits.MIN_POLLERS <= least <= limits.MAX_MINIMUM_POLLERS and least <= most <= limits.MAX_POLLERS):
                 raise ConfigurationError(
-                    f"provisioned_pollers={least}, {most} is out of range; the first is {MIN_POLLERS} to "
-                    f"{MAX_LEAST_POLLERS}, the second from there to {MAX_POLLERS}"
+                    f"provisioned_pollers={least}, {most} is out of range; the first is {limits.MIN_POLLERS} to "
+                    f"{limits.MAX_MINIMUM_POLLERS}, the second from there to {limits.MAX_POLLERS}"
                 )
         if reserved is not None and reserved < 1:
             raise ConfigurationError(f"reserved_concurrency={reserved} is out of range; give 1 or more")

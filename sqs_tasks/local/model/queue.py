@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
+from sqs_tasks.limits import MAX_IN_FLIGHT_MESSAGES, MAX_VISIBILITY_SECONDS
 from sqs_tasks.local.clock.agenda import Agenda
 from sqs_tasks.local.model import faults, receipt
 from sqs_tasks.local.model.backlog import Backlog
@@ -25,7 +25,7 @@ from sqs_tasks.local.model.redrive import RedriveAllowPolicy, RedrivePolicy
 
 #: Messages in flight at which a standard queue answers OverLimit and a FIFO queue hands out nothing more (S37). As many
 #: of its first messages a FIFO queue looks at for groups that can be received.
-MAX_IN_FLIGHT = 120_000
+MAX_IN_FLIGHT = MAX_IN_FLIGHT_MESSAGES
 
 #: Entries of deleted messages in the retention order are swept out when they outnumber the others and this many.
 _SWEEP_AT_LEAST = 1_024

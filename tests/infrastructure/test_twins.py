@@ -1,0 +1,104 @@
+"""What both packages say, which never import each other: the same numbers, names and rules, and those of AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import botocore.session
+import pytest
+
+import sqs_tasks.limits
+import sqs_tasks_cdk.limits
+from sqs_tasks import SQSEnv, app_path, aws_lambda, client
+from sqs_tasks.deployment import drift, iam_policy
+from sqs_tasks_cdk import environment, queue_urls, rules, task_queue
+from sqs_tasks_cdk.manifest import Manifest
+
+
+def numbers(module: Any) -> dict[str, Any]:
+    """The constants of a module by their names."""
+    return {name: value for name, value in vars(module).items() if name.isupper()}
+
+
+def botocore_range(service: str, operation: str, *members: str) -> dict[str, int]:
+    """The range of a number in a request, as AWS's own service model has it."""
+    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    for member in members:
+        shape = shape.members[member]
+    return {name: shape.metadata[name] for name in ("min", "max")}
+
+
+def test_numbers_with_one_name_are_one_number() -> None:
+    """A limit that AWS raises must not be raised in one package alone."""
+    library, stack = numbers(sqs_tasks.limits), numbers(sqs_tasks_cdk.limits)
+    shared = library.keys() & stack.keys()
+
+    assert {name: library[name] for name in shared} == {name: stack[name] for name in shared}
+    assert {"MAX_POLLERS", "MAX_VISIBILITY_SECONDS", "RECEIVE_HEADROOM", "MAX_WINDOWED_BATCH"} <= shared
+
+
+@pytest.mark.parametrize("limits", [sqs_tasks.limits, sqs_tasks_cdk.limits])
+def test_the_numbers_of_event_source_mappings_are_those_of_the_service_model(limits: Any) -> None:
+    """The model comes from AWS, and is newer than most pages."""
+
+    def mapping(*members: str) -> dict[str, int]:
+        return botocore_range("lambda", "CreateEventSourceMapping", *members)
+
+    assert mapping("BatchSize")["max"] == limits.MAX_WINDOWED_BATCH
+    assert mapping("MaximumBatchingWindowInSeconds")["max"] == limits.MAX_BATCHING_WINDOW_SECONDS
+    assert mapping("ScalingConfig", "MaximumConcurrency") == {
+        "min": limits.MIN_MAPPING_CONCURRENCY,
+        "max": limits.MAX_MAPPING_CONCURRENCY,
+    }
+    assert mapping("ProvisionedPollerConfig", "MinimumPollers")["max"] == limits.MAX_MINIMUM_POLLERS
+    assert mapping("ProvisionedPollerConfig", "MaximumPollers")["max"] == limits.MAX_POLLERS
+
+
+def test_the_numbers_of_queues_are_those_of_the_service_model() -> None:
+    """SQS's model has its ranges in its texts."""
+    model = botocore.session.get_session().get_service_model("sqs")
+    text = model.operation_model("SetQueueAttributes").input_shape.members["Attributes"].documentation
+
+    for number in (
+        sqs_tasks.limits.MAX_DELAY_SECONDS,
+        sqs_tasks.limits.MAX_MESSAGE_BYTES,
+        sqs_tasks.limits.MIN_RETENTION_SECONDS,
+        sqs_tasks.limits.MAX_RETENTION_SECONDS,
+        sqs_tasks.limits.DEFAULT_RETENTION_SECONDS,
+        sqs_tasks.limits.MAX_VISIBILITY_SECONDS,
+        sqs_tasks.limits.MAX_WAIT_SECONDS,
+    ):
+        assert f"{number:,}" in text
+
+
+def test_the_visibility_timeout_is_the_same_multiple_everywhere() -> None:
+    """Six times the function's timeout (S19): in the stack, in ``sqs-tasks diff``, in the simulator and in dev."""
+    assert sqs_tasks.limits.VISIBILITY_FACTOR == rules.VISIBILITY_FACTOR
+
+
+def test_environment_variables_have_one_name() -> None:
+    """What the stack sets is what the library reads."""
+    assert environment.APP_VARIABLE == app_path.APP_VARIABLE
+    assert environment.BATCHING_WINDOW_VARIABLE == aws_lambda.BATCHING_WINDOW_VARIABLE
+    assert environment.TASKS_VARIABLE == drift.TASKS_VARIABLE
+    assert queue_urls.QUEUE_URLS_VARIABLE == client.QUEUE_URLS_VARIABLE
+
+
+def test_rights_are_those_of_the_policy_for_others() -> None:
+    """What ``sqs-tasks iam`` prints is what the constructs grant."""
+    assert task_queue.SEND_ACTIONS == iam_policy.SEND_ACTIONS
+    assert task_queue.CONSUME_ACTIONS == iam_policy.CONSUME_ACTIONS
+    assert task_queue.REDRIVE_ACTIONS == iam_policy.REDRIVE_ACTIONS
+
+
+def test_the_hash_of_a_queues_tasks_is_one() -> None:
+    """``sqs-tasks diff`` compares its own with that of the stack."""
+    env = SQSEnv(region_name="us-east-1")
+    queue = env.queue("emails")
+    queue.processor("b", aliases=["z", "c"])(print)
+    queue.processor("a")(print)
+    manifest = env.manifest()
+
+    assert drift.tasks_hash(manifest["queues"][0]["tasks"]) == environment.tasks_hash(
+        Manifest.from_dict(manifest).queues[0].tasks
+    )
