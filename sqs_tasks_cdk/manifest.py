@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, cast, get_args
 from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.errors import ManifestError
 from sqs_tasks_cdk.manifest_fields import Fields, nearest, type_name
+from sqs_tasks_cdk.manifest_schedules import ManifestSchedule
 
 #: The version of the format that this reader understands.
 SCHEMA_VERSION = 1
@@ -42,6 +43,7 @@ class ManifestTask:
         max_age_seconds: How old a job may be when it starts; None for any age.
         total_backoff_seconds: Seconds that the backoffs of all attempts add up to at most; None when unknown.
         enqueues: The logical names of the queues it adds jobs to; None when the task does not say.
+        schedules: When EventBridge Scheduler adds jobs of it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ManifestTask:
     max_age_seconds: int | float | None = None
     total_backoff_seconds: int | float | None = None
     enqueues: tuple[str, ...] | None = None
+    schedules: tuple[ManifestSchedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +221,7 @@ def _check_together(manifest: Manifest) -> None:
                 path=f"{path}.queue_name",
             )
 
+    scheduled: set[str] = set()
     for index, queue in enumerate(manifest.queues):
         path = f"queues[{index}]"
         dead = queue.dead_letter_queue
@@ -230,6 +234,13 @@ def _check_together(manifest: Manifest) -> None:
                         f"{target!r} is not a queue of this registry{nearest(target, list(by_name))}",
                         path=f"{path}.tasks[{number}].enqueues",
                     )
+            for place, schedule in enumerate(task.schedules):
+                if schedule.name in scheduled:
+                    raise ManifestError(
+                        f"{schedule.name!r} is the name of another schedule already; each needs its own",
+                        path=f"{path}.tasks[{number}].schedules[{place}].name",
+                    )
+                scheduled.add(schedule.name)
 
 
 def _check_dead_letter_queue(
@@ -356,6 +367,7 @@ def _task(fields: Fields) -> ManifestTask:
         max_age_seconds=fields.optional_seconds("max_age_seconds"),
         total_backoff_seconds=fields.optional_seconds("total_backoff_seconds", zero=True, absent=True),
         enqueues=fields.optional_texts("enqueues"),
+        schedules=tuple(ManifestSchedule.read(item) for item in fields.items("schedules", absent=True)),
     )
     fields.close()
     return task

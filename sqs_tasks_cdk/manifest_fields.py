@@ -103,12 +103,18 @@ class Fields:
         value = self._value(name)
         return None if value is None else self._object(value, self._path(name))
 
-    def items(self, name: str) -> list[Fields]:
-        """The fields of each object in a list."""
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """An object as it is, whatever its fields."""
+        value = self._value(name)
+        self._object(value, self._path(name))
+        return dict(value)
+
+    def items(self, name: str, *, absent: bool = False) -> list[Fields]:
+        """The fields of each object in a list; with ``absent`` the field may be missing, which is an empty list."""
         path = self._path(name)
-        return [
-            self._object(item, f"{path}[{index}]") for index, item in enumerate(self._list(self._value(name), path))
-        ]
+        value = self._value(name, absent=absent)
+        listed = [] if value is None and name not in self._data else self._list(value, path)
+        return [self._object(item, f"{path}[{index}]") for index, item in enumerate(listed)]
 
     def _path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name

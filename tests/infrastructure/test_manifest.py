@@ -11,14 +11,17 @@ import pytest
 
 from sqs_tasks_cdk.errors import ManifestError
 from sqs_tasks_cdk.manifest import SCHEMA_PATH, Manifest, ManifestDeadLetterQueue, ManifestQueue, ManifestTask
-from tests.support.manifests import manifest, queue, task
+from sqs_tasks_cdk.manifest_schedules import ManifestSchedule
+from tests.support.manifests import manifest, queue, schedule, task
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
 
 
 def _with(path: str, value: Any) -> dict[str, Any]:
     """A manifest with one field changed; ``path`` as the reader writes it, and ``...`` removes the field."""
-    data = manifest(queue(tasks=[task(aliases=["mail"])]), queue("orders.fifo"))
+    data = manifest(
+        queue(tasks=[task(aliases=["mail"], schedules=[schedule(), schedule("emails.hourly")])]), queue("orders.fifo")
+    )
     names = path.replace("]", "").replace("[", ".").split(".")
     parts: list[Any] = [int(name) if name.isdigit() else name for name in names]
     target: Any = data
@@ -147,6 +150,16 @@ def test_manifest_is_read_whole() -> None:
         ("queues[0].tasks[0].total_backoff_seconds", -1, "-1 is out of range; allowed is 0 or more seconds"),
         ("queues[0].tasks[0].enqueues", "emails", "'emails' is a text; write a list"),
         ("queues[0].tasks[0].enqueues", ["email"], "'email' is not a queue of this registry, did you mean 'emails'?"),
+        ("queues[0].tasks[0].schedules", None, "None is null; write a list"),
+        ("queues[0].tasks[0].schedules[0].name", "a b", "'a b' is not 1 to 64 letters, digits"),
+        ("queues[0].tasks[0].schedules[0].name", "emails.hourly", "is the name of another schedule already"),
+        ("queues[0].tasks[0].schedules[0].expression", "0 2 * * ? *", "is not cron(...), rate(...) or at(...)"),
+        ("queues[0].tasks[0].schedules[0].timezone", ..., "the field is missing"),
+        ("queues[0].tasks[0].schedules[0].flexible_minutes", 0, "0 is out of range; allowed is 1 to 1440"),
+        ("queues[0].tasks[0].schedules[0].period_seconds", 59, "59 is out of range; allowed is at least 60"),
+        ("queues[0].tasks[0].schedules[0].request", "{}", "'{}' is a text; write an object"),
+        ("queues[0].tasks[0].schedules[0].request", {}, "the request has no MessageBody"),
+        ("queues[0].tasks[0].schedules[0].surprise", 1, "there is no field 'surprise'"),
     ],
 )
 def test_bad_field_is_refused_with_its_path(path: str, value: Any, says: str) -> None:
@@ -252,6 +265,7 @@ def test_unknown_queue_is_answered_with_the_nearest() -> None:
         manifest(app=None),
         manifest(queue(dead_letter_queue=None, visibility_timeout_seconds=30, tasks=[])),
         manifest(queue("orders.fifo", runs_on="fargate", tasks=[task(total_backoff_seconds=0, enqueues=None)])),
+        manifest(queue(tasks=[task(schedules=[schedule(start="2026-05-02T12:00:00+00:00", flexible_minutes=5)])])),
     ],
 )
 def test_schema_accepts_what_the_reader_accepts(data: dict[str, Any]) -> None:
@@ -279,6 +293,13 @@ def test_schema_accepts_what_the_reader_accepts(data: dict[str, Any]) -> None:
         ("queues[0].tasks[0].timeout_seconds", 0),
         ("queues[0].tasks[0].max_attempts", 0),
         ("queues[0].tasks[0].enqueues", "emails"),
+        ("queues[0].tasks[0].schedules", None),
+        ("queues[0].tasks[0].schedules[0].name", "a b"),
+        ("queues[0].tasks[0].schedules[0].expression", "0 2 * * ? *"),
+        ("queues[0].tasks[0].schedules[0].enabled", 1),
+        ("queues[0].tasks[0].schedules[0].period_seconds", 59),
+        ("queues[0].tasks[0].schedules[0].request", {}),
+        ("queues[0].tasks[0].schedules[0].surprise", 1),
     ],
 )
 def test_schema_refuses_what_the_reader_refuses(path: str, value: Any) -> None:
@@ -298,6 +319,7 @@ def test_schema_describes_every_field() -> None:
         ManifestQueue: definitions["$defs"]["queue"]["properties"],
         ManifestTask: definitions["$defs"]["task"]["properties"],
         ManifestDeadLetterQueue: definitions["$defs"]["dead_letter_queue"]["properties"],
+        ManifestSchedule: definitions["$defs"]["schedule"]["properties"],
     }
 
     for kind, properties in described.items():
@@ -317,6 +339,6 @@ def test_documentation_names_every_field() -> None:
     """Each field of the format has a line in the documentation."""
     text = (Path(__file__).parents[2] / "docs" / "manifest.md").read_text()
 
-    for kind in (Manifest, ManifestQueue, ManifestTask):
+    for kind in (Manifest, ManifestQueue, ManifestTask, ManifestSchedule):
         for name in kind.__dataclass_fields__:
             assert f"| `{name}` |" in text, name

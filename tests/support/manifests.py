@@ -19,6 +19,25 @@ def task(name: str = "send_email", **changes: Any) -> dict[str, Any]:
     }
 
 
+def schedule(name: str = "emails.send_email", **changes: Any) -> dict[str, Any]:
+    """A schedule: every night at two."""
+    job_id = {"DataType": "String", "StringValue": f"{name}@<aws.scheduler.scheduled-time>"}
+    return {
+        "name": name,
+        "expression": "cron(0 2 * * ? *)",
+        "timezone": "Europe/Berlin",
+        "enabled": True,
+        "start": None,
+        "end": None,
+        "flexible_minutes": None,
+        "late_seconds": None,
+        "overlap": "allow",
+        "period_seconds": 86_400,
+        "request": {"MessageBody": "{}", "MessageAttributes": {"JobId": job_id}},
+        **changes,
+    }
+
+
 def queue(name: str = "emails", *, prefix: str = "shop-", **changes: Any) -> dict[str, Any]:
     """A standard queue with a task and a dead-letter queue; FIFO when the name ends so."""
     fifo = name.endswith(".fifo")

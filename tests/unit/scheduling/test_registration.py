@@ -12,6 +12,7 @@ import pytest
 from sqs_tasks import At, Cron, Every, MemorySession, Schedule, SQSEnv
 from sqs_tasks.errors import ConfigurationError, MessageTooLargeError, SerializationError
 from sqs_tasks.testing import drain
+from sqs_tasks_cdk.manifest import Manifest
 from tests.support.queues import Desk
 
 NIGHT = Cron("0 2 * * ? *", timezone="Europe/Berlin")
@@ -319,6 +320,20 @@ def test_manifest_has_the_schedules() -> None:
     assert nightly["schedules"][1]["end"] == "2026-05-03T12:00:00+00:00"
     assert nightly["schedules"][1]["flexible_minutes"] == 5
     assert json.loads(json.dumps(told)) == told
+
+
+def test_stack_reads_what_the_registry_writes() -> None:
+    """The two sides of the manifest agree on every field of a schedule."""
+    queue = reports()
+    task = queue.processor("nightly", schedule=Schedule(NIGHT, late_seconds=3600))(lambda: None)
+    task.schedule("often", Every(minutes=15), start=NOON, end=NOON + timedelta(days=1), flexible_minutes=5)
+
+    read = Manifest.from_json(json.dumps(queue.env.manifest()))
+
+    one, often = read.queue("reports").tasks[0].schedules
+    assert (one.name, one.late_seconds, one.timezone) == ("reports.nightly", 3600, "Europe/Berlin")
+    assert (often.start, often.flexible_minutes, often.period_seconds) == ("2026-05-02T12:00:00+00:00", 5, 900)
+    assert often.request == task.schedules["often"].request()
 
 
 def test_batch_processors_can_be_scheduled() -> None:
