@@ -117,12 +117,12 @@ def powertools_over_our_reader() -> Handler | None:
     env = SQSEnv()
     queue = env.queue("work")
     queue.processor("send_email", timeout=30)(send_email)
-    executor = queue.executor()
+    intake = queue.executor().intake
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
     def record_handler(record: Any) -> None:
-        job = executor.decode(from_lambda(record.raw_event, received_at=time.monotonic()))
-        task = executor.tasks.get(job.job_name)
+        job = intake.decode(from_lambda(record.raw_event, received_at=time.monotonic()))
+        task = intake.tasks.get(job.job_name)
         assert task is not None
         task.processor.call(job.kwargs, job.context)
 

@@ -16,7 +16,9 @@ from sqs_tasks.batching import BatchingPolicy
 from sqs_tasks.client import ClientProvider
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
-from sqs_tasks.execution.executor import TASK_FAILURES, Admit, CoroutineRunner, Executor, Interrupter, TaskLookup
+from sqs_tasks.execution.executor import Executor
+from sqs_tasks.execution.intake import Intake, TaskLookup
+from sqs_tasks.execution.runtime import TASK_FAILURES, Admit, CoroutineRunner, Interrupter, Watch
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs, receive_request
@@ -183,16 +185,25 @@ class GenericQueue:
         run_coroutine: CoroutineRunner | None = None,
         interrupter: Interrupter | None = None,
         admit: Admit | None = None,
+        watch: Watch | None = None,
         last_receive: int | None = None,
         failures: tuple[type[BaseException], ...] | None = None,
         middleware: Sequence[Middleware] = (),
         now: Callable[[], float] | None = None,
     ) -> Executor:
         """What runs this queue's messages, with what the runtime brings along; its middleware goes outside all."""
-        return Executor(
+        now = now or time.time
+        intake = Intake(
             queue_name=self.name,
             tasks=self._lookup(),
             decode=self._decode,
+            backoff_policy=self.backoff_policy,
+            post_task=self.env.post_task,
+            last_receive=last_receive,
+            now=now,
+        )
+        return Executor(
+            intake=intake,
             backoff_policy=self.backoff_policy,
             context=self.env.context,
             middleware=(*middleware, *self.env.middleware),
@@ -201,10 +212,11 @@ class GenericQueue:
             run_coroutine=run_coroutine,
             interrupter=interrupter,
             admit=admit,
+            watch=watch,
             last_receive=last_receive,
             max_receive_count=None if self.settings.dead_letter_queue is None else self.settings.max_receive_count,
             failures=failures or TASK_FAILURES,
-            now=now or time.time,
+            now=now,
         )
 
     def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:

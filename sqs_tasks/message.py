@@ -104,6 +104,7 @@ class ReceivedMessage:
     """
 
     __slots__ = (
+        "_foreign_job_name",
         "_lambda_attributes",
         "_message_attributes",
         "attributes",
@@ -181,8 +182,21 @@ class ReceivedMessage:
 
     @property
     def job_name(self) -> str:
-        """The name of the task this message is for; empty when it names none."""
-        return self.attribute(JOB_NAME) or ""
+        """The name of the task this message is for; empty when it names none.
+
+        Messages of other libraries name it in their bodies, so it is known once they have been read.
+        """
+        name = self.attribute(JOB_NAME)
+        if name:
+            return name
+        try:
+            return self._foreign_job_name
+        except AttributeError:  # nobody has read it yet, or it is for no task
+            return ""
+
+    def named(self, job_name: str) -> None:
+        """Remember which task a message of another library turned out to be for."""
+        self._foreign_job_name = job_name
 
     @property
     def receive_count(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, MessageTooLargeError
-from sqs_tasks.execution.executor import TaskLookup
+from sqs_tasks.execution.intake import TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.middleware import check_kinds

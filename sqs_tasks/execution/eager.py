@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from sqs_tasks.errors import UnknownTaskError
-from sqs_tasks.execution.executor import CoroutineRunner, Executor
+from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.nested_loops import run_nested
+from sqs_tasks.execution.runtime import CoroutineRunner
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, UnknownTask
 from sqs_tasks.receipts import MessageId
@@ -50,7 +51,7 @@ class EagerDelivery:
 
         received = received_from(message, message_id=str(uuid.uuid4()))
         executor = queue.executor(run_coroutine=run_nested)
-        outcome = run_one(executor, received)
+        outcome = executor.execute(received)
         self.outcomes.append((message, outcome))
         if self.raise_errors:
             raise_failure(outcome, queue.name)
@@ -78,16 +79,6 @@ def received_from(
         attributes=attributes,
         message_attributes=dict(message.attributes),
     )
-
-
-def run_one(executor: Executor, message: ReceivedMessage) -> Outcome:
-    """The outcome of one message; a batch processor gets it as a list of one."""
-    outcomes: Sequence[Outcome]
-    if executor.batch_task(message) is not None:
-        outcomes = executor.execute_batch([message])
-    else:
-        outcomes = [executor.execute(message)]
-    return outcomes[0]
 
 
 def raise_failure(outcome: Outcome, queue_name: str) -> None:

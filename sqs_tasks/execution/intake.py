@@ -1,14 +1,27 @@
-"""A message to its job, or why it never runs."""
+"""A message to its job and its task, or why it never runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
 
+from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry
-from sqs_tasks.errors import UndecodableMessageError
+from sqs_tasks.errors import JobExpiredError, SignatureMismatchError, UndecodableMessageError, UnknownTaskError
+from sqs_tasks.hooks import Hook
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, Job, ReceivedMessage
+from sqs_tasks.outcome import NotStarted, Outcome, Rejected, UnknownTask
+from sqs_tasks.registry import RegisteredTask
+
+logger = logging.getLogger(__name__)
+
+#: A name that is not registered may be registered by the deploy that is in progress (S48). The five deliveries that a
+#: queue allows at least are spread over about five minutes, which a rolling deploy fits into.
+UNKNOWN_TASK_BACKOFF: BackoffPolicy = ExponentialBackoff(
+    min_visibility_timeout=15, multiplier=15, max_visibility_timeout=300
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +86,7 @@ class JobReader:
         for reader in self.readers:
             foreign = reader(message.body, attributes, accept=self.accept)
             if foreign is not None:
+                message.named(foreign.job_name)
                 return Job(
                     job_name=foreign.job_name,
                     args=tuple(foreign.args),
@@ -94,3 +108,134 @@ def _is_by_name(values: Any) -> bool:
         if not isinstance(name, str):
             return False
     return True
+
+
+class TaskLookup(Protocol):
+    """Where names are resolved."""
+
+    def get(self, name: str, /) -> RegisteredTask | None:
+        """The task of that name, or None."""
+
+
+Decode: TypeAlias = Callable[[ReceivedMessage], Job]
+
+
+@dataclass(kw_only=True)  # not frozen: Lambda makes one for each invocation
+class Intake:
+    """Takes the messages of one queue in; safe to share between threads, since it keeps nothing between them.
+
+    Attributes:
+        queue_name: The queue's name in code.
+        tasks: Where task names are resolved.
+        decode: Makes a job of a message; raises UndecodableMessageError.
+        backoff_policy: For what fails before its task is known.
+        post_task: Called with each job that never runs, and why.
+        last_receive: The receive after which a job that was not done is rejected; None leaves that to the queue.
+        now: The wall clock in seconds, for ages and moments.
+    """
+
+    queue_name: str
+    tasks: TaskLookup
+    decode: Decode
+    backoff_policy: BackoffPolicy
+    post_task: Hook[[Job, Outcome]]
+    last_receive: int | None
+    now: Callable[[], float]
+
+    def take(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
+        """A message's job and its task, or why it never runs: all that can be said before its task runs (S49)."""
+        decode = self.decode
+        try:
+            job = decode(message)
+        except UndecodableMessageError as error:
+            return self._refuse(message, error)
+        except Exception as error:  # a custom codec, reader or registered type: user code fed by a message
+            logger.exception("cannot decode message", extra=self._message_fields(message, "decode_failed"))
+            return self._refuse(message, UndecodableMessageError(f"{type(error).__name__} while decoding"))
+        task = self.tasks.get(job.job_name)
+        if task is None:
+            return self._unknown(job)
+        if job.args or job.expires_at is not None or job.not_before is not None or task.settings.max_age is not None:
+            return self._checked(job, task)
+        return job, task
+
+    def batch_task(self, message: ReceivedMessage) -> RegisteredTask | None:
+        """The batch processor this message is for, or None when its job runs alone."""
+        try:
+            task = self.tasks.get(message.job_name)
+        except Exception:  # noqa: BLE001 - a message's name is untrusted; take() will say what is wrong with it
+            return None
+        return task if task is not None and task.batch_size else None
+
+    def _checked(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
+        """What few jobs have: positional arguments, and moments between which they may run."""
+        try:
+            if job.args:
+                job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
+            self._check_age(job, task)
+        except JobExpiredError as error:
+            return self._refuse(job.message, error, job)
+        except TypeError as error:  # positional arguments of a foreign message that do not fit
+            return self._refuse(job.message, SignatureMismatchError(str(error)), job)
+        early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
+        if early_seconds > 0:
+            # Rounded up, so that it does not come back a moment early and be received once more for nothing.
+            return NotStarted(
+                reason=f"it is not to be run before {job.not_before}",
+                delay_seconds=clamp_visibility(early_seconds + 0.5),
+            )
+        return job, task
+
+    def _check_age(self, job: Job, task: RegisteredTask) -> None:
+        if job.expires_at is not None and job.expires_at.timestamp() < self.now():
+            raise JobExpiredError(f"the job was not to be run after {job.expires_at}")
+        max_age = task.settings.max_age
+        if max_age is None:
+            return
+        sent_at = job.message.sent_at
+        if sent_at is None:
+            return
+        age = self.now() - sent_at.timestamp()
+        if age > max_age:
+            raise JobExpiredError(f"the job waited {age:.0f} s, longer than max_age={max_age:g} s")
+
+    def _unknown(self, job: Job) -> Outcome:
+        delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
+        if self.last_receive is not None and job.attempt >= self.last_receive:
+            return self._refuse(job.message, UnknownTaskError(f"task {job.job_name!r} is not registered"), job)
+        logger.error(
+            "unknown task %r on queue %r; it returns in %d s, and the redrive policy decides in the end",
+            job.job_name,
+            self.queue_name,
+            delay,
+            extra={"action": "unknown_task", **job.log_fields},
+        )
+        outcome = UnknownTask(job_name=job.job_name, delay_seconds=delay)
+        self.post_task.emit(job, outcome)
+        return outcome
+
+    def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
+        """The outcome of a message that must never run: no attempt will make it better."""
+        logger.error(
+            "message rejected: %s",
+            error,
+            extra={"action": "job_rejected", "reason": str(error), **self._message_fields(message)},
+        )
+        outcome = Rejected(
+            reason=f"{type(error).__name__}: {error}",
+            delay_seconds=visibility_seconds(self.backoff_policy, message),
+            error=error,
+        )
+        if job is not None:
+            self.post_task.emit(job, outcome)
+        return outcome
+
+    def _message_fields(self, message: ReceivedMessage, action: str | None = None) -> Mapping[str, Any]:
+        fields: dict[str, Any] = {
+            "queue_name": self.queue_name,
+            "job_name": message.job_name,
+            "job_id": message.attribute(JOB_ID) or message.message_id,
+            "message_id": message.message_id,
+            "attempt": message.receive_count,
+        }
+        return fields if action is None else {"action": action, **fields}

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from sqs_tasks.execution.executor import CoroutineLimiter, Executor
+from sqs_tasks.execution.executor import Executor
+from sqs_tasks.execution.runtime import CoroutineLimiter
 from sqs_tasks.execution.settlement import Delete, Verdict
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected

@@ -17,13 +17,14 @@ from typing import Any, Protocol
 
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.lanes import Lane, plan, run_lane
+from sqs_tasks.execution.runtime import Interrupter
 from sqs_tasks.execution.settlement import DELETE, LEAVE, RETRIES, Delete, Hide, Settlement, Unsettled, Verdict
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import Deadline, ObservedDurations, OutOfTime
 from sqs_tasks.lambda_runtime.records import read_messages, received_before
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
-from sqs_tasks.message import Job, ReceivedMessage
+from sqs_tasks.message import Job, JobBatch, ReceivedMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Rejected, Retried, Succeeded
 from sqs_tasks.registry import RegisteredTask
@@ -146,12 +147,8 @@ class Invocation:
         Returns:
             The same, or a new one when a message failed for the first time.
         """
-        run = QueueRun(self, queue, queue_url, max_receive_count)
-        if fifo:
-            # With its next receive SQS would move the job, and with it those behind it that have come along as often
-            # and never ran (S23). Moved here, it makes way for them in this very invocation.
-            run.executor.last_receive = max_receive_count
-        run.run(read_messages(records), fifo=fifo)
+        run = QueueRun(self, queue, queue_url, max_receive_count, fifo=fifo)
+        run.run(read_messages(records))
         if check is not None and not check.is_settled:
             check.arrived(records)
             run.guarded(partial(check.ask, run.settlement))
@@ -205,6 +202,7 @@ class QueueRun:
         queue: The queue.
         queue_url: Gives its URL.
         max_receive_count: Receives before its redrive policy moves a message; None where that is not known.
+        fifo: Whether each message group keeps its order.
 
     Attributes:
         hidden: Messages that SQS hid, with the moment at which each is back, by the monotonic clock.
@@ -216,12 +214,18 @@ class QueueRun:
         queue: GenericQueue,
         queue_url: Callable[[], str],
         max_receive_count: int | None,
+        *,
+        fifo: bool,
     ) -> None:
         self.invocation = invocation
         self.deadline = invocation.deadline
         self.queue = queue
         self._queue_url = queue_url
         self._max_receive_count = max_receive_count
+        # With its next receive SQS would move the job of a FIFO queue, and with it those behind it that have come along
+        # as often and never ran (S23). Moved here, it makes way for them in this very invocation.
+        self._last_receive = max_receive_count if fifo else None
+        self._fifo = fifo
         self._done = invocation.done
         self.hidden: list[tuple[ReceivedMessage, float]] = []
         self._options = invocation.options
@@ -231,32 +235,31 @@ class QueueRun:
             self._is_watched = self._is_watched or self._is_measured(task)
         self._is_reported = bool(self._options.on_settled)
         self._is_watched = self._is_watched or self._is_reported or bool(self._options.on_start)
-        self.executor = self._executor()
+        self.executor = self._executor(self.deadline.alarm.limit_task if self.deadline.alarm.is_mine else None)
         #: Those that are to be hidden, in the same form.
         self._hides: list[tuple[ReceivedMessage, float]] = []
         self._lock = threading.Lock()
         self._lost_calls = 0
         #: Seconds of runs that are not reported yet, by message id.
         self._seconds: dict[str, float] = {}
-        #: Task names by message id, where a message's attributes do not say them.
-        self._foreign_names: dict[str, str] = {}
 
     @cached_property
     def settlement(self) -> Settlement:
         """What settles its messages; a batch in which all succeed needs none."""
         return self.queue.settlement(queue_url=self._queue_url)
 
-    def run(self, messages: Iterable[ReceivedMessage], *, fifo: bool) -> None:
+    def run(self, messages: Iterable[ReceivedMessage]) -> None:
         """Run all messages; whatever happens, what is done is in ``done`` and the rest keeps a visibility."""
         try:
-            if not fifo and self._options.concurrency == 1 and not self._has_batches:
+            if not self._fifo and self._options.concurrency == 1 and not self._has_batches:
                 # Nothing has to be known of the later ones: a large batch takes no more memory than a small one.
                 for message in messages:
                     self._run_one(message)
                 return
-            lanes = plan(list(messages), self.executor, fifo=fifo)
+            lanes = plan(list(messages), self.executor, fifo=self._fifo)
             threads = min(self._options.concurrency, len(lanes))
             if threads > 1:
+                self.executor = self._executor(interrupter=None)  # only the main thread can be interrupted
                 self._run_in_threads(lanes, threads)
             else:
                 for lane in lanes:
@@ -266,20 +269,16 @@ class QueueRun:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def _executor(self) -> Executor:
-        executor = self.queue.executor(
+    def _executor(self, interrupter: Interrupter | None) -> Executor:
+        return self.queue.executor(
             run_coroutine=self._run_coroutine,
-            interrupter=self.deadline.alarm.limit_task if self.deadline.alarm.is_mine else None,
+            interrupter=interrupter,
             admit=self._admit,
             failures=LAMBDA_FAILURES,
             middleware=self._options.middleware,
+            watch=partial(_Watched, self) if self._is_watched else None,
+            last_receive=self._last_receive,
         )
-        if not self._is_watched:
-            return executor
-        parts = vars(executor)
-        if self.queue.settings.readers:
-            parts = {**parts, "decode": self._decode_foreign(executor.decode)}
-        return _WatchedExecutor(**parts, watcher=self)
 
     def _run_one(self, message: ReceivedMessage) -> None:
         """Run a message that needs no order. An error that is no task's ends with it: it stays in the queue."""
@@ -338,7 +337,6 @@ class QueueRun:
                     return
                 self._run_lane(lane)
 
-        self.executor.interrupter = None  # only the main thread can be interrupted
         threads = [
             threading.Thread(target=copy_context().run, args=(work,), name=f"sqs-tasks-lane-{i}", daemon=True)
             for i in range(count)
@@ -366,17 +364,17 @@ class QueueRun:
 
         return run_coroutine(coroutine, timeout_seconds=self.deadline.limit_seconds(timeout_seconds))
 
-    def started(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Tell the hooks that these messages run now, in this thread: several for a batch processor, else one."""
+    def started(self, call: Job | JobBatch) -> None:
+        """Call the hooks with the messages that run now, in this thread: several for a batch processor, else one."""
         if self._options.on_start:
-            self._options.on_start.emit(messages, self.queue.name)
+            self._options.on_start.emit(_messages(call), self.queue.name)
 
-    def took(self, messages: Sequence[ReceivedMessage], task: RegisteredTask, seconds: float) -> None:
-        """Note how long these messages took: for the next jobs of a task that has to be measured, and for the hooks."""
-        for message in messages:
-            if self._is_measured(task):
-                self._options.durations.add(self.queue.name, task.name, seconds)
-            if self._is_reported:
+    def took(self, call: Job | JobBatch, task: RegisteredTask, seconds: float) -> None:
+        """Note how long a call took: for the next jobs of a task that has to be measured, and for the hooks."""
+        if self._is_measured(task):
+            self._options.durations.add(self.queue.name, task.name, seconds)
+        if self._is_reported:
+            for message in _messages(call):
                 self._seconds[message.message_id] = seconds
 
     # --- the deadline -----------------------------------------------------------------------------------------------
@@ -392,7 +390,7 @@ class QueueRun:
         timeout = task.settings.timeout
         return timeout is None or timeout > self.deadline.whole_seconds
 
-    def _admit(self, job: Job, task: RegisteredTask) -> NotStarted | None:
+    def _admit(self, call: Job | JobBatch, task: RegisteredTask) -> NotStarted | None:
         """Whether a job may start: as long as the time that is left covers what it may take (S51)."""
         invocation = self.invocation
         timeout = task.settings.timeout
@@ -409,18 +407,19 @@ class QueueRun:
                 self.deadline.seconds_left(),
                 task.name,
                 timeout or need,
-                extra={"action": "deadline_too_short", **job.log_fields},
+                extra={"action": "deadline_too_short", **call.log_fields},
             )
-        if fits or is_first or self._is_last_chance(job, task):
+        if fits or is_first or self._is_last_chance(call, task):
             return None
         self._stop_if_time_is_up()
         return NotStarted(reason=f"{self.deadline.seconds_left():.1f} s are left, the task may take {need:.1f} s")
 
-    def _is_last_chance(self, job: Job, task: RegisteredTask) -> bool:
+    def _is_last_chance(self, call: Job | JobBatch, task: RegisteredTask) -> bool:
         """Whether a job that is given back now would be moved to the dead-letter queue by SQS, perhaps never run.
 
         It then starts in whatever time there is, if it can be stopped when the margin begins.
         """
+        job = call.jobs[0] if isinstance(call, JobBatch) else call
         if self._max_receive_count is None or job.attempt < self._max_receive_count or self.deadline.is_over:
             return False
         return task.is_async or self.executor.interrupter is not None
@@ -432,17 +431,9 @@ class QueueRun:
 
     def _task(self, message: ReceivedMessage) -> RegisteredTask | None:
         try:
-            return self.executor.tasks.get(self._foreign_names.get(message.message_id) or message.job_name)
+            return self.executor.tasks.get(message.job_name)
         except Exception:  # noqa: BLE001 - a message's name is untrusted; the executor says what is wrong with it
             return None
-
-    def _decode_foreign(self, decode: Callable[[ReceivedMessage], Job]) -> Callable[[ReceivedMessage], Job]:
-        def decode_and_note(message: ReceivedMessage) -> Job:
-            job = decode(message)
-            self._foreign_names[message.message_id] = job.job_name
-            return job
-
-        return decode_and_note
 
     def _stop_for_memory(self) -> None:
         self.invocation.stopped = NotStarted(reason="the function ran out of memory")
@@ -541,26 +532,23 @@ class QueueRun:
                 )
 
 
-@dataclass(kw_only=True)
-class _WatchedExecutor(Executor):
-    """The executor of one queue run: it says what starts, and how long it took."""
+class _Watched:
+    """The context of one call of a task, as a queue run watches it: what starts, and how long it took."""
 
-    watcher: QueueRun
+    __slots__ = ("_call", "_run", "_started", "_task")
 
-    def run(self, job: Job, task: RegisteredTask) -> Outcome:
-        """Run a job that may run, in a context of its own."""
-        messages = (job.message,)
-        self.watcher.started(messages)
-        began = time.perf_counter()
-        outcome = super().run(job, task)
-        self.watcher.took(messages, task, time.perf_counter() - began)
-        return outcome
+    def __init__(self, run: QueueRun, call: Job | JobBatch, task: RegisteredTask) -> None:
+        self._run = run
+        self._call = call
+        self._task = task
 
-    def run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> list[Outcome]:
-        """Run a batch processor over jobs that may run, in a context of their own."""
-        messages = [job.message for job in jobs]
-        self.watcher.started(messages)
-        began = time.perf_counter()
-        outcomes = super().run_batch(jobs, task)
-        self.watcher.took(messages, task, time.perf_counter() - began)
-        return outcomes
+    def __enter__(self) -> None:
+        self._run.started(self._call)
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._run.took(self._call, self._task, time.perf_counter() - self._started)
+
+
+def _messages(call: Job | JobBatch) -> Sequence[ReceivedMessage]:
+    return [job.message for job in call.jobs] if isinstance(call, JobBatch) else (call.message,)

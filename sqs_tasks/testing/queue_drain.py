@@ -12,9 +12,9 @@ from sqs_tasks.deadletter_queue import DeadLetterQueue
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.eager import raise_failure
-from sqs_tasks.execution.executor import CoroutineRunner
 from sqs_tasks.execution.lanes import plan, run_lane
 from sqs_tasks.execution.nested_loops import run_nested
+from sqs_tasks.execution.runtime import CoroutineRunner
 from sqs_tasks.execution.settlement import Delete, Hide, Settlement, Verdict
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local import peek

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sqs_tasks.execution.executor import CoroutineRunner, Executor, Interrupter
+from sqs_tasks.execution.executor import Executor
+from sqs_tasks.execution.runtime import CoroutineRunner, Interrupter
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.hooks import AroundRequest
 from sqs_tasks.protocols import SQSClient

@@ -9,7 +9,7 @@ import pytest
 from sqs_tasks import IMMEDIATE_RETURN, ConstantBackoff, RawQueue, Reject, Retry
 from sqs_tasks.backoff_policies import LEAVE_TO_QUEUE
 from sqs_tasks.batching import BatchMessages
-from sqs_tasks.execution.executor import UNKNOWN_TASK_BACKOFF
+from sqs_tasks.execution.intake import UNKNOWN_TASK_BACKOFF
 from sqs_tasks.local.event_source.mapping import EventSourceMapping
 from tests.support.lambda_app import LambdaApp
 from tests.support.scripted_client import failing
