@@ -1,4 +1,4 @@
-"""The SQS client, made on the first call and not before: importing boto3 costs more than most tasks (design §2.4)."""
+"""The SQS client, made at the first call: importing boto3 costs more than most tasks (architecture, decision 4)."""
 
 from __future__ import annotations
 

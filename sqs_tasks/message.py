@@ -1,4 +1,4 @@
-"""The wire format, version 1 (design §5): a job as an SQS message, and a message as a job.
+"""The wire format, version 1 (docs/wire-format.md): a job as an SQS message, and a message as a job.
 
 Body: the codec's output for the keyword arguments. Attributes, all strings: ``JobName``, ``ContentType``,
 ``JobContext`` and ``JobId``. A reader ignores attributes it does not know. Both doors in, boto3's receive and the

@@ -1,4 +1,4 @@
-"""What became of one job: a value from a closed set, which settlement turns into calls (design: table of outcomes).
+"""What became of one job: a value from a closed set, which settlement turns into calls (docs/guarantees.md).
 
 Users meet only two names here: raise :class:`Retry` to run a job again later, raise :class:`Reject` to send it to the
 dead-letter queue at once.

@@ -1,4 +1,4 @@
-"""The tasks of one queue by name: the only place a name on the wire is resolved (design §2.6)."""
+"""The tasks of one queue by name: the only place a name on the wire is resolved (architecture, decision 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a job: a message in, an :data:`Outcome` out, and not one call to SQS (design §2.2).
+"""Running a job: a message in, an :data:`Outcome` out, and not one call to SQS (architecture, decision 2).
 
 Nothing a message holds and nothing a task does leaves :meth:`Executor.execute` as an exception, but for the process's
 own end (KeyboardInterrupt, unless the runtime asks for it to be an outcome too).

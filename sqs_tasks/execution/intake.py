@@ -31,7 +31,8 @@ class JobReader:
     Attributes:
         queue_name: The queue's name in code.
         codecs: The environment's codecs.
-        accept: The content types that may be decoded: the consumer's choice, never the message's (design §2.6).
+        accept: The content types that may be decoded: the consumer's choice, never the message's
+            (architecture, decision 6).
         readers: Foreign formats, asked in turn for messages that are not ours.
     """
 

@@ -190,7 +190,7 @@ class Settlement:
                 try:
                     with made(self._around(), action, self.queue_name, partial(_mapped, message_of, waiting)):
                         failed = call(waiting).get("Failed", ())
-                except Exception as error:  # noqa: BLE001 - a failing settlement never ends the loop (design §4)
+                except Exception as error:  # noqa: BLE001 - a failing settlement never ends the loop (architecture, decision 7)
                     code = error_code(error) or type(error).__name__
                     if code in FINAL_CODES or last:
                         lost.extend(self._unsettled(action, message_of(item), code) for item in waiting)

@@ -1,4 +1,4 @@
-"""The container worker: polls queues, hands messages to pools, and stops in order (design §4).
+"""The container worker: polls queues, hands messages to pools, and stops in order (architecture, decision 8).
 
 Threads of a process, and what each owns. A *polling* thread for each queue receives: an idle one waits in a long poll,
 those that have a backlog take turns, since threads that are in boto3 together make it slower. With one queue and a

@@ -1,4 +1,4 @@
-"""What a cold start imports: a job that succeeds needs no boto3 and no event loop (design: the Lambda path is light)."""
+"""What a cold start imports: a job that succeeds needs no boto3 and no event loop (architecture, decision 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The road of design §4 over HTTP: a producer process, a worker process, real signals, and faults on the way."""
+"""The road of a job over HTTP: a producer process, a worker process, real signals, and faults on the way."""
 
 from __future__ import annotations
 

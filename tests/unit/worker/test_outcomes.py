@@ -1,4 +1,4 @@
-"""Each row of the table of outcomes (design §4), as the container settles it."""
+"""Each row of the table of outcomes (docs/guarantees.md), as the container settles it."""
 
 from __future__ import annotations
 
