@@ -164,10 +164,10 @@ def worker(
     its own.
     """
     from sqs_tasks.worker.consumer import Consumer
+    from sqs_tasks.worker.exit_codes import RECYCLE_EXIT_CODE
     from sqs_tasks.worker.last_act import LastAct
     from sqs_tasks.worker.metrics import Metrics
     from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
-    from sqs_tasks.worker.supervisor_link import RECYCLE_EXIT_CODE
 
     app, given = split_app(words)
     names = given or os.environ.get(QUEUES_VARIABLE, "").split()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
-from typing import NamedTuple
 
 from sqs_tasks.execution.event_loop import limited
 from sqs_tasks.execution.executor import Executor
-from sqs_tasks.execution.lanes import Concluding, Lane, Settled, run_lane, run_one, run_one_async
+from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
 from sqs_tasks.execution.settlement import Verdict
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Succeeded, UnknownTask
@@ -22,7 +21,7 @@ from sqs_tasks.worker.settlement_buffer import SettlementBuffer
 from sqs_tasks.worker.slots import QueueSlots
 from sqs_tasks.worker.stop import Stop
 
-_STOPPING = NotStarted(reason="the worker is stopping")
+STOPPING = NotStarted(reason="the worker is stopping")
 
 _OUTCOME_NAMES = {
     "Succeeded": "succeeded",
@@ -65,39 +64,39 @@ class LaneWorker:
     ) -> None:
         self._queue_name = queue_name
         self._executor = executor
-        self._settlement = settlement
+        self.settlement = settlement
         self._heartbeat = heartbeat
         self._buffer = buffer
         self._slots = slots
         self._progress = progress
-        self._stop = stop
+        self.stop = stop
         self._metrics = metrics
 
     def work(self, lane: Lane, *, on_loop: bool) -> Work:
         """A lane as a pool takes it; ``on_loop`` says that its one message is for an async task on the event loop."""
         return _LaneWork(self, lane, on_loop)
 
-    def run(self, lane: Lane) -> None:
+    def run(self, work: _LaneWork) -> None:
         """Run a lane in this thread, each message to its verdict."""
+        lane = work.lane
         if len(lane.messages) == 1 and not lane.is_batch and not lane.in_order:
-            self._run_one(lane.messages[0])
+            self._run_one(work, lane.messages[0])
         else:
-            self._run_several(lane)
+            self._run_several(work, lane)
 
-    async def run_async(self, lane: Lane) -> None:
+    async def run_async(self, work: _LaneWork) -> None:
         """Run a lane of one message on the event loop, to its verdict."""
-        (message,) = lane.messages
+        (message,) = left = work.lane.messages
         set_current_lease(self._heartbeat.lease(message))
-        clock, left = _JobClock(self._stop, self._settlement), lane.messages
         try:
             settled = await run_one_async(
-                message, self._executor, clock, clock.may_start, limited=limited, in_thread=asyncio.to_thread
+                message, self._executor, work, work.may_start, limited=limited, in_thread=asyncio.to_thread
             )
-            self._settle(settled, clock.seconds, urgent=lane.in_order)
+            self._settle(*settled, work.seconds, urgent=work.lane.in_order)
             left = ()
         except asyncio.CancelledError:
-            if self._stop.requested:  # the grace period is over: it has ended, and others may have it at once
-                self.release(lane)
+            if self.stop.requested:  # the grace period is over: it has ended, and others may have it at once
+                self.release(work.lane)
                 left = ()
             raise
         finally:
@@ -106,43 +105,42 @@ class LaneWorker:
     def release(self, lane: Lane) -> None:
         """Give back what has not started, visible to others at once."""
         for message in lane.messages:
-            verdict = self._settlement.conclude(message, _STOPPING)
-            self._settle((message, _STOPPING, verdict), None, urgent=True)
+            verdict = self.settlement.conclude(message, STOPPING)
+            self._settle(message, STOPPING, verdict, None, urgent=True)
 
-    def lane_over(self, lane: Lane, *, on_loop: bool) -> None:
+    def lane_over(self, work: _LaneWork) -> None:
         """A lane is over, in whichever way: its slot is free."""
-        self._slots.lane_over(on_loop=on_loop)
-        self._progress.lane_over(lane)
+        self._slots.lane_over(on_loop=work.on_loop)
+        self._progress.lane_over(work.lane)
 
-    def _run_one(self, message: ReceivedMessage) -> None:
+    def _run_one(self, work: _LaneWork, message: ReceivedMessage) -> None:
         """What nearly all lanes are, without what the others need: a no-op job costs little more than its requests."""
         set_current_lease(self._heartbeat.lease(message))
-        clock = _JobClock(self._stop, self._settlement)
-        left: tuple[ReceivedMessage, ...] = (message,)
+        settled = None
         try:
-            settled = run_one(message, self._executor, clock, clock.may_start)
-            self._settle(settled, clock.seconds, urgent=False)
-            left = ()
+            settled = run_one(message, self._executor, work, work.may_start)
+            self._settle(*settled, work.seconds, urgent=False)
         finally:
             set_current_lease(None)
-            self._give_up(left)
+            if settled is None:
+                self._give_up((message,))
 
-    def _run_several(self, lane: Lane) -> None:
+    def _run_several(self, work: _LaneWork, lane: Lane) -> None:
         left = {message.receipt_handle: message for message in lane.messages}
         set_current_lease(self._heartbeat.lease(lane.messages[0]) if len(left) == 1 else None)
-        clock = _JobClock(self._stop, self._settlement)
         try:
-            for settled in run_lane(lane, self._executor, clock, clock.may_start):
+            for settled in run_lane(lane, self._executor, work, work.may_start):
                 del left[settled[0].receipt_handle]
-                self._settle(settled, clock.seconds, urgent=lane.in_order)
+                self._settle(*settled, work.seconds, urgent=lane.in_order)
         finally:
             set_current_lease(None)
             self._give_up(left.values())
 
-    def _settle(self, settled: Settled, seconds: float | None, *, urgent: bool) -> None:
-        message, outcome, verdict = settled
+    def _settle(
+        self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict, seconds: float | None, *, urgent: bool
+    ) -> None:
         self._buffer.add(message, verdict, urgent=urgent)
-        self._progress.job_over(message, succeeded=isinstance(outcome, Succeeded))
+        self._progress.job_over(message, isinstance(outcome, Succeeded))
         metrics = self._metrics
         if metrics is not None:
             ran = None if isinstance(outcome, NotStarted | UnknownTask) else seconds
@@ -161,68 +159,60 @@ class LaneWorker:
             self._heartbeat.forget(message)
 
 
-class _JobClock:
-    """Stands between a lane and what it asks, and measures how long its jobs run. One for each lane that runs.
+class _LaneWork:
+    """A lane that a pool has, and the clock of its jobs: there is one for each lane, and a lane for nearly each job.
 
-    A job runs from the last question before it to its outcome; the call to a dead-letter queue is not part of it.
+    =========  =====================================================  ===========================================
+    it is      when                                                   and then
+    =========  =====================================================  ===========================================
+    waiting    the pool has no thread for it                          it runs, or is released at the stop
+    running    :meth:`run` or :meth:`run_async` is in progress        it is over
+    released   the stop came first                                    it is over
+    over       its messages have verdicts, or something escaped       its slot is free again
+    =========  =====================================================  ===========================================
     """
 
-    __slots__ = ("_settlement", "_started", "_stop", "seconds")
+    __slots__ = ("_started", "_worker", "lane", "on_loop", "seconds")
 
-    def __init__(self, stop: Stop, settlement: Concluding) -> None:
-        self._stop = stop
-        self._settlement = settlement
+    def __init__(self, worker: LaneWorker, lane: Lane, on_loop: bool) -> None:
+        self._worker = worker
+        self.lane = lane
+        self.on_loop = on_loop
         self._started = 0.0
-        #: How long the job ran that was concluded last.
+        #: How long the job ran that was concluded last, without the call to its dead-letter queue.
         self.seconds = 0.0
+
+    def run(self) -> None:
+        """Run it in this thread."""
+        try:
+            self._worker.run(self)
+        finally:
+            self._worker.lane_over(self)
+
+    async def run_async(self) -> None:
+        """Run it on the event loop."""
+        try:
+            await self._worker.run_async(self)
+        finally:
+            self._worker.lane_over(self)
+
+    def release(self) -> None:
+        """Give it back unrun."""
+        try:
+            self._worker.release(self.lane)
+        finally:
+            self._worker.lane_over(self)
 
     def may_start(self, _message: ReceivedMessage) -> NotStarted | None:
         """Why no message may start: the worker is stopping."""
+        if self._worker.stop.requested:
+            return STOPPING
         self._started = time.perf_counter()
-        return _STOPPING if self._stop.requested else None
+        return None
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
         """What becomes of a message."""
         now = time.perf_counter()
         self.seconds = now - self._started
         self._started = now  # the jobs of one call of a batch processor: the first stands for the whole of it
-        return self._settlement.conclude(message, outcome, request_id=request_id)
-
-
-class _LaneWork(NamedTuple):
-    """A lane that a pool has.
-
-    =========  =====================================================  ===============================================
-    it is      when                                                   and then
-    =========  =====================================================  ===============================================
-    waiting    the pool has no thread for it                          runs, or is released at the stop
-    running    :meth:`run` or :meth:`run_async` is under way          is over
-    released   the stop came first                                    is over
-    over       its messages have verdicts, or something escaped       its slot is free, the polling thread is told
-    =========  =====================================================  ===============================================
-    """
-
-    worker: LaneWorker
-    lane: Lane
-    on_loop: bool
-
-    def run(self) -> None:
-        """Run it in this thread."""
-        try:
-            self.worker.run(self.lane)
-        finally:
-            self.worker.lane_over(self.lane, on_loop=self.on_loop)
-
-    async def run_async(self) -> None:
-        """Run it on the event loop."""
-        try:
-            await self.worker.run_async(self.lane)
-        finally:
-            self.worker.lane_over(self.lane, on_loop=self.on_loop)
-
-    def release(self) -> None:
-        """Give it back unrun."""
-        try:
-            self.worker.release(self.lane)
-        finally:
-            self.worker.lane_over(self.lane, on_loop=self.on_loop)
+        return self._worker.settlement.conclude(message, outcome, request_id=request_id)

@@ -9,13 +9,14 @@ from contextlib import ExitStack, contextmanager
 from sqs_tasks.shutdown_policies import ShutdownPolicy
 from sqs_tasks.worker.busy_watch import watching_busy
 from sqs_tasks.worker.consumer import Consumer
+from sqs_tasks.worker.exit_codes import RECYCLE_EXIT_CODE
 from sqs_tasks.worker.fleet_health import FleetHealth, worker_port
 from sqs_tasks.worker.health import WorkerHealth, serving_health
 from sqs_tasks.worker.last_act import LastAct, ending_in_time
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.scale_in import ScaleInProtection
 from sqs_tasks.worker.supervisor import Supervisor
-from sqs_tasks.worker.supervisor_link import DESCRIPTOR_VARIABLE, RECYCLE_EXIT_CODE, SupervisorLink
+from sqs_tasks.worker.supervisor_link import DESCRIPTOR_VARIABLE, SupervisorLink
 
 
 def is_supervised(variables: MutableMapping[str, str] = os.environ) -> bool:

@@ -39,7 +39,7 @@ class Progress:
         """So many lanes are about to be handed to a pool."""
         self.lanes_in_progress += lanes
 
-    def job_over(self, message: ReceivedMessage, *, succeeded: bool) -> None:
+    def job_over(self, message: ReceivedMessage, succeeded: bool) -> None:
         """A message has its verdict."""
         self._jobs_over.append((message, succeeded))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from enum import Enum
 
 from sqs_tasks import limits
-from sqs_tasks.execution.settlement import Hide, Leave, Settlement, Unsettled, Verdict
+from sqs_tasks.execution.settlement import Leave, Settlement, Unsettled, Verdict
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.worker.heartbeat import Heartbeat
+from sqs_tasks.worker.verdicts import VerdictCarrier, VerdictRound, WaitingVerdicts
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +30,29 @@ _IDLE_LOOKS = 10
 MIN_PAUSE, MAX_PAUSE = 0.5, 5.0
 
 
-class _Verdict(NamedTuple):
-    message: ReceivedMessage
-    #: Seconds to hide it; None to delete it.
-    seconds: int | None
-    #: ``time.monotonic()`` when the verdict was given.
-    since: float
+class _Thread(Enum):
+    """The states of the settle thread; see :class:`SettlementBuffer`."""
+
+    NOT_STARTED = "not started"
+    WATCHING = "watching"
+    ASLEEP = "asleep"
+    SETTLING = "settling"
+
+
+class _Helper(Enum):
+    """The states of a polling thread that helps; see :class:`SettlementBuffer`."""
+
+    ABSENT = "absent"
+    RESTING = "resting"
+    SETTLING = "settling"
+
+
+class _Haste(Enum):
+    """What was asked of the settle thread; see :class:`SettlementBuffer`."""
+
+    LINGER = "linger"
+    FLUSH = "flush"
+    CLOSE = "close"
 
 
 class SettlementBuffer:
@@ -44,12 +62,48 @@ class SettlementBuffer:
     in an outage is tried again for as long as the lease may hold: a job that is done must not run again because of ten
     bad seconds.
 
+    It is in four states at once, all of them behind one lock. Either the thread or the helper is settling, never both.
+
+    ===========  ============================  ===================================================================
+    the thread   in this state                 leaves it
+    ===========  ============================  ===================================================================
+    not started  no verdict came yet           for *watching*, with the first verdict
+    watching     it looks once in a linger     for *settling*, when verdicts are due; for *asleep*, after ten
+                                               looks that found nothing; for its end, when *close* was asked
+    asleep       nothing came for a while      for *watching*, when a verdict, *flush* or *close* wakes it
+    settling     it makes the calls            for *watching*
+    ===========  ============================  ===================================================================
+
+    ===========  ============================  ===================================================================
+    the helper   in this state                 leaves it
+    ===========  ============================  ===================================================================
+    absent       :meth:`help` was never called  for *resting*, for good: full tens are left to it
+    resting      it polls, or runs a job       for *settling*, in :meth:`help`, if the thread rests and ten wait
+    settling     it makes the calls            for *resting*
+    ===========  ============================  ===================================================================
+
+    ===========  ============================  ===================================================================
+    the haste    means                         is left
+    ===========  ============================  ===================================================================
+    linger       verdicts wait for company     for *flush*, by an urgent verdict or :meth:`flush`
+    flush        they are due now              for *linger*, when the thread took what there was
+    close        they are due now, for good    never
+    ===========  ============================  ===================================================================
+
+    ===========  ============================  ===================================================================
+    SQS          seems so since                leaves the state
+    ===========  ============================  ===================================================================
+    reachable    a round settled all           when a round left something worth another try
+    unreachable  one did not                   when a round settled all; until then each waits out a pause,
+                                               0.5 s at first and 5 s at most
+    ===========  ============================  ===================================================================
+
     Args:
         settlement: Makes the calls.
         heartbeat: Keeps the messages until they are settled.
-        patience_seconds: How long a verdict that SQS does not take is kept.
+        patience_seconds: How long a verdict that SQS does not accept is kept.
         linger_seconds: How long a verdict waits for nine more; ``LINGER_SECONDS`` unless given.
-        on_unsettled: Told of each message that could not be settled.
+        on_unsettled: Called with each message that could not be settled.
     """
 
     def __init__(
@@ -61,64 +115,61 @@ class SettlementBuffer:
         linger_seconds: float | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
     ) -> None:
-        self._settlement = settlement
-        self._heartbeat = heartbeat
-        self._patience = patience_seconds
+        self._carrier = VerdictCarrier(
+            settlement, heartbeat, patience_seconds=patience_seconds, on_unsettled=on_unsettled
+        )
         self._linger = LINGER_SECONDS if linger_seconds is None else linger_seconds
-        self._on_unsettled = on_unsettled
-        self._deletes: list[_Verdict] = []
-        self._hides: list[_Verdict] = []
-        self._oldest: float | None = None
-        self._not_before = 0.0
-        self._pause = 0.0
-        self._urgent = False
-        self._closed = False
-        self._busy = False
-        self._helping = False
-        self._asleep = False
-        self._has_helper = False
-        self._under_way = 0
         self._changed = threading.Condition()
+        self._waiting = WaitingVerdicts()
+        #: How many verdicts are being carried out.
+        self._under_way = 0
         self._thread: threading.Thread | None = None
+        self._thread_is = _Thread.NOT_STARTED
+        self._helper_is = _Helper.ABSENT
+        self._haste = _Haste.LINGER
+        self._outage = _Outage()
 
     def add(self, message: ReceivedMessage, verdict: Verdict, *, urgent: bool = False) -> None:
         """Settle a message soon; ``urgent`` does not wait for company (a FIFO group is locked until then)."""
         if isinstance(verdict, Leave):
-            self._heartbeat.forget(message)
+            self._carrier.leave(message)
             return
-        kind, seconds = (self._hides, verdict.seconds) if isinstance(verdict, Hide) else (self._deletes, None)
-        one = _Verdict(message, seconds, time.monotonic())
         with self._changed:
-            kind.append(one)
-            if self._oldest is None:
-                self._oldest = one.since
-            self._urgent = self._urgent or urgent
+            of_a_kind = self._waiting.add(message, verdict)
+            if urgent:
+                self._hurry(_Haste.FLUSH)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sqs-tasks-settle", daemon=True)
+                self._thread_is = _Thread.WATCHING
                 self._thread.start()
             # Woken once for ten verdicts and not for each: a switch of threads costs as much as a small task.
-            if self._asleep or urgent or (len(kind) == limits.MAX_BATCH_ENTRIES and not self._has_helper):
+            if (
+                self._thread_is is _Thread.ASLEEP
+                or urgent
+                or (of_a_kind == limits.MAX_BATCH_ENTRIES and self._helper_is is _Helper.ABSENT)
+            ):
                 self._changed.notify_all()
 
     def help(self) -> None:
-        """Settle full tens in the caller's thread, unless somebody is at it.
+        """Settle full tens in the caller's thread, unless the settle thread is at it.
 
         For a polling thread that runs its jobs itself: between two receives it has nothing else to do, and two threads
         that want to run at once cost more than one.
         """
         with self._changed:
-            self._has_helper = True
-            if self._busy or self._pause or max(len(self._deletes), len(self._hides)) < limits.MAX_BATCH_ENTRIES:
+            self._helper_is = _Helper.RESTING
+            if self._thread_is is _Thread.SETTLING or self._outage.is_on or not self._waiting.has_full_ten():
                 return
-            deletes, hides = self._taken(whole=False)
-            self._helping = True
-        again: list[_Verdict] = []
+            verdicts = self._take(whole=False)
+            self._helper_is = _Helper.SETTLING
+        again = []
         try:
-            again = self._settle(deletes, hides)
+            again = self._carrier.carry_out(verdicts)
         finally:
             with self._changed:
-                self._helping, self._under_way = False, 0
-                self._put_off(again)
+                self._helper_is, self._under_way = _Helper.RESTING, 0
+                self._waiting.put_back(again)
+                self._outage.note(is_on=bool(again))
                 self._changed.notify_all()
 
     def wait_for_room(self, timeout_seconds: float) -> bool:
@@ -129,19 +180,19 @@ class SettlementBuffer:
             return self._changed.wait_for(lambda: len(self) < MAX_UNSETTLED, timeout_seconds)
 
     def flush(self) -> None:
-        """Return when everything added so far has been settled, or been put off because SQS is away."""
+        """Return when everything added so far has been settled, or been put off because SQS is unreachable."""
         with self._changed:
-            self._urgent = True
+            self._hurry(_Haste.FLUSH)
             self._changed.notify_all()
             while self._thread is not None and (
-                self._busy or self._helping or (self._oldest is not None and not self._pause)
+                self._is_settling() or (self._waiting.oldest is not None and not self._outage.is_on)
             ):
                 self._changed.wait()
 
     def close(self, timeout_seconds: float | None = None) -> bool:
         """Settle what is left and stop the thread; whether that was done in time."""
         with self._changed:
-            self._closed = True
+            self._hurry(_Haste.CLOSE)
             self._changed.notify_all()
             thread = self._thread
         if thread is None:
@@ -152,74 +203,47 @@ class SettlementBuffer:
     def messages(self) -> list[ReceivedMessage]:
         """Those whose verdict waits to be carried out."""
         with self._changed:
-            return [one.message for one in (*self._deletes, *self._hides)]
+            return self._waiting.messages()
 
     def __len__(self) -> int:
-        return len(self._deletes) + len(self._hides) + self._under_way
+        return len(self._waiting) + self._under_way
+
+    def _hurry(self, haste: _Haste) -> None:
+        """Ask for more haste; what was closed stays closed. Lock held."""
+        if self._haste is not _Haste.CLOSE:
+            self._haste = haste
+
+    def _is_settling(self) -> bool:
+        return self._thread_is is _Thread.SETTLING or self._helper_is is _Helper.SETTLING
+
+    def _take(self, *, whole: bool) -> VerdictRound:
+        """Take what is to be settled now. Lock held."""
+        verdicts = self._waiting.take(whole=whole)
+        self._under_way = len(verdicts)
+        return verdicts
+
+    # --- the settle thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._busy, self._under_way = False, 0
+                self._thread_is, self._under_way = _Thread.WATCHING, 0
                 self._changed.notify_all()
                 whole = self._wait_for_work()
                 if whole is None:
                     return
-                deletes, hides = self._taken(whole=whole)
-                self._urgent, self._busy = False, True
+                verdicts = self._take(whole=whole)
+                self._thread_is = _Thread.SETTLING
+                self._hurry(_Haste.LINGER)
             try:
-                again = self._settle(deletes, hides)
+                again = self._carrier.carry_out(verdicts)
             except Exception:  # Settlement reads every failure; this guards the thread that everything depends on
                 logger.exception("settling failed; the messages come back", extra={"action": "settle_failed"})
                 again = []
             with self._changed:
                 self._under_way = 0
-                self._put_off(again)
-
-    def _taken(self, *, whole: bool) -> tuple[list[_Verdict], list[_Verdict]]:
-        """Take what is to be settled now. Lock held."""
-        deletes = _take(self._deletes, whole=whole)
-        hides = _take(self._hides, whole=whole)
-        left = [kind[0].since for kind in (self._deletes, self._hides) if kind]
-        self._oldest = min(left) if left else None
-        self._under_way = len(deletes) + len(hides)
-        return deletes, hides
-
-    def _settle(self, deletes: Sequence[_Verdict], hides: Sequence[_Verdict]) -> list[_Verdict]:
-        """Settle, and return what is worth trying again."""
-        self._heartbeat.remove(one.message for one in (*deletes, *hides))
-        failures: list[Unsettled] = []
-        if deletes:
-            failures += self._settlement.delete([one.message for one in deletes])
-        if hides:
-            now = time.monotonic()
-            # A backoff counts from its verdict; waiting here for company has been part of it.
-            failures += self._settlement.hide(
-                [(one.message, max(one.seconds - int(now - one.since), 0)) for one in hides if one.seconds is not None]
-            )
-        if not failures:
-            return []
-        by_handle = {one.message.receipt_handle: one for one in (*deletes, *hides)}
-        again: list[_Verdict] = []
-        oldest = time.monotonic() - self._patience
-        for failure in failures:
-            verdict = by_handle[failure.message.receipt_handle]
-            if failure.is_final or verdict.since < oldest:
-                self._on_unsettled(failure)
-            else:
-                again.append(verdict)
-        return again
-
-    def _put_off(self, again: Sequence[_Verdict]) -> None:
-        """Keep verdicts for a later try, and wait before it. Lock held."""
-        if not again:
-            self._pause = 0.0
-            return
-        self._pause = min(max(self._pause * 2, MIN_PAUSE), MAX_PAUSE)
-        self._not_before = time.monotonic() + self._pause
-        for one in again:
-            (self._deletes if one.seconds is None else self._hides).append(one)
-        self._oldest = min(one.since for one in again)
+                self._waiting.put_back(again)
+                self._outage.note(is_on=bool(again))
 
     def _wait_for_work(self) -> bool | None:
         """Wait until there are ten of a kind, or the oldest has waited long enough. Lock held.
@@ -229,37 +253,51 @@ class SettlementBuffer:
         """
         idle_looks = 0
         while True:
-            if self._helping:
+            if self._helper_is is _Helper.SETTLING:
                 self._changed.wait()
                 continue
-            if self._oldest is None:
-                if self._closed:
+            oldest = self._waiting.oldest
+            if oldest is None:
+                if self._haste is _Haste.CLOSE:
                     return None
                 # While verdicts keep coming it looks by itself, so that they need not wake it.
                 idle_looks += 1
-                self._asleep = idle_looks > _IDLE_LOOKS
-                self._changed.wait(None if self._asleep else self._linger)
-                self._asleep = False
+                if idle_looks > _IDLE_LOOKS:
+                    self._thread_is = _Thread.ASLEEP
+                    self._changed.wait()
+                    self._thread_is = _Thread.WATCHING
+                else:
+                    self._changed.wait(self._linger)
                 continue
             idle_looks = 0
             now = time.monotonic()
-            if self._pause:
-                left = self._not_before - now
-            elif self._closed or self._urgent:
+            if self._outage.is_on:
+                left = self._outage.next_try - now
+            elif self._haste is not _Haste.LINGER:
                 return True
             else:
-                left = self._oldest + self._linger - now
+                left = oldest + self._linger - now
             if left <= 0:
                 return True
-            full = max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES
-            if full and not self._pause and not self._has_helper:
+            if not self._outage.is_on and self._helper_is is _Helper.ABSENT and self._waiting.has_full_ten():
                 return False
             self._changed.wait(left)
 
 
-def _take(verdicts: list[_Verdict], *, whole: bool) -> list[_Verdict]:
-    """Take verdicts out of a list: all, or as many full tens as there are."""
-    count = len(verdicts) if whole else len(verdicts) - len(verdicts) % limits.MAX_BATCH_ENTRIES
-    taken = verdicts[:count]
-    del verdicts[:count]
-    return taken
+class _Outage:
+    """Whether SQS settles at the moment, and when to try again if it does not."""
+
+    def __init__(self) -> None:
+        #: ``time.monotonic()`` of the next try.
+        self.next_try = 0.0
+        self._pause = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the last round left something worth another try."""
+        return self._pause > 0
+
+    def note(self, *, is_on: bool) -> None:
+        """Note how a round ended; each that failed doubles the pause before the next."""
+        self._pause = min(max(self._pause * 2, MIN_PAUSE), MAX_PAUSE) if is_on else 0.0
+        self.next_try = time.monotonic() + self._pause

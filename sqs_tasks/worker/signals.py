@@ -70,7 +70,7 @@ class SignalWatch:
 
     @contextmanager
     def _handling_signals(self, writer: socket.socket) -> Iterator[None]:
-        before = {number: signal.signal(number, _noted) for number in STOP_SIGNALS}
+        before = {number: signal.signal(number, noted) for number in STOP_SIGNALS}
         outer = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         try:
             yield
@@ -93,5 +93,5 @@ class SignalWatch:
                 self._on_stop("stop()" if number == _ASKED else signal.Signals(number).name)
 
 
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """A handler there must be, or the signal would end the process; the watching thread does the rest."""
+def noted(_number: int, _frame: FrameType | None) -> None:
+    """Does nothing. A handler there must be, or the signal would end the process: the wake-up socket reports it."""

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
-from sqs_tasks.worker.signals import STOP_SIGNALS
-from sqs_tasks.worker.supervisor_link import BUSY, DESCRIPTOR_VARIABLE, IDLE, NUMBER_VARIABLE, RECYCLE_EXIT_CODE
+from sqs_tasks.worker.exit_codes import RECYCLE_EXIT_CODE, cause_of_exit
+from sqs_tasks.worker.signals import STOP_SIGNALS, noted
+from sqs_tasks.worker.supervisor_link import BUSY, DESCRIPTOR_VARIABLE, IDLE, NUMBER_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Supervisor:
         reader.setblocking(False)
         writer.setblocking(False)
         numbers = (*STOP_SIGNALS, signal.SIGCHLD)
-        before = {number: signal.signal(number, _noted) for number in numbers}
+        before = {number: signal.signal(number, noted) for number in numbers}
         outer = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._signalled(reader))
         try:
@@ -290,7 +290,7 @@ class Supervisor:
         logger.error(
             "worker %d died (%s) after %.1f s; it is started again in %.1f s; what it held comes back",
             worker.number,
-            _cause(code),
+            cause_of_exit(code),
             lived,
             worker.pause,
             extra={"action": "worker_died", **extra},
@@ -303,16 +303,3 @@ class Supervisor:
             worker.pause = min(max(worker.pause * 2, MIN_PAUSE), MAX_PAUSE)
             self._failed_starts += 1
         worker.start_at = self._clock() + worker.pause
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """A handler there must be, or the signal would end the process or be ignored; the loop does the rest."""
-
-
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

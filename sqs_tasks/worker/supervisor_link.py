@@ -14,10 +14,6 @@ DESCRIPTOR_VARIABLE = "SQS_TASKS_SUPERVISOR_FD"
 #: Which of its supervisor's workers this is, from 0.
 NUMBER_VARIABLE = "SQS_TASKS_PROCESS_NUMBER"
 
-#: What a worker exits with when a limit asked for a fresh process, or a signal for its end; its supervisor starts
-#: another one at once, unless it is stopping itself.
-RECYCLE_EXIT_CODE = 75
-
 BUSY, IDLE = b"b", b"i"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty
@@ -13,6 +12,7 @@ from sqs_tasks.cli.dev.depths import QueuePlace
 from sqs_tasks.cli.dev.events import Changed, Counted, Ended, Event, Events, Line, Stop
 from sqs_tasks.cli.dev.record import Record
 from sqs_tasks.cli.dev.screen import Screen
+from sqs_tasks.worker.exit_codes import cause_of_exit
 
 #: Seconds after Ctrl-C, and after the end of a restart's grace period, in which a child may end by itself.
 STOP_SECONDS = 2.0
@@ -184,10 +184,10 @@ class Session:
         elif self._loaded and code:
             self._pause = min(max(self._pause * 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
             self._start_at = now + self._pause
-            said = f"the worker died ({_cause(code)}); it is started again in {self._pause:g} s"
+            said = f"the worker died ({cause_of_exit(code)}); it is started again in {self._pause:g} s"
             self._say(said, "died", level="ERROR", status="died, starting again", exit_code=code)
         else:
-            said = "the worker ended" if not code else f"the application was not loaded ({_cause(code)})"
+            said = "the worker ended" if not code else f"the application was not loaded ({cause_of_exit(code)})"
             self._say(f"{said}; the next save starts it", "waiting", status="waiting for a save", exit_code=code)
 
     def _say(self, message: str, what: str, *, level: str = "INFO", **fields: Any) -> None:
@@ -221,12 +221,3 @@ class Session:
             if isinstance(event, Line):
                 self._screen.tell(Record.read(event.text))
         return False
-
-
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

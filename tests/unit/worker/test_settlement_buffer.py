@@ -9,9 +9,10 @@ import pytest
 
 from sqs_tasks.execution.settlement import DELETE, LEAVE, Hide, Unsettled
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.worker import settlement_buffer
+from sqs_tasks.worker import settlement_buffer, verdicts
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.settlement_buffer import SettlementBuffer
+from sqs_tasks.worker.verdicts import VerdictCarrier, WaitingVerdicts
 
 
 class Recorder:
@@ -173,26 +174,26 @@ def test_closing_gives_up_in_time_when_nobody_answers(make, settlement):
     settlement.code = None
 
 
-def test_a_backoff_counts_from_its_verdict(make, settlement, monkeypatch):
+def test_a_backoff_counts_from_its_verdict(settlement, monkeypatch):
     """Seconds spent waiting for SQS are part of the backoff, not on top of it."""
     now = [1000.0]
-    monkeypatch.setattr(settlement_buffer.time, "monotonic", lambda: now[0])
-    buffer = make()
-    monkeypatch.setattr(buffer, "_thread", threading.current_thread())
-    buffer.add(message(), Hide(30))
-    hides, buffer._hides = buffer._hides, []
+    monkeypatch.setattr(verdicts.time, "monotonic", lambda: now[0])
+    waiting = WaitingVerdicts()
+    waiting.add(message(), Hide(30))
     now[0] += 10
+    carrier = VerdictCarrier(
+        settlement, Heartbeat(settlement, 60), patience_seconds=60, on_unsettled=lambda one: pytest.fail(str(one))
+    )
 
-    buffer._settle([], hides)
+    assert carrier.carry_out(waiting.take(whole=True)) == []
 
-    buffer._oldest = buffer._thread = None
     assert settlement.calls == [("hide", [("m0", 20)])]
 
 
 def test_a_message_leaves_the_heartbeat_before_it_is_settled(make, settlement, monkeypatch):
     """A beat after the settlement would undo the backoff; and until then it is kept alive, however late that is."""
     buffer = make(linger_seconds=3600)
-    heartbeat = buffer._heartbeat
+    heartbeat = buffer._carrier._heartbeat
     one = message()
     heartbeat.add([one])
     beating = []
