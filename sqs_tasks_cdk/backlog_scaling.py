@@ -13,7 +13,8 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from sqs_tasks_cdk.errors import StackError
-from sqs_tasks_cdk.task_queue import METRIC_PERIOD, TaskQueue
+from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
+from sqs_tasks_cdk.task_queue import TaskQueue
 
 #: Minutes without a message before the last task of a service that may sleep is stopped.
 IDLE_MINUTES_BEFORE_SLEEP = 5

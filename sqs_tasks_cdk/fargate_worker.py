@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final, TypedDict, Unpack
 
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
 from aws_cdk import aws_ec2 as ec2
@@ -18,6 +18,7 @@ from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.job_metrics import count_logged_jobs
+from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
 
 #: As long as Fargate waits between SIGTERM and SIGKILL (E5).
@@ -39,37 +40,99 @@ DEFAULT_HEALTH_PORT: Final = 8080
 _PROTECTION_ACTIONS: Final = ("ecs:GetTaskProtection", "ecs:UpdateTaskProtection")
 
 
-class FargateWorkerSettings(TypedDict, total=False):
-    """What code may decide about the service of a queue: arguments of :class:`FargateWorker`."""
+class FargateSettings(TypedDict, total=False):
+    """Settings of a :class:`FargateWorker`, besides its queues and its app."""
 
-    app: str
-    image: ecs.ContainerImage
-    bundle: PythonBundle
-    cluster: ecs.ICluster
-    vpc: ec2.IVpc
-    vpc_subnets: ec2.SubnetSelection
-    security_groups: Sequence[ec2.ISecurityGroup]
-    assign_public_ip: bool
+    #: The image, with the application and ``sqs-tasks[cli]`` in it; built from ``bundle`` when left out.
+    image: ecs.ContainerImage | None
+
+    #: What to put into an image in place of the top-level package of ``app`` from the present directory.
+    bundle: PythonBundle | None
+
+    #: Where the service runs; it needs Container Insights. One is made in ``vpc`` when left out.
+    cluster: ecs.ICluster | None
+
+    #: The network of a new cluster; one of public subnets without NAT is made when both are left out.
+    vpc: ec2.IVpc | None
+
+    #: Which subnets the tasks run in.
+    vpc_subnets: ec2.SubnetSelection | None
+
+    #: Of the tasks; one that lets nothing in when left out.
+    security_groups: Sequence[ec2.ISecurityGroup] | None
+
+    #: Whether tasks reach SQS by a public address; so in a network made here.
+    assign_public_ip: bool | None
+
+    #: Units of 1/1,024 of a virtual CPU; 256 when left out.
     cpu: int
+
+    #: Mebibytes of memory, as Fargate allows for ``cpu``; 512 when left out.
     memory_limit_mib: int
-    cpu_architecture: ecs.CpuArchitecture
-    environment: Mapping[str, str]
-    secrets: Mapping[str, ecs.Secret]
-    service_name: str
+
+    #: arm64 unless a wheel is missing for it.
+    cpu_architecture: ecs.CpuArchitecture | None
+
+    #: More variables.
+    environment: Mapping[str, str] | None
+
+    #: Variables whose values come from Secrets Manager or Parameter Store.
+    secrets: Mapping[str, ecs.Secret] | None
+
+    #: Who logs and metrics say they come from; the top-level package of ``app`` when left out.
+    service_name: str | None
+
+    #: From which level on the worker logs; INFO when left out. Above it, jobs that succeed are not in the metrics by
+    #: task.
     log_level: str
+
+    #: Jobs at once in each queue, in threads; 10 when left out.
     concurrency: int
+
+    #: From SIGTERM to SIGKILL, up to 2 minutes, which it is when left out.
     stop_timeout: Duration
-    grace_period: Duration
+
+    #: How long running jobs may take to finish after SIGTERM; 5 s less than ``stop_timeout``, in which the worker gives
+    #: back what is left (E5).
+    grace_period: Duration | None
+
+    #: The least number of tasks, 1 when left out; with 0 the service sleeps while there is nothing to do.
     min_tasks: int
+
+    #: The largest number of tasks; 10 when left out.
     max_tasks: int
+
+    #: How long a message should wait at most, a minute when left out; more tasks are started to keep to it.
     target_latency: Duration
-    mean_task_duration: Duration
+
+    #: How long a job takes on average; as long as its timeout when left out, which starts tasks sooner than needed.
+    mean_task_duration: Duration | None
+
+    #: Let busy tasks keep themselves from being scaled in (E4); so when left out.
     scale_in_protection: bool
+
+    #: Where the worker answers for its health inside the task; 8080 when left out.
     health_port: int
-    health_check: ecs.HealthCheck
-    capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy]
+
+    #: A command that fails when the worker does not make progress; one that asks ``/live`` at ``health_port`` when left
+    #: out (E6).
+    health_check: ecs.HealthCheck | None
+
+    #: Fargate Spot, for example; a Spot interruption is a SIGTERM.
+    capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy] | None
+
+    #: How long logs stay; a month when left out.
     log_retention: logs.RetentionDays
+
+    #: What happens to the logs when they leave the stack; DESTROY when left out.
     log_removal_policy: RemovalPolicy
+
+
+class FargateWorkerSettings(FargateSettings, total=False):
+    """What code may decide about the service of a queue of the registry."""
+
+    #: Where the worker finds its registry, as ``module:attribute``.
+    app: str
 
 
 class FargateWorker(Construct):
@@ -83,36 +146,7 @@ class FargateWorker(Construct):
         construct_id: The id in ``scope``.
         task_queues: What the service works.
         app: Where the worker finds its registry, as ``module:attribute``.
-        image: The image, with the application and ``sqs-tasks[cli]`` in it; built from ``bundle`` when left out.
-        bundle: What to put into an image in place of the top-level package of ``app`` from the present directory.
-        cluster: Where the service runs; it needs Container Insights. One is made in ``vpc`` when left out.
-        vpc: The network of a new cluster; one of public subnets without NAT is made when both are left out.
-        vpc_subnets: Which subnets the tasks run in.
-        security_groups: Of the tasks; one that lets nothing in when left out.
-        assign_public_ip: Whether tasks reach SQS by a public address; so in a network made here.
-        cpu: Units of 1/1,024 of a virtual CPU.
-        memory_limit_mib: Mebibytes of memory, as Fargate allows for ``cpu``.
-        cpu_architecture: arm64 unless a wheel is missing for it.
-        environment: More variables.
-        secrets: Variables whose values come from Secrets Manager or Parameter Store.
-        service_name: Who logs and metrics say they come from; the top-level package of ``app`` when left out.
-        log_level: From which level on the worker logs. Above INFO, jobs that succeed are not in the metrics by task.
-        concurrency: Jobs at once in each queue, in threads.
-        stop_timeout: From SIGTERM to SIGKILL, up to 2 minutes.
-        grace_period: How long running jobs may take to finish after SIGTERM; 5 s less than ``stop_timeout``, in which
-            the worker gives back what is left (E5).
-        min_tasks: The least number of tasks; with 0 the service sleeps while there is nothing to do.
-        max_tasks: The largest number of tasks.
-        target_latency: How long a message should wait at most; more tasks are started to keep to it.
-        mean_task_duration: How long a job takes on average; as long as its timeout when left out, which starts tasks
-            sooner than needed.
-        scale_in_protection: Let busy tasks keep themselves from being scaled in (E4).
-        health_port: Where the worker answers for its health inside the task.
-        health_check: A command that fails when the worker does not make progress; one that asks ``/live`` at
-            ``health_port`` when left out (E6).
-        capacity_provider_strategies: Fargate Spot, for example; a Spot interruption is a SIGTERM.
-        log_retention: How long logs stay.
-        log_removal_policy: What happens to the logs when they leave the stack.
+        settings: See :class:`FargateSettings`; all may be left out.
 
     Attributes:
         task_queues: What the service works.
@@ -128,6 +162,7 @@ class FargateWorker(Construct):
     Raises:
         RuleError: R2.
         StackError: Arguments that exclude each other, or times that do not fit.
+        TypeError: There is no such setting.
     """
 
     def __init__(
@@ -137,124 +172,118 @@ class FargateWorker(Construct):
         *,
         task_queues: Sequence[TaskQueue],
         app: str,
-        image: ecs.ContainerImage | None = None,
-        bundle: PythonBundle | None = None,
-        cluster: ecs.ICluster | None = None,
-        vpc: ec2.IVpc | None = None,
-        vpc_subnets: ec2.SubnetSelection | None = None,
-        security_groups: Sequence[ec2.ISecurityGroup] | None = None,
-        assign_public_ip: bool | None = None,
-        cpu: int = 256,
-        memory_limit_mib: int = 512,
-        cpu_architecture: ecs.CpuArchitecture | None = None,
-        environment: Mapping[str, str] | None = None,
-        secrets: Mapping[str, ecs.Secret] | None = None,
-        service_name: str | None = None,
-        log_level: str = "INFO",
-        concurrency: int = DEFAULT_CONCURRENCY,
-        stop_timeout: Duration = DEFAULT_STOP_TIMEOUT,
-        grace_period: Duration | None = None,
-        min_tasks: int = 1,
-        max_tasks: int = 10,
-        target_latency: Duration = DEFAULT_TARGET_LATENCY,
-        mean_task_duration: Duration | None = None,
-        scale_in_protection: bool = True,
-        health_port: int = DEFAULT_HEALTH_PORT,
-        health_check: ecs.HealthCheck | None = None,
-        capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy] | None = None,
-        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
-        log_removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
+        **settings: Unpack[FargateSettings],
     ) -> None:
+        settings = given(settings, FargateSettings, construct="FargateWorker")
         super().__init__(scope, construct_id)
         self.task_queues = tuple(task_queues)
-        self.min_tasks = min_tasks
+        self.min_tasks = settings.get("min_tasks", 1)
         if not self.task_queues:
             raise StackError(f"the worker {self.node.path!r} has no queue; give it one or more in task_queues=[...]")
-        if image is not None and bundle is not None:
+        if "image" in settings and "bundle" in settings:
             raise StackError("image= is ready made and bundle= says how to make it; give one of them")
-        grace_seconds = self._grace_seconds(stop_timeout, grace_period)
-        cpu_architecture = cpu_architecture if cpu_architecture is not None else ecs.CpuArchitecture.ARM64
-        tasks = [task for queue in self.task_queues for task in queue.tasks]
+        stop_timeout = settings.get("stop_timeout", DEFAULT_STOP_TIMEOUT)
+        grace_seconds = self._grace_seconds(stop_timeout, settings.get("grace_period"))
         for queue in self.task_queues:
             self._require_visibility(queue)
 
-        makes_network = cluster is None and vpc is None
-        self.cluster = self._cluster(cluster, vpc)
-        self.log_group = logs.LogGroup(self, "Logs", retention=log_retention, removal_policy=log_removal_policy)
+        makes_network = "cluster" not in settings and "vpc" not in settings
+        self.cluster = self._cluster(settings.get("cluster"), settings.get("vpc"))
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=settings.get("log_retention", logs.RetentionDays.ONE_MONTH),
+            removal_policy=settings.get("log_removal_policy", RemovalPolicy.DESTROY),
+        )
         count_logged_jobs(self.log_group)
         self.task_definition = ecs.FargateTaskDefinition(
             self,
             "Definition",
-            cpu=cpu,
-            memory_limit_mib=memory_limit_mib,
+            cpu=settings.get("cpu", 256),
+            memory_limit_mib=settings.get("memory_limit_mib", 512),
             runtime_platform=ecs.RuntimePlatform(
-                cpu_architecture=cpu_architecture, operating_system_family=ecs.OperatingSystemFamily.LINUX
+                cpu_architecture=settings.get("cpu_architecture") or ecs.CpuArchitecture.ARM64,
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
             ),
         )
         self.role = self.task_definition.task_role
-        self.container = self.task_definition.add_container(
-            "Worker",
-            image=image
-            if image is not None
-            else (bundle or PythonBundle(packages=[app_package(app)])).to_image(cpu_architecture=cpu_architecture),
-            # The names are given, so that a worker never takes messages of a queue that it has no rights to.
-            command=["python", "-m", "sqs_tasks", "worker", app, *(queue.logical_name for queue in self.task_queues)],
-            environment={
-                **worker_environment(
-                    app=app, service_name=service_name or app_package(app), log_level=log_level, user=environment
-                ),
-                "SQS_TASKS_CONCURRENCY": str(concurrency),
-                "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
-                "SQS_TASKS_HEALTH_PORT": str(health_port),
-                "SQS_TASKS_LOG_LEVEL": log_level.lower(),
-                "SQS_TASKS_LOG_FORMAT": "json",
-            },
-            secrets=secrets,
-            stop_timeout=stop_timeout,
-            health_check=health_check if health_check is not None else _health_check(health_port),
-            linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
-            logging=ecs.LogDriver.aws_logs(stream_prefix="worker", log_group=self.log_group),
-        )
+        self.container = self._make_container(settings, app=app, stop_timeout=stop_timeout, grace_seconds=grace_seconds)
         self.service = ecs.FargateService(
             self,
             "Service",
             cluster=self.cluster,
             task_definition=self.task_definition,
-            vpc_subnets=vpc_subnets,
-            security_groups=security_groups,
-            assign_public_ip=makes_network if assign_public_ip is None else assign_public_ip,
+            vpc_subnets=settings.get("vpc_subnets"),
+            security_groups=settings.get("security_groups"),
+            assign_public_ip=settings.get("assign_public_ip", makes_network),
             # A deploy starts the new tasks first and rolls back when they do not stay up.
             min_healthy_percent=100,
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
-            capacity_provider_strategies=capacity_provider_strategies,
+            capacity_provider_strategies=settings.get("capacity_provider_strategies"),
         )
         for queue in self.task_queues:
             queue.grant_consume(self).apply_before(self.service)
-        if scale_in_protection:
+        if settings.get("scale_in_protection", True):
             self._allow_protection()
-        mean_seconds = (
-            rules.slowest_task_seconds(tasks) if mean_task_duration is None else mean_task_duration.to_seconds()
-        )
-        self.scaling = BacklogScaling(
-            self,
-            "Scaling",
-            service=self.service,
-            task_queues=self.task_queues,
-            min_tasks=min_tasks,
-            max_tasks=max_tasks,
-            backlog_per_task=backlog_of_one_task(
-                target_latency_seconds=target_latency.to_seconds(),
-                mean_task_seconds=mean_seconds,
-                concurrency=concurrency,
-            ),
-        )
+        self.scaling = self._make_scaling(settings)
         self._acknowledge()
 
     @property
     def queue_environment(self) -> ecs.ContainerDefinition:
-        """Where the URLs of queues are told, as in ``other_queue.grant_send(worker)``."""
+        """Where the URLs of queues are put, as by ``other_queue.grant_send(worker)``."""
         return self.container
+
+    def _make_container(
+        self, settings: FargateSettings, *, app: str, stop_timeout: Duration, grace_seconds: int
+    ) -> ecs.ContainerDefinition:
+        image = settings.get("image")
+        if image is None:
+            bundle = settings.get("bundle") or PythonBundle(packages=[app_package(app)])
+            image = bundle.to_image(cpu_architecture=settings.get("cpu_architecture") or ecs.CpuArchitecture.ARM64)
+        log_level = settings.get("log_level", "INFO")
+        health_port = settings.get("health_port", DEFAULT_HEALTH_PORT)
+        return self.task_definition.add_container(
+            "Worker",
+            image=image,
+            # The names are given, so that a worker never takes messages of a queue that it has no rights to.
+            command=["python", "-m", "sqs_tasks", "worker", app, *(queue.logical_name for queue in self.task_queues)],
+            environment={
+                **worker_environment(
+                    app=app,
+                    service_name=settings.get("service_name") or app_package(app),
+                    log_level=log_level,
+                    user=settings.get("environment"),
+                ),
+                "SQS_TASKS_CONCURRENCY": str(settings.get("concurrency", DEFAULT_CONCURRENCY)),
+                "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
+                "SQS_TASKS_HEALTH_PORT": str(health_port),
+                "SQS_TASKS_LOG_LEVEL": log_level.lower(),
+                "SQS_TASKS_LOG_FORMAT": "json",
+            },
+            secrets=settings.get("secrets"),
+            stop_timeout=stop_timeout,
+            health_check=settings.get("health_check") or _health_check(health_port),
+            linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
+            logging=ecs.LogDriver.aws_logs(stream_prefix="worker", log_group=self.log_group),
+        )
+
+    def _make_scaling(self, settings: FargateSettings) -> BacklogScaling:
+        mean = settings.get("mean_task_duration")
+        tasks = [task for queue in self.task_queues for task in queue.tasks]
+        return BacklogScaling(
+            self,
+            "Scaling",
+            service=self.service,
+            task_queues=self.task_queues,
+            min_tasks=self.min_tasks,
+            max_tasks=settings.get("max_tasks", 10),
+            backlog_per_task=backlog_of_one_task(
+                target_latency_seconds=settings.get("target_latency", DEFAULT_TARGET_LATENCY).to_seconds(),
+                mean_task_seconds=rules.slowest_task_seconds(tasks) if mean is None else mean.to_seconds(),
+                concurrency=settings.get("concurrency", DEFAULT_CONCURRENCY),
+            ),
+        )
 
     @staticmethod
     def _grace_seconds(stop_timeout: Duration, grace_period: Duration | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -14,7 +15,37 @@ from sqs_tasks_cdk.dashboard import TaskDashboard
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
+
+
+class MonitoringSettings(TypedDict, total=False):
+    """Settings of :class:`TaskMonitoring`, besides what it watches."""
+
+    #: Where alarms are published.
+    alarm_topic: sns.ITopic | None
+
+    #: What else alarms do, when they start and when they end.
+    alarm_actions: Sequence[cloudwatch.IAlarmAction]
+
+    #: Why alarms reach nobody; goes into their descriptions.
+    alarms_declined_because: str | None
+
+    #: Whether one composite alarm speaks for all, in place of each for itself: one message when much goes wrong at
+    #: once. It ends when the last of them does.
+    combined: bool
+
+    #: What is promised of every queue.
+    objectives: Objectives | None
+
+    #: What is promised of a queue instead, by its logical name.
+    queue_objectives: Mapping[str, Objectives] | None
+
+    #: Whether there is a dashboard; the first three of an account are free. There is one when left out.
+    with_dashboard: bool
+
+    #: Generated when left out.
+    dashboard_name: str | None
 
 
 class TaskMonitoring(Construct):
@@ -29,15 +60,7 @@ class TaskMonitoring(Construct):
         construct_id: The id in ``scope``.
         queues: What is watched.
         workers: Who works it.
-        alarm_topic: Where alarms are told.
-        alarm_actions: What else alarms do, when they start and when they end.
-        alarms_declined_because: Why alarms tell nobody; goes into their descriptions.
-        combined: Whether one composite alarm tells of all, in place of each for itself: one message when much goes
-            wrong at once. It ends when the last of them does.
-        objectives: What is promised of every queue.
-        queue_objectives: What is promised of a queue instead, by its logical name.
-        with_dashboard: Whether there is a dashboard; the first three of an account are free.
-        dashboard_name: Generated when left out.
+        settings: See :class:`MonitoringSettings`.
 
     Attributes:
         composite_alarm: The one that tells of all, or None.
@@ -56,37 +79,35 @@ class TaskMonitoring(Construct):
         *,
         queues: Sequence[TaskQueue],
         workers: Sequence[LambdaWorker | FargateWorker] = (),
-        alarm_topic: sns.ITopic | None = None,
-        alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
-        alarms_declined_because: str | None = None,
-        combined: bool = False,
-        objectives: Objectives | None = None,
-        queue_objectives: Mapping[str, Objectives] | None = None,
-        with_dashboard: bool = True,
-        dashboard_name: str | None = None,
+        **settings: Unpack[MonitoringSettings],
     ) -> None:
+        settings = given(settings, MonitoringSettings, construct="TaskMonitoring")
         super().__init__(scope, construct_id)
-        given = [*alarm_actions, *([] if alarm_topic is None else [actions.SnsAction(alarm_topic)])]
-        if not given and not alarms_declined_because:
+        topic = settings.get("alarm_topic")
+        given_actions = [*settings.get("alarm_actions", ()), *([] if topic is None else [actions.SnsAction(topic)])]
+        declined = settings.get("alarms_declined_because")
+        if not given_actions and not declined:
             raise StackError(
-                "alarms would tell nobody; give alarm_topic= or alarm_actions=, or say why not with "
+                "alarms would reach nobody; give alarm_topic= or alarm_actions=, or say why not with "
                 "alarms_declined_because='...'"
             )
-        if given and alarms_declined_because:
+        if given_actions and declined:
             raise StackError("alarms_declined_because= together with an action; leave out one or the other")
-        for name in queue_objectives or {}:
+        queue_objectives = settings.get("queue_objectives") or {}
+        for name in queue_objectives:
             if name not in {queue.logical_name for queue in queues}:
                 raise StackError(
                     f"queue_objectives for {name!r}, which is not watched; watched are "
                     f"{', '.join(repr(queue.logical_name) for queue in queues)}"
                 )
-        common = objectives if objectives is not None else Objectives()
+        common = settings.get("objectives") or Objectives()
 
         def objectives_of(name: str) -> Objectives:
-            return (queue_objectives or {}).get(name, common)
+            return queue_objectives.get(name, common)
 
-        note = f" Tells nobody: {alarms_declined_because}." if alarms_declined_because else ""
-        alarms = Alarms(self, "Alarms", actions=() if combined else given, note=note)
+        note = f" Tells nobody: {declined}." if declined else ""
+        combined = settings.get("combined")
+        alarms = Alarms(self, "Alarms", actions=() if combined else given_actions, note=note)
         for queue in queues:
             alarms.watch_queue(queue, objectives_of(queue.logical_name))
         for worker in workers:
@@ -95,7 +116,7 @@ class TaskMonitoring(Construct):
             else:
                 alarms.watch_service(worker)
         self.alarms = alarms.by_name
-        self.composite_alarm = alarms.combine(given) if combined else None
+        self.composite_alarm = alarms.combine(given_actions) if combined else None
         self.dashboards = (
             TaskDashboard(
                 self,
@@ -103,9 +124,9 @@ class TaskMonitoring(Construct):
                 queues=queues,
                 workers=workers,
                 objectives=objectives_of,
-                dashboard_name=dashboard_name,
+                dashboard_name=settings.get("dashboard_name"),
             ).dashboards
-            if with_dashboard
+            if settings.get("with_dashboard", True)
             else []
         )
         self.dashboard = self.dashboards[0] if self.dashboards else None

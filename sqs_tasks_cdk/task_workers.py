@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
@@ -19,8 +19,34 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
 from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
+from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues, check_names
+
+
+class TaskWorkersSettings(TypedDict, total=False):
+    """Settings of :class:`TaskWorkers`, besides its queues."""
+
+    #: Where workers find the registry, as ``module:attribute``; what the manifest says when left out.
+    app: str | None
+
+    #: Settings for every function.
+    lambda_defaults: LambdaWorkerSettings | None
+
+    #: Settings for a function by the logical name of its queue; they win over ``lambda_defaults``.
+    lambda_settings: Mapping[str, LambdaWorkerSettings] | None
+
+    #: Settings for every service.
+    fargate_defaults: FargateWorkerSettings | None
+
+    #: Settings for a service by the logical name of its queue; they win over ``fargate_defaults``.
+    fargate_settings: Mapping[str, FargateWorkerSettings] | None
+
+    #: Where services run; it needs Container Insights. One is made in ``vpc`` when left out.
+    cluster: ecs.ICluster | None
+
+    #: The network of a new cluster; one of public subnets without NAT is made when both are left out.
+    vpc: ec2.IVpc | None
 
 
 class TaskWorkers(Construct):
@@ -35,13 +61,7 @@ class TaskWorkers(Construct):
         scope: The parent.
         construct_id: The id in ``scope``.
         queues: The queues.
-        app: Where workers find the registry, as ``module:attribute``; what the manifest says when left out.
-        lambda_defaults: Settings for every function.
-        lambda_settings: Settings for a function by the logical name of its queue; they win over ``lambda_defaults``.
-        fargate_defaults: Settings for every service.
-        fargate_settings: Settings for a service by the logical name of its queue; they win over ``fargate_defaults``.
-        cluster: Where services run; it needs Container Insights. One is made in ``vpc`` when left out.
-        vpc: The network of a new cluster; one of public subnets without NAT is made when both are left out.
+        settings: See :class:`TaskWorkersSettings`; all may be left out.
 
     Attributes:
         workers: The workers by the logical name of their queue.
@@ -57,23 +77,18 @@ class TaskWorkers(Construct):
         construct_id: str,
         *,
         queues: TaskQueues,
-        app: str | None = None,
-        lambda_defaults: LambdaWorkerSettings | None = None,
-        lambda_settings: Mapping[str, LambdaWorkerSettings] | None = None,
-        fargate_defaults: FargateWorkerSettings | None = None,
-        fargate_settings: Mapping[str, FargateWorkerSettings] | None = None,
-        cluster: ecs.ICluster | None = None,
-        vpc: ec2.IVpc | None = None,
+        **settings: Unpack[TaskWorkersSettings],
     ) -> None:
+        settings = given(settings, TaskWorkersSettings, construct="TaskWorkers")
         super().__init__(scope, construct_id)
         self.workers: dict[str, LambdaWorker | FargateWorker] = {}
         self._manifest = queues.manifest
-        self._check_settings("lambda", lambda_settings)
-        self._check_settings("fargate", fargate_settings)
-        if cluster is not None and vpc is not None:
+        self._settings = settings
+        self._check_settings("lambda", settings.get("lambda_settings"))
+        self._check_settings("fargate", settings.get("fargate_settings"))
+        if "cluster" in settings and "vpc" in settings:
             raise StackError("cluster= brings its network along; leave vpc= out")
-        self._given_cluster, self._vpc = cluster, vpc
-        self._app = app if app is not None else self._manifest.app
+        self._app = settings.get("app", self._manifest.app)
         self._queues = queues
         self._references: dict[str, TaskQueue] = {}
         self._codes: dict[tuple[str, int, str, str], lambda_.Code] = {}
@@ -87,23 +102,9 @@ class TaskWorkers(Construct):
             if not registered.tasks:
                 continue
             if registered.runs_on == "fargate":
-                self.workers[registered.name] = self._service(
-                    registered, {**(fargate_defaults or {}), **(fargate_settings or {}).get(registered.name, {})}
-                )
-                continue
-            settings: dict[str, Any] = {
-                **(lambda_defaults or {}),
-                **(lambda_settings or {}).get(registered.name, {}),
-            }
-            if "function" in settings:
-                # What defaults say of functions that are made is not for one that is there already.
-                settings = {
-                    **{name: value for name, value in (lambda_defaults or {}).items() if name in MAPPING_SETTINGS},
-                    **(lambda_settings or {}).get(registered.name, {}),
-                }
-            elif registered.name in loops:
-                settings.setdefault("recursive_loop", lambda_.RecursiveLoop.ALLOW)
-            self.workers[registered.name] = self._function(registered, settings)
+                self.workers[registered.name] = self._service(registered)
+            else:
+                self.workers[registered.name] = self._function(registered, is_loop=registered.name in loops)
         for registered in self._manifest.queues:
             if registered.name in self.workers:
                 self._grant(registered)
@@ -122,9 +123,18 @@ class TaskWorkers(Construct):
     @cached_property
     def cluster(self) -> ecs.ICluster:
         """Where services run; made when the first of them asks."""
-        return self._given_cluster if self._given_cluster is not None else make_cluster(self, vpc=self._vpc)
+        given_cluster = self._settings.get("cluster")
+        return given_cluster if given_cluster is not None else make_cluster(self, vpc=self._settings.get("vpc"))
 
-    def _function(self, registered: ManifestQueue, settings: dict[str, Any]) -> LambdaWorker:
+    def _function(self, registered: ManifestQueue, *, is_loop: bool) -> LambdaWorker:
+        defaults: dict[str, Any] = dict(self._settings.get("lambda_defaults") or {})
+        own: dict[str, Any] = dict((self._settings.get("lambda_settings") or {}).get(registered.name, {}))
+        if "function" in own or "function" in defaults:
+            # What defaults say of functions that are made is not for one that is there already.
+            defaults = {name: value for name, value in defaults.items() if name in MAPPING_SETTINGS}
+        elif is_loop:
+            defaults.setdefault("recursive_loop", lambda_.RecursiveLoop.ALLOW)
+        settings = {**defaults, **own}
         app = self._app_of(settings)
         if "code" not in settings and "function" not in settings:
             settings["code"] = self._code(app, settings)
@@ -141,11 +151,15 @@ class TaskWorkers(Construct):
             self._codes[key] = made.to_code(runtime=runtime, architecture=architecture)
         return self._codes[key]
 
-    def _service(self, registered: ManifestQueue, settings: dict[str, Any]) -> FargateWorker:
+    def _service(self, registered: ManifestQueue) -> FargateWorker:
+        settings: dict[str, Any] = {
+            **(self._settings.get("fargate_defaults") or {}),
+            **(self._settings.get("fargate_settings") or {}).get(registered.name, {}),
+        }
         app = self._app_of(settings)
         if "cluster" not in settings and "vpc" not in settings:
             settings["cluster"] = self.cluster
-            if self._given_cluster is None and self._vpc is None:
+            if "cluster" not in self._settings and "vpc" not in self._settings:
                 settings.setdefault("assign_public_ip", True)
         return FargateWorker(self, registered.name, task_queues=[self._queue(registered.name)], app=app, **settings)
 

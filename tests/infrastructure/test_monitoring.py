@@ -95,7 +95,7 @@ def test_alarms_without_anybody_are_refused(stack: Stack) -> None:
     tasks = _tasks(stack)
 
     with pytest.raises(
-        StackError, match=r"alarms would tell nobody; give alarm_topic= .*alarms_declined_because='\.\.\.'"
+        StackError, match=r"alarms would reach nobody; give alarm_topic= .*alarms_declined_because='\.\.\.'"
     ):
         tasks.monitor()
     with pytest.raises(StackError, match="together with an action; leave out one or the other"):

@@ -11,7 +11,7 @@ import sqs_tasks.limits
 import sqs_tasks_cdk.limits
 from sqs_tasks import SQSEnv, app_path, aws_lambda, client
 from sqs_tasks.deployment import drift, iam_policy
-from sqs_tasks_cdk import environment, queue_urls, rules, task_queue
+from sqs_tasks_cdk import environment, queue_rights, queue_urls, rules
 from sqs_tasks_cdk.manifest import Manifest
 
 
@@ -86,9 +86,9 @@ def test_environment_variables_have_one_name() -> None:
 
 def test_rights_are_those_of_the_policy_for_others() -> None:
     """What ``sqs-tasks iam`` prints is what the constructs grant."""
-    assert task_queue.SEND_ACTIONS == iam_policy.SEND_ACTIONS
-    assert task_queue.CONSUME_ACTIONS == iam_policy.CONSUME_ACTIONS
-    assert task_queue.REDRIVE_ACTIONS == iam_policy.REDRIVE_ACTIONS
+    assert queue_rights.SEND_ACTIONS == iam_policy.SEND_ACTIONS
+    assert queue_rights.CONSUME_ACTIONS == iam_policy.CONSUME_ACTIONS
+    assert queue_rights.REDRIVE_ACTIONS == iam_policy.REDRIVE_ACTIONS
 
 
 def test_the_hash_of_a_queues_tasks_is_one() -> None:

@@ -1,0 +1,265 @@
+"""The function of a Lambda worker with its log group and role, when none is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Size, Validations
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from sqs_tasks_cdk import limits
+from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk.environment import app_package, worker_environment
+from sqs_tasks_cdk.errors import RuleError, StackError
+
+#: The entry point in a bundle: ``lambda_handler/app.py``.
+HANDLER: Final = "app.handler"
+
+#: Megabytes of a function unless told otherwise. boto3 alone takes 34, and CPU comes in proportion.
+DEFAULT_MEMORY_SIZE: Final = 512
+
+#: The actions of a function's network interfaces in a VPC; EC2 knows no resource for them.
+_VPC_ACTIONS: Final = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+)
+
+
+class WorkerFunctionSettings(TypedDict, total=False):
+    """Settings of a function that is made. A function that exists already has answered all of them."""
+
+    #: The function's code, ready made; bundled when left out.
+    code: lambda_.Code | None
+
+    #: What to bundle in place of the top-level package of ``app`` from the present directory.
+    bundle: PythonBundle | None
+
+    #: The entry point in the code; ``app.handler`` when left out.
+    handler: str | None
+
+    #: A Python runtime, unless ``code`` brings its own.
+    runtime: lambda_.Runtime | None
+
+    #: arm64 unless a wheel is missing for it.
+    architecture: lambda_.Architecture | None
+
+    #: Megabytes; 512 when left out.
+    memory_size: int | None
+
+    #: More variables.
+    environment: Mapping[str, str] | None
+
+    #: From which level on the worker logs; INFO when left out.
+    log_level: str | None
+
+    #: The function's own share of the account's concurrency.
+    reserved_concurrent_executions: int | None
+
+    #: The name of an alias of the function's current version, which is then what the queue feeds.
+    alias: str | None
+
+    #: Start from a snapshot of the initialised function; brings the alias ``live`` unless named (P7).
+    snap_start: bool
+
+    #: What Lambda does when it sees the function feed itself (S36).
+    recursive_loop: lambda_.RecursiveLoop | None
+
+    #: Whether X-Ray traces invocations; ACTIVE when left out.
+    tracing: lambda_.Tracing | None
+
+    #: How long logs stay; a month when left out.
+    log_retention: logs.RetentionDays | None
+
+    #: What happens to the logs when they leave the stack; DESTROY when left out.
+    log_removal_policy: RemovalPolicy | None
+
+    #: Generated when left out.
+    function_name: str | None
+
+    #: Of the function.
+    description: str | None
+
+    #: Of the function.
+    layers: Sequence[lambda_.ILayerVersion] | None
+
+    #: Of ``/tmp``; 512 MiB when left out.
+    ephemeral_storage_size: Size | None
+
+    #: A network that the function needs to reach.
+    vpc: ec2.IVpc | None
+
+    #: Which of its subnets.
+    vpc_subnets: ec2.SubnetSelection | None
+
+    #: Of its network interfaces.
+    security_groups: Sequence[ec2.ISecurityGroup] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFunction:
+    """What :func:`make_function` made.
+
+    Attributes:
+        function: The function.
+        role: What it may do.
+        log_group: Its logs.
+        alias: The alias of its current version, or None.
+    """
+
+    function: lambda_.Function
+    role: iam.Role
+    log_group: logs.LogGroup
+    alias: lambda_.Alias | None
+
+
+def check_function(settings: WorkerFunctionSettings, *, queue: str) -> None:
+    """Refuse settings of a function that exclude each other.
+
+    Raises:
+        RuleError: R7.
+        StackError: Code and a bundle, or SnapStart with more storage than it takes.
+    """
+    if "code" in settings and "bundle" in settings:
+        raise StackError(f"queue {queue!r}: code= is ready made and bundle= says how to make it; give one of them")
+    name = settings.get("function_name")
+    if name is not None and len(name) > limits.MAX_FUNCTION_NAME_CHARS:
+        raise RuleError(
+            "R7",
+            f"function name {name!r} has {len(name)} characters; Lambda allows {limits.MAX_FUNCTION_NAME_CHARS}; "
+            "shorten it, or leave it out to have one generated",
+        )
+    storage = settings.get("ephemeral_storage_size")
+    if (
+        settings.get("snap_start")
+        and storage is not None
+        and storage.to_mebibytes() > limits.MAX_SNAP_START_STORAGE_MEBIBYTES
+    ):
+        raise StackError(
+            f"queue {queue!r}: snap_start with {int(storage.to_mebibytes())} MiB of ephemeral storage; SnapStart "
+            f"allows {limits.MAX_SNAP_START_STORAGE_MEBIBYTES} MiB; leave out one or the other"
+        )
+
+
+def make_function(
+    scope: Construct,
+    settings: WorkerFunctionSettings,
+    *,
+    queue: str,
+    app: str,
+    service_name: str,
+    timeout: Duration,
+    variables: Mapping[str, str],
+) -> WorkerFunction:
+    """Make a function with a log group and a role of its own, as children of ``scope``.
+
+    Args:
+        scope: The worker. The ids ``Logs``, ``Role``, ``Function`` and ``Alias`` below it are part of logical ids.
+        settings: What was set.
+        queue: The logical name of its queue, for its description.
+        app: Where it finds its registry, as ``module:attribute``.
+        service_name: Who its logs and metrics say they come from.
+        timeout: Of one invocation.
+        variables: More variables, which the user cannot replace.
+    """
+    vpc = settings.get("vpc")
+    runtime = settings.get("runtime") or lambda_.Runtime.PYTHON_3_13
+    architecture = settings.get("architecture") or lambda_.Architecture.ARM_64
+    tracing = settings.get("tracing") or lambda_.Tracing.ACTIVE
+    snap_start = settings.get("snap_start")
+    log_group = logs.LogGroup(
+        scope,
+        "Logs",
+        retention=settings.get("log_retention") or logs.RetentionDays.ONE_MONTH,
+        removal_policy=settings.get("log_removal_policy") or RemovalPolicy.DESTROY,
+    )
+    role = _make_role(scope, log_group, vpc=vpc)
+    function = lambda_.Function(
+        scope,
+        "Function",
+        function_name=settings.get("function_name"),
+        description=settings.get("description") or f"Works the queue {queue}",
+        code=settings.get("code")
+        or (settings.get("bundle") or PythonBundle(packages=[app_package(app)])).to_code(
+            runtime=runtime, architecture=architecture
+        ),
+        handler=settings.get("handler") or HANDLER,
+        runtime=runtime,
+        architecture=architecture,
+        timeout=timeout,
+        memory_size=settings.get("memory_size") or DEFAULT_MEMORY_SIZE,
+        environment={
+            **worker_environment(
+                app=app,
+                service_name=service_name,
+                log_level=settings.get("log_level") or "INFO",
+                user=settings.get("environment"),
+            ),
+            **variables,
+        },
+        log_group=log_group,
+        role=role,
+        tracing=tracing,
+        recursive_loop=settings.get("recursive_loop"),
+        reserved_concurrent_executions=settings.get("reserved_concurrent_executions"),
+        snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
+        layers=settings.get("layers"),
+        ephemeral_storage_size=settings.get("ephemeral_storage_size"),
+        vpc=vpc,
+        vpc_subnets=settings.get("vpc_subnets"),
+        security_groups=settings.get("security_groups"),
+    )
+    # A snapshot is taken of a published version, so the mapping must feed one (C8, P7).
+    alias_name = settings.get("alias") or ("live" if snap_start else None)
+    alias = (
+        None
+        if alias_name is None
+        else lambda_.Alias(scope, "Alias", alias_name=alias_name, version=function.current_version)
+    )
+    _acknowledge(function, role, tracing=tracing, in_vpc=vpc is not None, is_default_runtime="runtime" not in settings)
+    return WorkerFunction(function=function, role=role, log_group=log_group, alias=alias)
+
+
+def _make_role(scope: Construct, log_group: logs.LogGroup, *, vpc: ec2.IVpc | None) -> iam.Role:
+    # The managed AWSLambdaBasicExecutionRole would let it write every log of the account (C10).
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log_group.grant_write(role)
+    if vpc is not None:
+        role.add_to_policy(iam.PolicyStatement(actions=list(_VPC_ACTIONS), resources=["*"]))
+    return role
+
+
+def _acknowledge(
+    function: lambda_.Function, role: iam.Role, *, tracing: lambda_.Tracing, in_vpc: bool, is_default_runtime: bool
+) -> None:
+    """Answer cdk-nag where it asks for what a worker of a queue should not have (C10)."""
+    if tracing != lambda_.Tracing.DISABLED or in_vpc:
+        Validations.of(role).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+                reason="X-Ray segments and network interfaces have no resource that a policy could name",
+            )
+        )
+    Validations.of(function).acknowledge(
+        Acknowledgment(
+            id="Serverless::Serverless-LambdaDLQ",
+            reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own (S46)",
+        )
+    )
+    if is_default_runtime:
+        for rule in ("AwsSolutions::AwsSolutions-L1", "Serverless::Serverless-LambdaLatestVersion"):
+            Validations.of(function).acknowledge(
+                Acknowledgment(
+                    id=rule,
+                    reason="Python 3.13 is supported until 2029; runtime= takes a newer one",
+                )
+            )
