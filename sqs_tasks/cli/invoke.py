@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import json
 import logging
 import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 
 from sqs_tasks.cli.endpoint import endpoint_options
 from sqs_tasks.cli.fault_options import fault_options
+from sqs_tasks.cli.invocation_output import InvocationOutput, summary
 from sqs_tasks.cli.options import option
 from sqs_tasks.client import ClientProvider, QueueUrls
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.local.event_source.mapping import EventSourceMapping
 from sqs_tasks.local.event_source.scaling import BATCHES_OF_A_POLLER
-from sqs_tasks.local.event_source.statistics import EventSourceStatistics
 from sqs_tasks.local.function.fault_injection import Faults
 from sqs_tasks.local.function.function import FunctionConfiguration, Handler, LambdaFunction
 from sqs_tasks.local.function.in_process import InProcessFunction
-from sqs_tasks.local.function.invocation import Invocation, InvocationStatus
+from sqs_tasks.local.function.line_output import LineSink
 from sqs_tasks.local.function.process import DEFAULT_ENVIRONMENTS, SubprocessFunction
 from sqs_tasks.queue_statistics import count_messages
 
@@ -86,7 +86,12 @@ _PASSED_ON = (
     is_flag=True,
     help="End when the queue has nothing to deliver; exit 1 if any failed, or are still in flight or delayed.",
 )
-@option("--json", "as_json", is_flag=True, help="One JSON object for each invocation.")
+@option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object for each invocation on standard output; what the function writes goes to standard error.",
+)
 def invoke(
     *,
     handler: str,
@@ -120,6 +125,7 @@ def invoke(
     region = os.environ.setdefault("AWS_REGION", "us-east-1")
     os.environ.setdefault("AWS_DEFAULT_REGION", region)
     environ = _environ(variables)
+    output = InvocationOutput(as_json=as_json, show_errors=in_process)
     try:
         client = ClientProvider()
         function = _function(
@@ -135,6 +141,7 @@ def invoke(
             directory=directory,
             command=command,
             in_process=in_process,
+            output=output.function_wrote,
         )
         source = EventSourceMapping(
             client(),
@@ -150,19 +157,20 @@ def invoke(
             filters=filters,
             faults=Faults.parse(faults),
             seed=seed,
-            on_invocation=_print_json if as_json else _Printer(show_errors=in_process),
+            on_invocation=output,
         )
     except (ConfigurationError, QueueNotFoundError) as error:
         raise click.ClickException(str(error)) from error
-    stop = _StopOnSignal()
+    stop = _StopOnSignal(function)
     try:
         _check_loads(function, handler)
         click.echo(f"polling {source.queue.name} for {handler}; stop with Ctrl-C", err=True)
         try:
-            source.run(until=lambda: stop.asked or (until_empty and source.idle))
+            with output.of_this_process():
+                source.run(until=lambda: stop.asked or (until_empty and source.idle))
         finally:
             left = _left(source) if until_empty and not stop.asked else ""
-            click.echo(_summary(source.statistics) + left, err=True)
+            click.echo(summary(source.statistics) + left, err=True)
     finally:
         source.close()
     if until_empty and (source.statistics.failed or left):
@@ -192,6 +200,7 @@ def _function(
     directory: Path,
     command: str | None,
     in_process: bool,
+    output: LineSink,
 ) -> LambdaFunction:
     if not in_process:
         return SubprocessFunction(
@@ -201,6 +210,7 @@ def _function(
             variables=environ,
             directory=directory,
             command=shlex.split(command) if command else None,
+            output=output,
         )
     os.environ.update(environ)
     sys.path.insert(0, str(directory.resolve()))
@@ -236,88 +246,28 @@ def _environ(variables: Sequence[str]) -> dict[str, str]:
     return environ
 
 
-#: How the counters that are nouns are called when they count one.
-_SINGULAR = {
-    "throttles": "throttle",
-    "invocations": "invocation",
-    "cold_starts": "cold start",
-    "errors": "error",
-    "timeouts": "timeout",
-    "crashes": "crash",
-    "records": "record",
-    "duplicates": "duplicate",
-}
-
-
 class _StopOnSignal:
-    """First signal: no more polls, running invocations end. Second: now."""
+    """First signal: no more polls, running invocations end. Second: now.
 
-    def __init__(self) -> None:
+    Args:
+        function: Its processes are killed by the second signal.
+    """
+
+    def __init__(self, function: LambdaFunction) -> None:
         self.asked = False
+        self._function = function
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         if self.asked:
+            # In a thread: the lock it takes may be held by the code that the signal interrupted.
+            threading.Thread(target=self._function.close, name="sqs-tasks-invoke-close").start()
             raise KeyboardInterrupt
         self.asked = True
-
-
-class _Printer:
-    """Prints an invocation as CloudWatch's log would, and what became of the records."""
-
-    def __init__(self, *, show_errors: bool) -> None:
-        # A function in a process of its own has printed its own errors, but not how it was killed.
-        self._show_errors = show_errors
-
-    def __call__(self, invocation: Invocation) -> None:
-        lines = []
-        if invocation.error and (self._show_errors or invocation.status is not InvocationStatus.ERROR):
-            lines.append(str(invocation.error))
-        if invocation.status is not InvocationStatus.THROTTLED:
-            lines.append(str(invocation.report))
-            lines.append(
-                f"{_counted(len(invocation.records), 'record')}: "
-                f"{len(invocation.deleted)} deleted, {len(invocation.failed)} left"
-                + "".join(f"\n  {message_id}" for message_id in sorted(invocation.failed))
-            )
-        click.echo("\n".join(lines))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _print_json(invocation: Invocation) -> None:
-    report = invocation.report
-    told: dict[str, Any] = {
-        "requestId": invocation.request_id,
-        "status": invocation.status.value,
-        "attempt": invocation.attempt,
-        "records": list(invocation.message_ids),
-        "deleted": sorted(invocation.deleted),
-        "failed": sorted(invocation.failed),
-        "durationMs": round(report.duration_ms, 3),
-        "billedDurationMs": report.billed_duration_ms,
-        "memorySizeMB": report.memory_size_mb,
-    }
-    if report.max_memory_used_mb is not None:
-        told["maxMemoryUsedMB"] = report.max_memory_used_mb
-    if report.init_duration_ms is not None:
-        told["initDurationMs"] = round(report.init_duration_ms, 3)
-    if invocation.error is not None:
-        told["error"] = {"type": invocation.error.type, "message": invocation.error.message}
-    if invocation.complete_failure is not None:
-        told["completeFailure"] = invocation.complete_failure
-    click.echo(json.dumps(told))
-
-
-def _summary(statistics: EventSourceStatistics) -> str:
-    counts = {name: getattr(statistics, name) for name in EventSourceStatistics.__dataclass_fields__}
-    always = ("invocations", "records", "deleted", "failed")
-    told = {name: count for name, count in counts.items() if name in always or (count and name != "polls")}
-    named = (f"{count} {_SINGULAR.get(name, name) if count == 1 else name}" for name, count in told.items())
-    return ", ".join(named).replace("_", " ")
+        # Not by a stream: the handler may have interrupted one in the middle of a write.
+        with contextlib.suppress(OSError):
+            os.write(2, b"stopping when the running invocations have ended; once more ends them now\n")
 
 
 def _configure_logging() -> None:

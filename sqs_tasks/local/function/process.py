@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import logging
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +19,9 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.local.function.fault_injection import Fault
 from sqs_tasks.local.function.function import FunctionConfiguration, InvokeRequest, InvokeResult, lost_result
 from sqs_tasks.local.function.invocation import FunctionError, InvocationStatus
+from sqs_tasks.local.function.line_output import LineOutput, LineSink
 from sqs_tasks.local.function.runtime_api import RuntimeApi, RuntimeEvent, RuntimeExitedError
+from sqs_tasks.local.process_guard import end_group, guard
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class SubprocessFunction:
         variables: Environment variables for the function, over those of this process.
         directory: Where the code is; the working directory and ``LAMBDA_TASK_ROOT``. The current one if left out.
         command: The runtime to start instead of ``awslambdaric``, such as ``["./bootstrap"]``.
-        output: Where standard output and error of the function go; to this process's own if left out.
+        output: Where standard output and error of the function go: a file, or a function that takes whole lines; to
+            this process's own if left out.
 
     Raises:
         ConfigurationError: ``awslambdaric`` is not installed, or the handler is not ``module.function``.
@@ -61,7 +62,7 @@ class SubprocessFunction:
         variables: Mapping[str, str] | None = None,
         directory: str | os.PathLike[str] | None = None,
         command: Sequence[str] | None = None,
-        output: int | IO[bytes] | None = None,
+        output: int | IO[bytes] | LineSink | None = None,
     ) -> None:
         if command is None:
             if "." not in handler:
@@ -172,16 +173,18 @@ class _Environment:
         handler: str,
         variables: Mapping[str, str],
         directory: Path,
-        output: int | IO[bytes] | None,
+        output: int | IO[bytes] | LineSink | None,
     ) -> None:
         self._configuration = configuration
         self._command = command
         self._handler = handler
         self._variables = variables
         self._directory = directory
-        self._output = output
+        self._sink = output if callable(output) else None
+        self._output = None if callable(output) else output
         self._api: RuntimeApi | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._lines: LineOutput | None = None
         self._peak_memory_mb: int | None = None
         self._began: _Begin | None = None
 
@@ -233,11 +236,10 @@ class _Environment:
         """Kill the process, and all that it started."""
         process, api = self._process, self._api
         if process is not None and process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                if hasattr(os, "killpg"):
-                    os.killpg(process.pid, signal.SIGKILL)
-                else:
-                    process.kill()
+            if hasattr(os, "killpg"):
+                end_group(process.pid)
+            else:
+                process.kill()
             process.wait()
         if api is not None:
             api.close()
@@ -277,23 +279,30 @@ class _Environment:
     def _start(self, timeout_seconds: float) -> Literal["ready", "late", "ended"]:
         """Start the process and wait until it asks for work."""
         api = RuntimeApi()
+        lines = None if self._sink is None else LineOutput(self._sink)
+        output = self._output if lines is None else lines.descriptor
         try:
             process = subprocess.Popen(  # noqa: S603 - the developer's own handler
                 self._command,
                 cwd=self._directory,
                 env=self._environ(api),
                 stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=self._output,
+                stdout=output,
+                stderr=output,
                 # Ctrl-C is for the event source, which ends its invocations first; and a kill takes grandchildren
                 # along.
                 start_new_session=True,
             )
         except OSError:
             api.close()
+            if lines is not None:
+                lines.close()
             raise
-        self._api, self._process = api, process
-        threading.Thread(target=_watch, args=(process, api), name="lambda-process-watch", daemon=True).start()
+        guard().add(process.pid)
+        if lines is not None:
+            lines.started()
+        self._api, self._process, self._lines = api, process, lines
+        threading.Thread(target=_watch, args=(process, api, lines), name="lambda-process-watch", daemon=True).start()
         try:
             return "ready" if api.wait_ready(timeout_seconds) else "late"
         except RuntimeExitedError:
@@ -318,6 +327,8 @@ class _Environment:
                 raise
             return self._lost(Fault.CRASH, (time.perf_counter() - started) * 1000, exit_code=process.wait())
         duration_ms = (time.perf_counter() - started) * 1000
+        if self._lines is not None:
+            self._lines.flush()  # before whoever invoked it reports that it is over
         # Asked after an answer too: the kernel remembers a peak that was over between two looks.
         if self._is_over_its_memory():
             logger.warning(
@@ -378,8 +389,14 @@ class _Environment:
         }
 
 
-def _watch(process: subprocess.Popen[bytes], api: RuntimeApi) -> None:
+def _watch(process: subprocess.Popen[bytes], api: RuntimeApi, lines: LineOutput | None) -> None:
     process.wait()
+    # What it started ends with it, as an execution environment ends on Lambda.
+    if hasattr(os, "killpg"):
+        end_group(process.pid)
+    guard().discard(process.pid)
+    if lines is not None:
+        lines.close()
     api.process_ended()
 
 

@@ -252,3 +252,65 @@ def test_queue_is_not_called_empty_while_messages_are_in_flight_or_delayed(run, 
     assert result.stderr.rstrip().endswith(
         "0 invocations, 0 records, 0 deleted, 0 failed, 2 still in flight, 1 still delayed"
     )
+
+
+#: Writes lines in pieces, and leaves the last one open.
+TALKATIVE = """
+import subprocess, sys
+
+def handler(event, context):
+    for record in event["Records"]:
+        print("one", record["body"])
+        print("to standard error", file=sys.stderr)
+        print("no newline", record["body"], end="")
+"""
+
+
+@pytest.fixture
+def talkative(tmp_path):
+    (tmp_path / "talkative.py").write_text(TALKATIVE)
+    yield "talkative.handler"
+    sys.modules.pop("talkative", None)
+
+
+@pytest.mark.parametrize("how", [["--in-process"], []])
+def test_report_never_stands_in_a_line_of_the_function(run, client, url, talkative, how):
+    """Whatever the function leaves open is a line of its own before the report."""
+    send(client, url, "a")
+
+    printed = run(*how, handler=talkative).stdout.splitlines()
+
+    at = next(number for number, line in enumerate(printed) if line.startswith("REPORT"))
+    assert "no newline a" in printed[:at]
+    assert "one a" in printed[:at]
+
+
+@pytest.mark.parametrize("how", [["--in-process"], []])
+def test_json_is_all_there_is_on_standard_output(run, client, url, talkative, how):
+    """So that it can be piped into a program; what the function writes goes to standard error."""
+    send(client, url, "a")
+
+    result = run("--json", *how, handler=talkative)
+
+    assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["succeeded"]
+    lines = result.stderr.splitlines()
+    assert "one a" in lines
+    assert "no newline a" in lines
+
+
+def test_lines_of_functions_that_run_side_by_side_stay_whole(run, client, url, tmp_path):
+    """Two processes that write at the same moment."""
+    (tmp_path / "chorus.py").write_text(
+        "import os\n"
+        "def handler(event, context):\n"
+        "    name = event['Records'][0]['body']\n"
+        "    for _ in range(300):\n"
+        "        os.write(1, name.encode())\n"
+        "        os.write(1, name.encode() + b'\\n')\n"
+    )
+    send(client, url, "aaaa", "bbbb")
+
+    printed = run("--batch-size", "1", handler="chorus.handler").stdout.splitlines()
+
+    assert printed.count("a" * 8) == 300
+    assert printed.count("b" * 8) == 300
