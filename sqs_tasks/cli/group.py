@@ -25,6 +25,9 @@ _COMMANDS = {
     "worker": _Place("sqs_tasks.cli.worker", "worker", "Run the jobs of an application's queues."),
     "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
     "queues": _Place("sqs_tasks.cli.queues", "queues", "Create an application's queues, look into them, redrive."),
+    "schedules": _Place(
+        "sqs_tasks.cli.schedules.command", "schedules", "See, deploy and run an application's schedules."
+    ),
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
     "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
     "iam": _Place("sqs_tasks.cli.iam", "iam", "Print the least rights as an IAM policy."),

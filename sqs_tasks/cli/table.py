@@ -10,14 +10,16 @@ import click
 
 
 class Table:
-    """Rows under a header; the first column is text, the others are numbers.
+    """Rows under a header; the first columns are text, the others are numbers.
 
     Args:
         header: The columns' names.
+        texts: How many of them are text.
     """
 
-    def __init__(self, header: Sequence[str]) -> None:
+    def __init__(self, header: Sequence[str], *, texts: int = 1) -> None:
         self._header = tuple(header)
+        self._texts = texts
         self._rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: object) -> None:
@@ -38,7 +40,7 @@ class Table:
         widths = [max(len(row[column]) for row in rows) for column in range(len(self._header))]
         return [
             "  ".join(
-                cell.rjust(width) if column else cell.ljust(width)
+                cell.rjust(width) if column >= self._texts else cell.ljust(width)
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in rows
@@ -51,7 +53,7 @@ class Table:
 
         drawn = RichTable(box=box.SIMPLE_HEAD)
         for column, name in enumerate(self._header):
-            drawn.add_column(name, justify="right" if column else "left")
+            drawn.add_column(name, justify="right" if column >= self._texts else "left")
         for row in self._rows:
             drawn.add_row(*row)
         Console().print(drawn)

@@ -1,0 +1,1 @@
+"""``sqs-tasks schedules``: the schedules of an application, looked at, deployed and run."""
