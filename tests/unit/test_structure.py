@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.import_graph import circles, folders, imports_of_children, im
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sqs_tasks", "sqs_tasks_cdk")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 MAX_LINES = 450
 MAX_FLAT_FILES = 36
@@ -78,6 +80,27 @@ def test_no_file_is_too_long_to_be_read_at_a_sitting() -> None:
     lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in files.items()}
 
     assert {name: count for name, count in lines.items() if count > MAX_LINES and name not in STILL_LONG} == {}
+
+
+def test_the_architecture_shows_every_folder() -> None:
+    """A new folder gets its line in docs/architecture.md, and one that is gone loses it."""
+    code = {
+        path.parent.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+    } | {"lambda_handler"}
+
+    assert set(re.findall(r"^\| `([\w/]+)/` \|", ARCHITECTURE, re.MULTILINE)) == code
+
+
+def test_the_architecture_shows_every_flat_file() -> None:
+    """A new file beside the public ones gets its place among them."""
+    flat = {path.stem for path in (ROOT / "sqs_tasks").glob("*.py")} - {"__init__", "__main__", "__version__"}
+    listed = [
+        name
+        for row in re.findall(r"^\| [\w ]+ \| ((?:`\w+` ?)+)\|$", ARCHITECTURE, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    ]
+
+    assert sorted(listed) == sorted(flat)
 
 
 def test_the_unit_tests_mirror_the_package() -> None:

@@ -1,4 +1,4 @@
-"""``docs/architecture.md`` shows the tree as it is, names files that exist, and has the decisions that code cites."""
+"""``docs/architecture.md`` names files that exist and has the decisions that code cites; its tree is held by test_structure."""
 
 from __future__ import annotations
 
@@ -9,27 +9,8 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PACKAGES = ("sqs_tasks", "sqs_tasks_cdk")
 
-_ROW = re.compile(r"^\| `([\w/]+)/` \|", re.MULTILINE)
-_FLAT_ROW = re.compile(r"^\| [\w ]+ \| ((?:`\w+` ?)+)\|$", re.MULTILINE)
 _FILE = re.compile(r"[\w/]+\.py\b|\b[\w/]+/(?=[<\"`,. )])")
 _CITATION = re.compile(r"\(architecture, decision (\d+)\)")
-
-
-def test_the_tree_has_every_folder():
-    """A new folder gets its line, and one that is gone loses it."""
-    code = {
-        path.parent.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")
-    } | {"lambda_handler"}
-
-    assert set(_ROW.findall(PAGE)) == code
-
-
-def test_the_table_has_every_flat_file():
-    """A new file beside the public ones gets its place among them."""
-    flat = {path.stem for path in (ROOT / "sqs_tasks").glob("*.py")} - {"__init__", "__main__", "__version__"}
-    listed = [name for row in _FLAT_ROW.findall(PAGE) for name in re.findall(r"`(\w+)`", row)]
-
-    assert sorted(listed) == sorted(flat)
 
 
 def test_files_that_the_page_names_exist():
