@@ -41,7 +41,7 @@ $(STAMPS)/python: requirements-dev.lock pyproject.toml
 
 $(STAMPS)/node: package-lock.json
 	@command -v npm >/dev/null || { echo "needs Node with npm on the PATH"; exit 1; }
-	$(call step,Node packages (the CDK command line; pyright; the JavaScript SDK),npm ci --silent --no-audit --no-fund)
+	$(call step,Node packages (the CDK command line; pyright; the JavaScript SDK; a browser),npm ci --silent --no-audit --no-fund)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/ministack: requirements-ministack.lock

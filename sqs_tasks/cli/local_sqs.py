@@ -7,7 +7,7 @@ import logging
 
 import click
 
-from sqs_tasks.cli.options import option
+from sqs_tasks.cli.options import option, setting
 from sqs_tasks.local.server import DEFAULT_PORT, serve
 
 #: What to do about a listener that was refused.
@@ -31,14 +31,21 @@ _HINTS = {
     is_flag=True,
     help="Refuse what AWS refuses for 60 seconds: a second purge, and a queue named like one just deleted.",
 )
-def local_sqs(host: str, port: int, *, enforce_waits: bool) -> None:
+@setting(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which clients reach it, beside addresses and localhost: a container's. Repeat it for more.",
+)
+def local_sqs(host: str, port: int, allowed_hosts: tuple[str, ...], *, enforce_waits: bool) -> None:
     """Serve an SQS in memory, for boto3, the AWS CLI and every other SDK.
 
     Queues and messages are gone when it stops.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
-        serve(host, port, on_ready=_announce, enforce_waits=enforce_waits)
+        serve(host, port, on_ready=_announce, enforce_waits=enforce_waits, allowed_hosts=allowed_hosts)
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "try another --port or --host")
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from sqs_tasks.local import json_protocol, query_protocol
 from sqs_tasks.local.clock import ManualClock
-from sqs_tasks.local.http_connection import Request, Response
+from sqs_tasks.local.http.request import Request
+from sqs_tasks.local.http.response import Response
+from sqs_tasks.local.http.web_pages import WebPageGuard
 from sqs_tasks.local.model import faults
 from sqs_tasks.local.model.account import DEFAULT_REGION, Caller
 from sqs_tasks.local.model.faults import SQSFault
@@ -35,10 +37,12 @@ class Application:
 
     Args:
         service: The model.
+        allowed_hosts: See :class:`~sqs_tasks.local.http.web_pages.WebPageGuard`.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, allowed_hosts: Iterable[str] = ()) -> None:
         self._service = service
+        self._guard = WebPageGuard(allowed_hosts)
         self._callers: dict[bytes, Caller] = {}
         self._request_ids = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
@@ -46,15 +50,14 @@ class Application:
 
     def __call__(self, request: Request, reply: Reply) -> Callable[[], None] | None:
         """Answer a request, now or when its long poll ends; in that case the result abandons the poll."""
-        if b"origin" in request.headers and not _is_own_origin(request.headers[b"origin"]):
-            # A web page in the developer's browser could reach a server on the loopback interface.
-            reply(Response(b"requests from web pages are refused\n", "text/plain", 403))
-            return None
         target = request.headers.get(b"x-amz-target")
         try:
-            if target is not None:
-                return self._json(target, request, reply)
-            return self._query(request, reply)
+            if not self._guard.knows(request.headers):
+                self._check_sender(request)
+            return self._query(request, reply) if target is None else self._json(target, request, reply)
+        except SQSFault as fault:
+            reply(self._xml_answer("", fault) if target is None else self._json_fault(fault))
+            return None
         except Exception:
             logger.exception("internal error", extra={"action": "local_sqs_internal_error"})
             reply(Response(b'{"__type":"InternalFailure","message":"see the log of the local SQS"}', status=500))
@@ -85,8 +88,20 @@ class Application:
         self._service.run_due()
         self.set_timer()
 
+    def _check_sender(self, request: Request) -> None:
+        """Refuse a request that a web page has sent.
+
+        Raises:
+            SQSFault: 403.
+        """
+        refusal = self._guard.refusal(request.headers)
+        if refusal is not None:
+            raise SQSFault("AccessDeniedException", refusal, status=403)
+
     def _json(self, target: bytes, request: Request, reply: Reply) -> Callable[[], None] | None:
         action = target.decode("ascii", errors="replace").removeprefix(json_protocol.TARGET_PREFIX)
+        if request.method != b"POST" or request.headers.get(b"content-type") != json_protocol.REQUEST_CONTENT_TYPE:
+            _check_form(request, json_protocol.REQUEST_CONTENT_TYPE)
         try:
             params = json_protocol.read(action, request.body)
             caller = self._caller(request, action)
@@ -111,7 +126,7 @@ class Application:
 
     def _json_fault(self, fault: SQSFault) -> Response:
         body, header = json_protocol.write_fault(fault)
-        headers = f"x-amzn-RequestId: {self._request_id()}\r\n{header}"
+        headers = f"x-amzn-RequestId: {self._request_id()}\r\n{header}{_allowed(fault)}"
         return Response(body, json_protocol.CONTENT_TYPE, fault.status, headers)
 
     def _query(self, request: Request, reply: Reply) -> Callable[[], None] | None:
@@ -126,6 +141,7 @@ class Application:
         if action is None:
             reply(Response(b"<UnknownOperationException/>", query_protocol.CONTENT_TYPE, 404))
             return None
+        _check_form(request, query_protocol.REQUEST_CONTENT_TYPE)
         try:
             if path.count(b"/") >= 2:  # noqa: PLR2004  /account/queue
                 if action in ("CreateQueue", "ListQueues"):
@@ -146,7 +162,7 @@ class Application:
         headers = f"x-amzn-RequestId: {request_id}\r\n"
         if isinstance(answer, SQSFault):
             body = query_protocol.write_fault(answer, request_id)
-            return Response(body, query_protocol.CONTENT_TYPE, answer.status, headers)
+            return Response(body, query_protocol.CONTENT_TYPE, answer.status, headers + _allowed(answer))
         return Response(query_protocol.write(action, answer, request_id), query_protocol.CONTENT_TYPE, 200, headers)
 
     def _caller(self, request: Request, action: str) -> Caller:
@@ -168,6 +184,30 @@ class Application:
         return f"00000000-0000-4000-8000-{next(self._request_ids):012x}"
 
 
+def _check_form(request: Request, content_type: bytes) -> None:
+    """Refuse an action that is no POST, or has another content type than SDKs send.
+
+    AWS takes GET too. Here a page could send that by an ``<img>``, and the browser would not say who asks.
+
+    Raises:
+        SQSFault: 405 or 415.
+    """
+    if request.method != b"POST":
+        method = ascii(request.method[:20].decode("latin-1"))
+        text = f"the method is {method}; actions must be POST here; send the parameters in the body"
+        raise SQSFault("InvalidAction", text, status=405)
+    given = request.headers.get(b"content-type", b"")
+    if given.partition(b";")[0].strip().lower() != content_type:
+        shown = ascii(given[:100].decode("latin-1"))
+        text = f"the Content-Type is {shown}; it must be {content_type.decode()} for this protocol; send it with that"
+        raise SQSFault("SerializationException", text, status=415)
+
+
+def _allowed(fault: SQSFault) -> str:
+    """The header that an answer 405 has to have."""
+    return "Allow: POST\r\n" if fault.status == HTTPStatus.METHOD_NOT_ALLOWED else ""
+
+
 def _when_answered(poll: Poll, reply: Callable[[dict[str, Any] | SQSFault], None]) -> Callable[[], None]:
     poll.on_answer = lambda answered: reply(answered.answer)
     return poll.abandon
@@ -183,20 +223,3 @@ def _region(authorization: bytes) -> str:
     if len(scope) != 5 or not scope[2]:  # noqa: PLR2004  key, date, region, service, aws4_request
         return DEFAULT_REGION
     return scope[2].decode("ascii", errors="replace")
-
-
-def _is_own_origin(origin: bytes) -> bool:
-    try:
-        return is_loopback(urlsplit(origin.decode("ascii")).hostname or "")
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

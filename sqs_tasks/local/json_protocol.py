@@ -14,6 +14,9 @@ from sqs_tasks.local.model.faults import SQSFault
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 
+#: What a request is sent as.
+REQUEST_CONTENT_TYPE = CONTENT_TYPE.encode()
+
 #: What the X-Amz-Target header begins with.
 TARGET_PREFIX = "AmazonSQS."
 
@@ -46,7 +49,7 @@ def read(action: str, body: bytes) -> dict[str, Any]:
     """
     try:
         params = _read_object(body) if body else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _serialization("the request body is not JSON") from None
     shape = shapes.INPUTS.get(action)
     if shape is None:

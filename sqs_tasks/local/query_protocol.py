@@ -16,6 +16,12 @@ from sqs_tasks.local.model.faults import SQSFault
 
 CONTENT_TYPE = "text/xml"
 
+#: What a request is sent as.
+REQUEST_CONTENT_TYPE = b"application/x-www-form-urlencoded"
+
+#: Fields of a request. A batch of ten messages with ten attributes each has some 500.
+MAX_FIELDS = 2_000
+
 _NAMESPACE = "http://queue.amazonaws.com/doc/2012-11-05/"
 
 #: Fields that belong to the request and not to the action.
@@ -40,8 +46,16 @@ Fields = dict[str, str]
 
 
 def fields(text: bytes) -> Fields:
-    """The form fields of a query string or body."""
-    return dict(parse_qsl(text.decode("utf-8", errors="replace"), keep_blank_values=True))
+    """The form fields of a query string or body.
+
+    Raises:
+        SQSFault: There are too many.
+    """
+    try:
+        pairs = parse_qsl(text.decode("utf-8", errors="replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise faults.invalid_parameter(f"The request has more than {MAX_FIELDS:,} parameters.") from None
+    return dict(pairs)
 
 
 def read(action: str, given: Fields) -> dict[str, Any]:

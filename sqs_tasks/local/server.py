@@ -15,13 +15,14 @@ import gc
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from sqs_tasks.local.application import Application, is_loopback
+from sqs_tasks.local.application import Application
 from sqs_tasks.local.clock import Clock, ManualClock
-from sqs_tasks.local.http_connection import HTTPConnection
+from sqs_tasks.local.http.connection import Connections, HTTPConnection
+from sqs_tasks.local.http.web_pages import is_loopback
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT
 from sqs_tasks.local.model.service import Service
 
@@ -46,6 +47,8 @@ class LocalSQSServer:
         clock: A :class:`~sqs_tasks.local.clock.ManualClock` to advance time by hand; long polls then wait for it.
         enforce_waits: See :class:`~sqs_tasks.local.model.service.Service`.
         max_in_flight: The quota of messages in flight per queue, and how far a FIFO queue looks for groups (S37).
+        allowed_hosts: Names by which clients reach the server, beside addresses, ``localhost`` and ``host``: that of a
+            container, for example. Requests that name another host are refused, because a web page could send them.
     """
 
     def __init__(
@@ -56,12 +59,13 @@ class LocalSQSServer:
         clock: Clock | None = None,
         enforce_waits: bool = False,
         max_in_flight: int = MAX_IN_FLIGHT,
+        allowed_hosts: Iterable[str] = (),
     ) -> None:
         self.host = host
         self.port = port
         self._clock = clock
         self._service = Service(clock, enforce_waits=enforce_waits, max_in_flight=max_in_flight)
-        self._application = Application(self._service)
+        self._application = Application(self._service, (host, *allowed_hosts))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
@@ -142,6 +146,7 @@ def serve(
     *,
     on_ready: Callable[[str], None] | None = None,
     enforce_waits: bool = False,
+    allowed_hosts: Iterable[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM, and stop at once then.
 
@@ -150,6 +155,7 @@ def serve(
         port: The port; 0 for a free one.
         on_ready: Called with the endpoint URL once requests are answered.
         enforce_waits: See :class:`~sqs_tasks.local.model.service.Service`.
+        allowed_hosts: See :class:`LocalSQSServer`.
 
     Raises:
         OSError: The address cannot be listened on.
@@ -162,7 +168,8 @@ def serve(
             # Not in threads and not on every platform; there, KeyboardInterrupt has to do.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, stopping.set)
-        async with _listening(Application(Service(enforce_waits=enforce_waits)), host, port) as bound:
+        application = Application(Service(enforce_waits=enforce_waits), (host, *allowed_hosts))
+        async with _listening(application, host, port) as bound:
             if on_ready is not None:
                 on_ready(f"http://{_in_url(host)}:{bound}")
             await stopping.wait()
@@ -186,7 +193,7 @@ async def _listening(application: Application, host: str, port: int) -> Any:
             host,
             extra={"action": "local_sqs_exposed"},
         )
-    connections: set[HTTPConnection] = set()
+    connections = Connections()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: HTTPConnection(application, connections), host, port, backlog=_BACKLOG)
     try:
@@ -194,8 +201,7 @@ async def _listening(application: Application, host: str, port: int) -> Any:
     finally:
         server.close()
         application.close()
-        for connection in tuple(connections):
-            connection.abort()
+        connections.abort()
         # Aborted transports close their sockets in the loop's next round.
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -463,6 +463,17 @@ def test_runtime_api_knows_no_other_paths(api, method, path):
     assert call(api, method, path)[0] == 404
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Host": "evil.example"}]
+)
+def test_runtime_api_gives_no_event_to_a_web_page(api, headers):
+    """An image whose address is the Runtime API would take the function's event away."""
+    status, _, body = call(api, "GET", "/2018-06-01/runtime/invocation/next", b"", headers)
+
+    assert status == 403
+    assert json.loads(body)["errorType"] == "AccessDenied"
+
+
 def test_runtime_api_listens_on_the_loopback_only(api):
     """Nobody else on the network can reach it."""
     assert api.address.startswith("127.0.0.1:")

@@ -71,8 +71,10 @@ def test_it_stops_at_once_and_clean(process: subprocess.Popen[str], number: sign
     with socket.create_connection(("127.0.0.1", port)) as polling:
         body = b'{"QueueUrl":"q","WaitTimeSeconds":20}'
         for action, content in (("CreateQueue", b'{"QueueName":"q"}'), ("ReceiveMessage", body)):
-            head = f"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.{action}\r\nContent-Length: {len(content)}\r\n\r\n"
-            polling.sendall(head.encode() + content)
+            head = (
+                f"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.{action}\r\nContent-Type: application/x-amz-json-1.0\r\n"
+            )
+            polling.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         polling.recv(1000)
         start_time = time.monotonic()
         process.send_signal(number)

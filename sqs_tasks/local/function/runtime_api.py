@@ -18,6 +18,7 @@ from typing import Any
 
 from sqs_tasks.local.function.function import MAX_PAYLOAD_BYTES
 from sqs_tasks.local.function.invocation import FunctionError
+from sqs_tasks.local.http.web_pages import WebPageGuard
 
 _VERSION = "/2018-06-01/runtime"
 _ANSWER = re.compile(rf"{_VERSION}/invocation/([^/]+)/(response|error)")
@@ -194,6 +195,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, api: RuntimeApi) -> None:
         super().__init__(("127.0.0.1", 0), _RequestHandler)
         self.api = api
+        self.guard = WebPageGuard()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: a runtime that was killed leaves broken connections, and that is no news."""
@@ -207,6 +209,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
+        if self._is_refused():
+            return
         if self.path == f"{_VERSION}/restore/next":
             self._send(HTTPStatus.OK)  # with SnapStart: the snapshot is made, and the environment woken, in one
             return
@@ -230,6 +234,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self._is_refused():
+            return
         if self.path == f"{_VERSION}/init/error":
             self.server.api.take_init_error(self._error(body))
             self._send_status(HTTPStatus.ACCEPTED)
@@ -253,6 +259,14 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Nothing: the report tells of each invocation."""
+
+    def _is_refused(self) -> bool:
+        """Whether it came from a web page, which could take a function's event away; then it is answered already."""
+        headers = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in self.headers.items()}
+        reason = self.server.guard.refusal(headers)
+        if reason is not None:
+            self._send_error(HTTPStatus.FORBIDDEN, "AccessDenied", reason)
+        return reason is not None
 
     def _refuse_too_large(self, request_id: str, size: int) -> None:
         message = (
