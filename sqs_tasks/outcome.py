@@ -128,10 +128,17 @@ class NotStarted:
     delay_seconds: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """It is not to run any more: a schedule's run that came too late. Its message is deleted, without a dead letter."""
+
+    reason: str
+
+
 #: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.
 UNKNOWN_TASK_NAME = "(unknown)"
 
-Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted
+Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted | Skipped
 
 
 @dataclass
@@ -141,7 +148,7 @@ class BatchProcessingResult:
     Attributes:
         queue_name: The queue's name in code.
         succeeded: Messages whose tasks returned.
-        failed: All others: retried, rejected, unknown, not started.
+        failed: All others: retried, rejected, unknown, not started, skipped.
     """
 
     queue_name: str

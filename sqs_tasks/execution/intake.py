@@ -12,7 +12,7 @@ from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegi
 from sqs_tasks.errors import JobExpiredError, SignatureMismatchError, UndecodableMessageError, UnknownTaskError
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, Job, ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, UnknownTask
+from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,13 @@ class Intake:
         task = self.tasks.get(job.job_name)
         if task is None:
             return self._unknown(job)
-        if job.args or job.expires_at is not None or job.not_before is not None or task.settings.max_age is not None:
+        if (
+            job.args
+            or job.expires_at is not None
+            or job.not_before is not None
+            or task.settings.max_age is not None
+            or task.schedules
+        ):
             return self._checked(job, task)
         return job, task
 
@@ -178,6 +184,8 @@ class Intake:
             return self._refuse(job.message, error, job)
         except TypeError as error:  # positional arguments of a foreign message that do not fit
             return self._refuse(job.message, SignatureMismatchError(str(error)), job)
+        if task.schedules and (skipped := self._skipped(job, task)) is not None:
+            return skipped
         early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
         if early_seconds > 0:
             # Rounded up, so that it does not come back a moment early and be received once more for nothing.
@@ -199,6 +207,30 @@ class Intake:
         age = self.now() - sent_at.timestamp()
         if age > max_age:
             raise JobExpiredError(f"the job waited {age:.0f} s, longer than max_age={max_age:g} s")
+
+    def _skipped(self, job: Job, task: RegisteredTask) -> Skipped | None:
+        """The outcome of a schedule's run that comes too late; None for one in time, and for all other jobs."""
+        scheduled_for = job.scheduled_for
+        if scheduled_for is None:
+            return None
+        name = job.job_id.rpartition("@")[0]
+        late_seconds = next((one.schedule.late_seconds for one in task.schedules.values() if one.name == name), None)
+        if late_seconds is None:
+            return None
+        # A run that was received in time and is tried again has begun in time.
+        received_at = job.message.first_received_at if job.message.receive_count > 1 else None
+        seconds = (self.now() if received_at is None else received_at.timestamp()) - scheduled_for.timestamp()
+        if seconds <= late_seconds or (received_at is None and job.message.receive_count > 1):
+            return None
+        outcome = Skipped(reason=f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}")
+        logger.warning(
+            "job %s skipped: %s",
+            job.job_name,
+            outcome.reason,
+            extra={"action": "job_skipped", "reason": outcome.reason, **job.log_fields},
+        )
+        self.post_task.emit(job, outcome)
+        return outcome
 
     def _unknown(self, job: Job) -> Outcome:
         delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0

@@ -18,7 +18,7 @@ from sqs_tasks.backoff_policies import clamp_visibility
 from sqs_tasks.client import error_code
 from sqs_tasks.hooks import AroundRequest, Operation, made
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Succeeded, UnknownTask
+from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Skipped, Succeeded, UnknownTask
 from sqs_tasks.protocols import SQSClient
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Settlement:
     def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
         """What becomes of a message. A rejected one is copied to the dead-letter queue here; never raises."""
         match outcome:
-            case Succeeded():
+            case Succeeded() | Skipped():
                 return DELETE
             case Rejected():
                 if self._dead_letters is not None and self._dead_letters.copy(message, outcome, request_id=request_id):

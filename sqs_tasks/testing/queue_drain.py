@@ -19,7 +19,7 @@ from sqs_tasks.execution.settlement import Delete, Hide, Settlement, Verdict
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local import peek
 from sqs_tasks.message import ReceivedMessage, from_sqs, receive_request
-from sqs_tasks.outcome import NotStarted, Outcome, Retried, Retry, Succeeded
+from sqs_tasks.outcome import NotStarted, Outcome, Retried, Retry, Skipped, Succeeded
 
 #: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would keep it going for ever.
 MAX_JOBS = 1_000
@@ -46,13 +46,19 @@ class DrainResult:
         return sum(isinstance(outcome, NotStarted) for _, outcome in self.runs)
 
     @property
+    def skipped(self) -> int:
+        """How many jobs of schedules came too late to be run."""
+        return sum(isinstance(outcome, Skipped) for _, outcome in self.runs)
+
+    @property
     def failed(self) -> int:
         """How many runs failed, those included that are to be retried."""
-        return len(self.runs) - self.succeeded - self.postponed
+        return len(self.runs) - self.succeeded - self.postponed - self.skipped
 
     def __repr__(self) -> str:
         postponed = f", postponed={self.postponed}" if self.postponed else ""
-        return f"DrainResult(succeeded={self.succeeded}, failed={self.failed}{postponed})"
+        skipped = f", skipped={self.skipped}" if self.skipped else ""
+        return f"DrainResult(succeeded={self.succeeded}, failed={self.failed}{postponed}{skipped})"
 
 
 def drain(

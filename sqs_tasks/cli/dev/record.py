@@ -16,6 +16,7 @@ OUTCOMES = {
     "job_retried": "retried",
     "job_rejected": "rejected",
     "job_postponed": "postponed",
+    "job_skipped": "skipped",
     "unknown_task": "unknown task",
 }
 

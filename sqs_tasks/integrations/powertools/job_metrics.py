@@ -1,8 +1,8 @@
 """What became of the jobs of an invocation, as CloudWatch metrics in the embedded format (EMF).
 
 By the dimensions ``queue`` and ``task`` (and ``service``): ``JobsSucceeded``, ``JobsRetried``, ``JobsDeadLettered``,
-``JobsUnknown``, ``JobsNotStarted`` as counts, ``Duration`` and ``QueueDelay`` in milliseconds. By ``queue`` alone:
-``ResponsesIgnored``, when the event source mapping turns out to delete failed messages.
+``JobsUnknown``, ``JobsNotStarted``, ``JobsSkipped`` as counts, ``Duration`` and ``QueueDelay`` in milliseconds. By
+``queue`` alone: ``ResponsesIgnored``, when the event source mapping turns out to delete failed messages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from sqs_tasks.aws_lambda import JobReport
-from sqs_tasks.outcome import NotStarted, Rejected, Succeeded, UnknownTask
+from sqs_tasks.outcome import NotStarted, Rejected, Skipped, Succeeded, UnknownTask
 
 #: The namespace unless POWERTOOLS_METRICS_NAMESPACE says otherwise; the stack's alarms and dashboards know it.
 DEFAULT_NAMESPACE = "SqsTasks"
@@ -96,6 +96,8 @@ def metric_name(report: JobReport) -> str:
         return "JobsUnknown"
     if isinstance(outcome, NotStarted):
         return "JobsNotStarted"
+    if isinstance(outcome, Skipped):
+        return "JobsSkipped"
     # A rejected job that no dead-letter queue took comes back like any other.
     return "JobsDeadLettered" if isinstance(outcome, Rejected) and report.is_done else "JobsRetried"
 
