@@ -101,6 +101,9 @@ lock: $(STAMPS)/python ## Bring the locked versions up to date with pyproject.to
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-emit-index-url --no-annotate -o requirements-dev.lock
+	cd sqs_tasks_cdk/requirements && for name in handler worker; do \
+		$(CURDIR)/$(BIN)/uv pip compile $$name.in --universal --python-version 3.11 --upgrade --generate-hashes \
+			--no-header --no-emit-index-url --no-annotate -o $$name.lock; done
 
 .PHONY: clean
 clean: ## Remove everything that set-up and tests made

@@ -213,7 +213,7 @@ def library_files() -> list[tuple[str, Path]]:
         (str(path.relative_to(ROOT)), path)
         for path in sorted((ROOT / "sqs_tasks").rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
-    ] + [("app.py", ROOT / "lambda_handler" / "app.py")]
+    ]
 
 
 def package_files(*names: str) -> list[tuple[str, Path]]:

@@ -1,32 +1,10 @@
-"""The deployable entry point: a function's handler is ``app.handler``, and ``SQS_TASKS_APP`` names its registry.
+"""The same entry point as a file of its own, for those who copy it: the handler is ``app.handler``.
 
-The registry is loaded when the function starts, so one that cannot be loaded fails there, with its own traceback in the
-log, and not once for every batch.
+The stack does not use it. Its functions name :mod:`sqs_tasks.lambda_handler`, which no module of an application hides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from sqs_tasks.lambda_handler import handler
 
-from sqs_tasks.app_path import load_app
-from sqs_tasks.aws_lambda import SQSEventHandler
-
-
-def make_handler() -> Callable[[Any, Any], Any]:
-    """The handler of the environment that SQS_TASKS_APP names, with Powertools' telemetry if that is installed.
-
-    Raises:
-        ConfigurationError: SQS_TASKS_APP names none.
-    """
-    plain = SQSEventHandler(load_app())
-    try:
-        from sqs_tasks.integrations.powertools import instrument
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "aws_lambda_powertools":
-            raise
-        return plain
-    return instrument(plain)
-
-
-handler = make_handler()
+__all__ = ["handler"]

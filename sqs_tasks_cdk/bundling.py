@@ -1,6 +1,6 @@
 """A function's code, put together without Docker.
 
-The bundle is: the handler (``app.py``), this release of ``sqs_tasks``, the packages of the application, and what the
+The bundle is: this release of ``sqs_tasks``, which has the handler in it, the packages of the application, and what the
 lock file names as wheels for the function's own platform. Which wheels those are does not depend on the machine that
 bundles (P3), and the hash is made of what goes in, not of what comes out, so that the same input is never deployed
 twice (P4). A dependency without a wheel for Lambda is built in Docker if there is one.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import jsii
 from aws_cdk import AssetHashType, BundlingOptions, ILocalBundling
@@ -26,31 +27,40 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_ecr_assets import Platform
 
-from sqs_tasks_cdk import wheels
+from sqs_tasks_cdk import lock_files, wheels
 from sqs_tasks_cdk.errors import BundlingError
-from sqs_tasks_cdk.lock_files import lock_file, names_distribution, requirement_lines, requirements_text
 from sqs_tasks_cdk.wheels import Target
 
 logger = logging.getLogger(__name__)
 
 #: Part of every hash: raise it when the same input gives another bundle.
-BUNDLER_VERSION: Final = "1"
+BUNDLER_VERSION: Final = "2"
 
 #: What is never shipped, matched against each part of a path.
 EXCLUDE: Final = ("__pycache__", "*.pyc", ".*", "*.egg-info", "node_modules", "cdk.out")
 
+#: The entry point of functions: inside our package, where no module of an application can take its name.
+HANDLER: Final = "sqs_tasks.lambda_handler.handler"
+
+#: The entry point in a bundle with a handler directory of the user's.
+OWN_HANDLER: Final = "app.handler"
+
+#: What the handler needs in a function, and the command line in a container, pinned: telemetry; SQS and click.
+HANDLER_REQUIREMENTS: Final = Path(__file__).parent / "requirements" / "handler.lock"
+WORKER_REQUIREMENTS: Final = Path(__file__).parent / "requirements" / "worker.lock"
+
+#: The image that container workers are built on unless another is named.
+BASE_IMAGE: Final = "public.ecr.aws/docker/library/python:3.13.11-slim-bookworm"
+
 #: Installed packages that the Lambda runtime brings along; together with botocore some 25 MB.
 RUNTIME_PACKAGES: Final = ("boto3", "botocore", "s3transfer")
 
-#: What a container worker needs besides the application's lock file: the command line and SQS.
-_WORKER_REQUIREMENTS: Final = "boto3>=1.34\nclick>=8.1\nrich>=13\n"
-
 #: The image of a container worker. One process that gets its signals itself, and is not root.
 _DOCKERFILE: Final = """\
-FROM public.ecr.aws/docker/library/python:3.13-slim
+FROM {base_image}
 WORKDIR /app
 COPY requirements-*.txt ./
-RUN for file in requirements-*.txt; do pip install --no-cache-dir --disable-pip-version-check -r "$file"; done
+RUN {install}
 COPY code/ ./
 ENV PYTHONUNBUFFERED=1
 USER 1000
@@ -59,6 +69,12 @@ CMD ["python", "-m", "sqs_tasks", "worker"]
 
 #: Distributed together with this package, and never imported by it.
 _ROOT = Path(__file__).resolve().parent.parent
+
+#: The handler of code that a bundle made, where it is another than ours.
+_HANDLERS: WeakKeyDictionary[lambda_.Code, str] = WeakKeyDictionary()
+
+#: In the name of a requirements file that names all that its requirements need.
+_COMPLETE: Final = "-complete"
 
 _STAGING = tempfile.TemporaryDirectory(prefix="sqs-tasks-bundle-")
 atexit.register(_STAGING.cleanup)
@@ -71,31 +87,37 @@ class PythonBundle:
     Attributes:
         source: The project's directory, below which the packages and the lock file are looked for.
         packages: The top-level packages and modules to ship, found in ``source`` or ``source/src``.
-        requirements: The lock file; the first of ``uv.lock``, ``requirements.lock`` and ``requirements.txt`` in
-            ``source`` when left out. ``uv.lock`` needs ``uv``.
+        requirements: The lock file; the first of ``uv.lock``, ``requirements.lock``, ``requirements.txt``,
+            ``poetry.lock``, ``pdm.lock`` and ``Pipfile.lock`` in ``source`` when left out. The tools' own lock files
+            need the tool.
+        without_requirements: Install nothing of what the project depends on, as when a layer brings it.
         exclude: Patterns of names, at any depth, that are not shipped, besides caches and dotfiles.
         extra_files: More files by their path in the bundle.
-        handler: A directory with an ``app.py`` and a ``requirements.txt`` in place of the ones that come along.
+        handler: A directory with an ``app.py`` and a ``requirements.txt`` in place of our handler; the entry point is
+            then ``app.handler``.
         include_boto3: Ship the boto3 of the lock file, and not use the runtime's, which lags behind (P6).
+        base_image: What container workers are built on. A tag may be moved; a digest (``python@sha256:...``) may not.
     """
 
     source: Path | str = "."
     packages: Sequence[str]
     requirements: Path | str | None = None
+    without_requirements: bool = False
     exclude: Sequence[str] = ()
     extra_files: Mapping[str, Path | str] = field(default_factory=dict)
     handler: Path | str | None = None
     include_boto3: bool = False
+    base_image: str = BASE_IMAGE
 
     def to_code(self, *, runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> lambda_.Code:
         """The bundle as a function's ``code``, built when it is synthesised and not built before.
 
         Raises:
-            BundlingError: A package or the lock file is not there.
+            BundlingError: A package or the lock file is not there, or names collide.
         """
         target = Target.of(runtime=runtime, architecture=architecture)
         staging = _Staging.of(self)
-        return lambda_.Code.from_asset(
+        code = lambda_.Code.from_asset(
             str(staging.directory),
             asset_hash=staging.content_hash(target=target, include_boto3=self.include_boto3),
             asset_hash_type=AssetHashType.CUSTOM,
@@ -109,6 +131,9 @@ class PythonBundle:
                 ),
             ),
         )
+        if self.handler is not None:
+            _HANDLERS[code] = OWN_HANDLER
+        return code
 
     def to_image(self, *, cpu_architecture: ecs.CpuArchitecture) -> ecs.ContainerImage:
         """An image of the same parts for a container worker, built by Docker when it is deployed and not before.
@@ -116,8 +141,11 @@ class PythonBundle:
         Raises:
             BundlingError: A package or the lock file is not there.
         """
-        staging = _Staging.of(self, extra_requirements=_WORKER_REQUIREMENTS)
-        (staging.directory / "Dockerfile").write_text(_DOCKERFILE, encoding="utf-8")
+        staging = _Staging.of(self, for_container=True)
+        install = " && ".join(f"pip install --no-cache-dir {options}" for options in staging.pip_options(".")) or "true"
+        (staging.directory / "Dockerfile").write_text(
+            _DOCKERFILE.format(base_image=self.base_image, install=install), encoding="utf-8"
+        )
         is_arm = cpu_architecture == ecs.CpuArchitecture.ARM64
         return ecs.ContainerImage.from_asset(
             str(staging.directory), platform=Platform.LINUX_ARM64 if is_arm else Platform.LINUX_AMD64
@@ -148,33 +176,48 @@ class _Staging:
         self.project = project
 
     @classmethod
-    def of(cls, bundle: PythonBundle, *, extra_requirements: str | None = None) -> _Staging:
+    def of(cls, bundle: PythonBundle, *, for_container: bool = False) -> _Staging:
         source = Path(bundle.source).resolve()
-        directory = Path(tempfile.mkdtemp(dir=_STAGING.name))
-        code = directory / "code"
+        staging = cls(Path(tempfile.mkdtemp(dir=_STAGING.name)), project=source)
         exclude = (*EXCLUDE, *bundle.exclude)
-
         if not source.is_dir():
             raise BundlingError(f"there is no directory {str(source)!r}; give PythonBundle(source=...) the project's")
-        lock = lock_file(source, bundle.requirements)
-        lock_text = "" if lock is None else requirements_text(lock)
+        lock = None if bundle.without_requirements else lock_files.lock_file(source, bundle.requirements)
+        lock_text = "" if lock is None else lock_files.requirements_text(lock)
+        pinned = lock_files.distributions(lock_text)
+        own_handler = None if bundle.handler is None or for_container else Path(bundle.handler)
         for package in bundle.packages:
-            _copy(_find_package(source, package), code, exclude)
-        if not names_distribution(lock_text, "sqs-tasks"):
-            _copy(_ROOT / "sqs_tasks", code, exclude)
-        handler = handler_directory() if bundle.handler is None else Path(bundle.handler)
-        shutil.copy2(handler / "app.py", code / "app.py")
+            _check_package_name(package, own_handler=own_handler)
+            _copy(_find_package(source, package), staging.code, exclude)
+        if "sqs-tasks" not in pinned:
+            _copy(_ROOT / "sqs_tasks", staging.code, exclude)
+        if own_handler is not None:
+            shutil.copy2(own_handler / "app.py", staging.code / "app.py")
         for path, file in bundle.extra_files.items():
-            (code / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, code / path)
+            (staging.code / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, staging.code / path)
 
         # The application's lock comes first: what it pins is not replaced by what the handler asks for.
-        if extra_requirements is None:
-            extra_requirements = (handler / "requirements.txt").read_text(encoding="utf-8")
-        texts = [lock_text, extra_requirements]
-        for number, text in enumerate(text for text in texts if requirement_lines(text)):
-            (directory / f"requirements-{number}.txt").write_text(text, encoding="utf-8")
-        return cls(directory, project=source)
+        staging.add_requirements(lock_text)
+        if own_handler is not None:
+            staging.add_requirements((own_handler / "requirements.txt").read_text(encoding="utf-8"))
+        else:
+            ours = (WORKER_REQUIREMENTS if for_container else HANDLER_REQUIREMENTS).read_text(encoding="utf-8")
+            unwanted = set() if for_container or bundle.include_boto3 else set(RUNTIME_PACKAGES)
+            staging.add_requirements(lock_files.without(ours, pinned | unwanted), complete=True)
+        if lock is not None and (loose := lock_files.unpinned(lock_text)):
+            logger.warning(
+                "%s does not fix the versions of %s, so the same bundle may hold others tomorrow; pin them with '=='",
+                lock,
+                ", ".join(loose),
+            )
+        return staging
+
+    def add_requirements(self, text: str, *, complete: bool = False) -> None:
+        """Have these installed, after the ones before; ``complete`` says that they name all that they need."""
+        if lock_files.requirement_lines(text):
+            number, suffix = len(self.requirement_files), _COMPLETE if complete else ""
+            (self.directory / f"requirements-{number}{suffix}.txt").write_text(text, encoding="utf-8")
 
     @property
     def code(self) -> Path:
@@ -183,6 +226,12 @@ class _Staging:
     @property
     def requirement_files(self) -> list[Path]:
         return sorted(self.directory.glob("requirements-*.txt"))
+
+    def pip_options(self, directory: str) -> Iterator[str]:
+        """What pip is asked to install, file by file, when this directory is found as ``directory``."""
+        for file in self.requirement_files:
+            alone = "--no-deps " if _is_complete(file) else ""
+            yield f"--disable-pip-version-check {alone}-r {directory}/{file.name}"
 
     def content_hash(self, *, target: Target, include_boto3: bool) -> str:
         """A hash of everything that decides what the bundle holds, and of nothing else (P4)."""
@@ -197,10 +246,15 @@ class _Staging:
 
     def docker_commands(self, *, include_boto3: bool) -> Iterator[str]:
         """The same as :func:`_build`, in a container of the runtime's build image."""
-        for file in self.requirement_files:
-            yield f"pip install --no-compile --disable-pip-version-check -t /asset-output -r /asset-input/{file.name}"
+        for options in self.pip_options("/asset-input"):
+            yield f"pip install --no-compile -t /asset-output {options}"
         if not include_boto3:
             yield "cd /asset-output && rm -rf " + " ".join(f"{name} {name}-*.dist-info" for name in RUNTIME_PACKAGES)
+        yield (
+            "for path in /asset-input/code/*; do name=$(basename $path); "
+            'if [ -e /asset-output/$name ]; then echo "$name is in the application and in a dependency" >&2; exit 1; '
+            "fi; done"
+        )
         yield "cp -R /asset-input/code/. /asset-output/"
 
 
@@ -227,23 +281,19 @@ class _LocalBundler:
         return False
 
 
-def handler_directory() -> Path:
-    """Where the deployable entry point lies: inside this package when installed, beside it in the repository.
-
-    Raises:
-        BundlingError: It is in neither place.
-    """
-    candidates = (Path(__file__).parent / "lambda_handler", _ROOT / "lambda_handler")
-    for candidate in candidates:
-        if (candidate / "app.py").is_file() and (candidate / "requirements.txt").is_file():
-            return candidate
-    raise BundlingError(f"no lambda_handler/app.py in {' or '.join(str(path.parent) for path in candidates)}")
+def handler_of(code: lambda_.Code | None, bundle: PythonBundle | None) -> str:
+    """The entry point in a function's code: ours, unless the code was bundled with a handler of the user's."""
+    if code is not None:
+        return _HANDLERS.get(code, HANDLER)
+    return HANDLER if bundle is None or bundle.handler is None else OWN_HANDLER
 
 
 def _build(staging: _Staging, output: Path, *, target: Target, include_boto3: bool) -> bool:
     output.mkdir(parents=True, exist_ok=True)
     for requirements in staging.requirement_files:
-        if not wheels.install(requirements, output, target=target, project=staging.project):
+        if not wheels.install(
+            requirements, output, target=target, project=staging.project, alone=_is_complete(requirements)
+        ):
             for path in output.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             return False
@@ -255,8 +305,40 @@ def _build(staging: _Staging, output: Path, *, target: Target, include_boto3: bo
     shutil.rmtree(output / "bin", ignore_errors=True)
     for cache in output.rglob("__pycache__"):
         shutil.rmtree(cache)
+    _check_no_collision(staging.code, output)
     shutil.copytree(staging.code, output, dirs_exist_ok=True)
     return True
+
+
+def _is_complete(requirements: Path) -> bool:
+    return requirements.stem.endswith(_COMPLETE)
+
+
+def _check_package_name(package: str, *, own_handler: Path | None) -> None:
+    """Refuse a package of the application that another part of the bundle would overwrite."""
+    if package == "sqs_tasks":
+        raise BundlingError(
+            "'sqs_tasks' is in PythonBundle(packages=[...]), and the bundle has it already; leave it out, or pin the "
+            "release that you want in the lock file"
+        )
+    if package == "app" and own_handler is not None:
+        raise BundlingError(
+            f"the package or module 'app' of the application and 'app.py' in {str(own_handler)!r} have one name, so "
+            "one would hide the other; rename one of them, or leave out handler=: ours needs no file of its own"
+        )
+
+
+def _check_no_collision(code: Path, output: Path) -> None:
+    """Refuse an application whose package has the name of one that a dependency has installed."""
+    for path in sorted(code.iterdir()):
+        installed = output / path.name
+        # Namespace packages have no __init__.py, and may have parts in several places.
+        is_namespace = installed.is_dir() and not any((one / "__init__.py").exists() for one in (installed, path))
+        if installed.exists() and not is_namespace:
+            raise BundlingError(
+                f"{path.name!r} is a package of the application and of a dependency, so one would overwrite the other; "
+                "rename the application's"
+            )
 
 
 def _find_package(source: Path, package: str) -> Path:

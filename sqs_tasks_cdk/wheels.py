@@ -72,10 +72,17 @@ class Target:
         return f"{self.machine}-manylinux_2_{minor}"
 
 
-def install(requirements: Path, output: Path, *, target: Target, project: Path) -> bool:
+def install(requirements: Path, output: Path, *, target: Target, project: Path, alone: bool = False) -> bool:
     """Install wheels for the target; False when a requirement has none.
 
     It runs in the project's directory, where the installer finds the project's settings, such as a private index.
+
+    Args:
+        requirements: The requirements file.
+        output: The directory to install into.
+        target: The platform of the function.
+        project: The project's directory.
+        alone: Whether to install what the file names and not what that needs in turn.
 
     Raises:
         BundlingError: The installer failed for another reason than a missing wheel.
@@ -96,6 +103,8 @@ def install(requirements: Path, output: Path, *, target: Target, project: Path) 
             *("--python-version", target.python_version, *platforms),
             *("--only-binary", ":all:", "--requirement", str(requirements)),
         ]
+    if alone:
+        command.append("--no-deps")
     done = subprocess.run(  # noqa: S603  # the arguments are ours, and nothing goes through a shell
         command, check=False, capture_output=True, text=True, cwd=project
     )

@@ -14,12 +14,9 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits
-from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk.bundling import PythonBundle, handler_of
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
-
-#: The entry point in a bundle: ``lambda_handler/app.py``.
-HANDLER: Final = "app.handler"
 
 #: Megabytes of a function unless told otherwise. boto3 alone takes 34, and CPU comes in proportion.
 DEFAULT_MEMORY_SIZE: Final = 512
@@ -44,7 +41,7 @@ class WorkerFunctionSettings(TypedDict, total=False):
     #: What to bundle in place of the top-level package of ``app`` from the present directory.
     bundle: PythonBundle | None
 
-    #: The entry point in the code; ``app.handler`` when left out.
+    #: The entry point in the code; ``sqs_tasks.lambda_handler.handler`` when left out.
     handler: str | None
 
     #: A Python runtime, unless ``code`` brings its own.
@@ -192,7 +189,7 @@ def make_function(
         or (settings.get("bundle") or PythonBundle(packages=[app_package(app)])).to_code(
             runtime=runtime, architecture=architecture
         ),
-        handler=settings.get("handler") or HANDLER,
+        handler=settings.get("handler") or handler_of(settings.get("code"), settings.get("bundle")),
         runtime=runtime,
         architecture=architecture,
         timeout=timeout,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from aws_cdk import App, Stack
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 
 from sqs_tasks_cdk import bundling, lock_files
@@ -101,6 +102,221 @@ def test_single_modules_and_src_layout(project: Path, tmp_path: Path) -> None:
     files = _files(tmp_path / "out")
     assert {"shop/tasks.py", "helpers.py"} <= files
     assert "shop/templates/mail.txt" not in files
+
+
+#: A registry that is named like the file that functions used to start in.
+_REGISTRY = """
+from sqs_tasks import SQSEnv
+env = SQSEnv()
+@env.queue("work").processor("work")
+def work(): print("worked")
+"""
+
+#: What Lambda does with the handler of a bundle that is its working directory.
+_INVOKE = """
+from sqs_tasks.lambda_handler import handler
+class Context:
+    aws_request_id = "1"
+    def get_remaining_time_in_millis(self): return 30_000
+record = {
+    "messageId": "1", "receiptHandle": "1", "body": "{}", "attributes": {"ApproximateReceiveCount": "1"},
+    "messageAttributes": {"JobName": {"stringValue": "work", "dataType": "String"},
+                          "ContentType": {"stringValue": "json", "dataType": "String"}},
+    "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:work", "awsRegion": "us-east-1",
+}
+assert handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
+"""
+
+
+@pytest.mark.parametrize("layout", ["package", "module"])
+def test_application_named_app_is_run(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """The handler lies inside our package, so an application may be called ``app``, as a package or as a module."""
+    monkeypatch.setattr(bundling, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
+    if layout == "package":
+        (project / "app").mkdir()
+        (project / "app" / "__init__.py").touch()
+        (project / "app" / "tasks.py").write_text(_REGISTRY)
+    else:
+        (project / "app.py").write_text(_REGISTRY)
+
+    PythonBundle(source=project, packages=["app"]).build(tmp_path / "out", runtime=PY313, architecture=ARM)
+
+    done = subprocess.run(
+        [sys.executable, "-c", _INVOKE],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "out",
+        env={"SQS_TASKS_APP": "app.tasks:env" if layout == "package" else "app:env", "PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "worked" in done.stdout
+
+
+def test_names_that_would_hide_each_other_are_refused(project: Path, tmp_path: Path) -> None:
+    """A package that the handler directory, the library or a dependency would overwrite is refused by name."""
+    (project / "app.py").touch()
+    with pytest.raises(BundlingError, match=r"'app' of the application and 'app\.py' in .* have one name"):
+        _bundle(project, packages=["app"]).build(tmp_path / "a", runtime=PY313, architecture=ARM)
+    with pytest.raises(BundlingError, match=r"'sqs_tasks' is in PythonBundle.* has it already"):
+        _bundle(project, packages=["sqs_tasks"]).build(tmp_path / "b", runtime=PY313, architecture=ARM)
+
+    make_wheel(tmp_path / "wheels", "clash", files={"shop/__init__.py": "", "shop/other.py": ""})
+    (project / "shop" / "__init__.py").touch()
+    _lock(project, "clash==1.0")
+    with pytest.raises(BundlingError, match="'shop' is a package of the application and of a dependency"):
+        _bundle(project).build(tmp_path / "c", runtime=PY313, architecture=ARM)
+
+
+def test_parts_of_a_namespace_package_may_come_from_two_places(project: Path, tmp_path: Path) -> None:
+    """Packages without ``__init__.py`` are made to be filled from several sides."""
+    make_wheel(tmp_path / "wheels", "part", files={"shop/plugin.py": ""})
+    _lock(project, "part==1.0")
+
+    assert _bundle(project).build(tmp_path / "out", runtime=PY313, architecture=ARM)
+
+    assert {"shop/plugin.py", "shop/tasks.py"} <= _files(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "needs"),
+    [
+        (
+            "pyproject.toml",
+            '[project]\nname = "shop"\nversion = "1"\ndependencies = ["httpx>=0.27", "sqs-tasks"]\n',
+            "httpx>=0.27",
+        ),
+        ("pyproject.toml", '[tool.poetry.dependencies]\npython = "^3.11"\nhttpx = "^0.27"\n', "httpx"),
+        (
+            "pyproject.toml",
+            '[project]\nname = "shop"\nversion = "1"\ndynamic = ["dependencies"]\n',
+            "'dynamic' dependencies of pyproject.toml",
+        ),
+        ("Pipfile", '[packages]\nhttpx = "*"\n', "httpx"),
+        ("setup.cfg", "[options]\ninstall_requires =\n  httpx\n", "httpx"),
+        ("setup.py", "setup(install_requires=['httpx'])\n", "install_requires of setup.py"),
+    ],
+)
+def test_dependencies_without_a_lock_file_are_refused(project: Path, name: str, text: str, needs: str) -> None:
+    """A bundle without what the project imports would fail at its first invocation, so it is refused at synth."""
+    (project / name).write_text(text)
+
+    with pytest.raises(BundlingError) as caught:
+        _bundle(project).to_code(runtime=PY313, architecture=ARM)
+
+    assert f"declares dependencies ({needs}) and has no lock file" in str(caught.value)
+    assert _bundle(project, without_requirements=True).to_code(runtime=PY313, architecture=ARM)
+
+
+def test_project_that_needs_nothing_more_is_bundled(project: Path, tmp_path: Path) -> None:
+    """The library and what Lambda's runtime brings need no lock file."""
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "shop"\nversion = "1"\ndependencies = ["sqs_tasks[cli]>=0.1", "boto3"]\n'
+    )
+
+    assert _bundle(project).build(tmp_path / "out", runtime=PY313, architecture=ARM)
+
+
+@pytest.mark.parametrize(
+    ("lock", "tool", "arguments"),
+    [
+        ("poetry.lock", "poetry", "export --no-interaction --only main --format requirements.txt"),
+        ("pdm.lock", "pdm", "export --prod --format requirements"),
+        ("Pipfile.lock", "pipenv", "requirements --hash"),
+    ],
+)
+def test_other_lock_files_are_exported_by_their_tools(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str, tool: str, arguments: str
+) -> None:
+    """The lock of another tool is read by that tool; without the tool it is refused, and the way out is named."""
+    (project / lock).touch()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with pytest.raises(BundlingError, match=rf"needs {tool}, which is not on the PATH; install it .* or export a"):
+        _bundle(project).to_code(runtime=PY313, architecture=ARM)
+
+    make_wheel(tmp_path / "wheels", "plain")
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / tool
+    script.write_text(
+        f'#!/bin/sh\n[ "$*" = "{arguments}" ] || {{ echo "no: $*" >&2; exit 2; }}\n'
+        f"echo '--no-index'; echo '--find-links {tmp_path / 'wheels'}'; echo 'plain==1.0'\n"
+    )
+    script.chmod(0o755)
+
+    assert _bundle(project).build(tmp_path / "out", runtime=PY313, architecture=ARM)
+
+    assert "plain.py" in _files(tmp_path / "out")
+
+
+def test_failing_export_is_quoted(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tool says of a lock file that it cannot read is in the error."""
+    (project / "poetry.lock").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "poetry").write_text("#!/bin/sh\necho 'the lock file is broken' >&2\nexit 1\n")
+    (tmp_path / "bin" / "poetry").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    with pytest.raises(BundlingError, match=r"'poetry export' could not read .*\nthe lock file is broken"):
+        _bundle(project).to_code(runtime=PY313, architecture=ARM)
+
+
+def test_what_the_handler_and_the_container_need_is_pinned() -> None:
+    """The same hash is the same content: every requirement of ours has one version and its hashes."""
+    for name in ("handler", "worker"):
+        directory = Path(bundling.__file__).parent / "requirements"
+        text = (directory / f"{name}.lock").read_text()
+        wanted = lock_files.distributions((directory / f"{name}.in").read_text())
+
+        assert lock_files.unpinned(text) == []
+        assert wanted <= lock_files.distributions(text)
+        assert all("--hash=sha256:" in entry for entry in lock_files._entries(text))
+    copied = (Path(__file__).parents[2] / "lambda_handler" / "requirements.txt").read_text()
+    handler = (Path(bundling.__file__).parent / "requirements" / "handler.in").read_text()
+    assert lock_files.requirement_lines(copied) == lock_files.requirement_lines(handler)
+
+
+def test_pins_of_the_application_win_over_those_of_the_handler(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the application pins is left out of what the handler brings, and so is what Lambda's runtime has."""
+    _lock(project, "Typing_Extensions==4.0")
+
+    staging = bundling._Staging.of(PythonBundle(source=project, packages=["shop"]))
+
+    first, second = staging.requirement_files
+    assert "Typing_Extensions==4.0" in first.read_text()
+    handler = lock_files.distributions(second.read_text())
+    assert "aws-lambda-powertools" in handler
+    assert handler & {"typing-extensions", "botocore"} == set()
+    assert list(staging.pip_options("."))[1] == f"--disable-pip-version-check --no-deps -r ./{second.name}"
+
+
+def test_loose_versions_are_warned_of(project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A requirements file without versions gives another bundle tomorrow, under the hash of today."""
+    _lock(project, "loose", "plain==1.0")
+
+    _bundle(project).to_code(runtime=PY313, architecture=ARM)
+
+    assert "does not fix the versions of loose, so" in caplog.text
+
+
+def test_container_image_is_pinned(project: Path) -> None:
+    """The image names its base and installs what the lock files pin, the application's first."""
+    _lock(project, "click==8.0.0")
+
+    staging = bundling._Staging.of(_bundle(project), for_container=True)
+    PythonBundle(source=project, packages=["shop"], base_image="python@sha256:0").to_image(
+        cpu_architecture=ecs.CpuArchitecture.ARM64
+    )
+
+    names = [lock_files.distributions(path.read_text()) for path in staging.requirement_files]
+    assert names[0] == {"click"}
+    assert {"boto3", "rich"} <= names[1]
+    assert "click" not in names[1]
+    assert not (staging.code / "app.py").exists(), "the handler is for functions"
+    dockerfiles = sorted(Path(bundling._STAGING.name).glob("*/Dockerfile"), key=lambda path: path.stat().st_mtime)
+    assert "FROM python@sha256:0\n" in dockerfiles[-1].read_text()
+    assert "-r ./requirements-0.txt && pip install" in dockerfiles[-1].read_text()
 
 
 def test_wheels_are_chosen_for_the_function(project: Path, tmp_path: Path, installer: str) -> None:
@@ -428,7 +644,7 @@ def test_functions_of_a_bundle_share_one_asset(project: Path, app: App, stack: S
 def test_registry_is_bundled_once(project: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """All functions of a registry take the same bundle, put together once; another architecture takes another."""
     monkeypatch.chdir(project)
-    monkeypatch.setattr(bundling, "handler_directory", lambda: project.parent / "handler")
+    monkeypatch.setattr(bundling, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
     made: list[str] = []
     to_code = PythonBundle.to_code
 
@@ -456,7 +672,7 @@ def test_bundle_is_not_built_for_a_stack_that_is_not_asked_for(project: Path, tm
 
     _function(Stack(app, "Test"), _bundle(project))
 
-    assert not list((tmp_path / "cdk.out").glob("asset.*/app.py"))
+    assert not list((tmp_path / "cdk.out").glob("asset.*/shop"))
 
 
 def test_worker_bundles_the_package_of_its_app(
@@ -464,7 +680,7 @@ def test_worker_bundles_the_package_of_its_app(
 ) -> None:
     """Without code or bundle a worker ships the top-level package of its app from the present directory."""
     monkeypatch.chdir(project)
-    monkeypatch.setattr(bundling, "handler_directory", lambda: project.parent / "handler")
+    monkeypatch.setattr(bundling, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
 
     LambdaWorker(stack, "Worker", task_queue=TaskQueue(stack, "emails"), app="shop.tasks:env")
 

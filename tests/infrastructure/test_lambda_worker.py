@@ -60,7 +60,7 @@ def test_worker_with_nothing_set(stack: Stack) -> None:
     assert {name: properties[name] for name in ("Architectures", "Runtime", "Handler", "MemorySize", "Timeout")} == {
         "Architectures": ["arm64"],
         "Runtime": "python3.13",
-        "Handler": "app.handler",
+        "Handler": "sqs_tasks.lambda_handler.handler",
         "MemorySize": 512,
         "Timeout": 305,
     }
