@@ -15,7 +15,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from sqs_tasks.client import urls_from_environment
 from sqs_tasks.env import SQSEnv
@@ -23,12 +23,16 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import ObservedDurations
-from sqs_tasks.lambda_runtime.invocation import AnswerCheck, Invocation, InvocationOptions, JobReport
+from sqs_tasks.lambda_runtime.invocation import Invocation, InvocationOptions
+from sqs_tasks.lambda_runtime.queue_run import AnswerCheck, run_queue
 from sqs_tasks.lambda_runtime.records import read_records
 from sqs_tasks.limits import MAX_BATCHING_WINDOW_SECONDS, check_number
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.middleware import Middleware
 from sqs_tasks.settings import queue_name_in
+
+if TYPE_CHECKING:
+    from sqs_tasks.lambda_runtime.job_report import JobReport
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +145,8 @@ class SQSEventHandler:
                     self._run(records, invocation, context)
             except BaseException:  # ours or a collaborator's fault; what is not done is in the answer
                 logger.exception("the batch was cut short", extra={"action": "batch_failed"})
-            self.on_finished.emit()
+            if self.on_finished.callbacks:
+                self.on_finished.emit()
         except BaseException:  # noqa: BLE001, S110 - not even the log works; the answer is all that counts now
             pass
         done = invocation.done
@@ -172,7 +177,8 @@ class SQSEventHandler:
                 invocation.leave(batch, arn.rpartition(":")[2], "its queue is not registered")
                 continue
             # The ARN says what kind it is; standard queues have message groups too (S2).
-            self._checks[arn] = invocation.run(
+            self._checks[arn] = run_queue(
+                invocation,
                 queue,
                 batch,
                 fifo=arn.endswith(".fifo"),
@@ -217,6 +223,14 @@ def _batching_window(variables: Mapping[str, str]) -> float:
     if not 0 <= seconds <= MAX_BATCHING_WINDOW_SECONDS:
         raise ConfigurationError(f"{BATCHING_WINDOW_VARIABLE}={text!r} must be seconds, 0 to 300")
     return seconds
+
+
+def __getattr__(name: str) -> Any:
+    if name != "JobReport":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sqs_tasks.lambda_runtime.job_report import JobReport  # a function that reports nothing needs none
+
+    return JobReport
 
 
 __all__ = ["BatchItemFailure", "BatchResponse", "JobReport", "LambdaContext", "SQSEventHandler"]

@@ -17,9 +17,8 @@ from sqs_tasks.client import ClientProvider
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.execution.executor import Executor
-from sqs_tasks.execution.intake import Intake, TaskLookup
+from sqs_tasks.execution.intake import Decode, Intake, TaskLookup
 from sqs_tasks.execution.runtime import TASK_FAILURES, Admit, CoroutineRunner, Interrupter, Watch
-from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs, receive_request
 from sqs_tasks.middleware import Middleware
@@ -32,6 +31,7 @@ from sqs_tasks.settings import QueueSettings, queue_name_in
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
+    from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.sending.outbox import Deliver, Outbox
 
 logger = logging.getLogger(__name__)
@@ -225,6 +225,8 @@ class GenericQueue:
         Args:
             queue_url: Gives the URL when a runtime knows a better one than the environment, from the message's ARN.
         """
+        from sqs_tasks.execution.settlement import Settlement  # a function whose jobs all succeed needs none
+
         dead = self.settings.dead_letter_queue
         letters = None
         if dead is not None:
@@ -319,7 +321,8 @@ class GenericQueue:
     def _lookup(self) -> TaskLookup:
         raise NotImplementedError
 
-    def _decode(self, message: ReceivedMessage) -> Job:
+    @property
+    def _decode(self) -> Decode:
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What became of one job: a value from a closed set, which settlement turns into calls (docs/guarantees.md).
+"""What became of one job, and what becomes of its message: values from closed sets (docs/guarantees.md).
 
 Users meet only two names here: raise :class:`Retry` to run a job again later, raise :class:`Reject` to send it to the
 dead-letter queue at once.
@@ -139,6 +139,29 @@ class Skipped:
 UNKNOWN_TASK_NAME = "(unknown)"
 
 Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted | Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The message leaves its queue: the job is done, or its copy is in the dead-letter queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """The message comes back after these seconds."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The message comes back when the visibility timeout of its receive ends."""
+
+
+#: What becomes of a message; settlement derives it from the outcome of its job.
+Verdict: TypeAlias = Delete | Hide | Leave
+
+DELETE, LEAVE = Delete(), Leave()
 
 
 @dataclass

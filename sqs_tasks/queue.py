@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.execution.intake import JobReader, TaskLookup
+from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.middleware import check_kinds
@@ -324,8 +324,9 @@ class JobQueue(GenericQueue):
         """
         return self._decode(message)
 
-    def _decode(self, message: ReceivedMessage) -> Job:
-        return self._reader.read(message)
+    @property
+    def _decode(self) -> Decode:
+        return self._reader.read
 
 
 def automatic_name(fn: Callable[..., Any]) -> str:

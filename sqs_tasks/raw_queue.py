@@ -7,7 +7,7 @@ from typing import Any, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, MessageTooLargeError
-from sqs_tasks.execution.intake import TaskLookup
+from sqs_tasks.execution.intake import Decode, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.middleware import check_kinds
@@ -119,7 +119,11 @@ class RawQueue(GenericQueue):
     def _lookup(self) -> TaskLookup:
         return _OnlyOne(lambda: self._registered)
 
-    def _decode(self, message: ReceivedMessage) -> Job:
+    @property
+    def _decode(self) -> Decode:
+        return self._job
+
+    def _job(self, message: ReceivedMessage) -> Job:
         name = "" if self._registered is None else self._registered.name
         return Job(
             job_name=name,

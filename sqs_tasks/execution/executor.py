@@ -14,7 +14,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.context import SQSContext
@@ -36,8 +36,9 @@ from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
 
-#: What passes from step to step: a job, or those that a batch processor takes in one call.
-Call: TypeAlias = Job | JobBatch
+#: What passes from step to step: a Job, or a JobBatch where the task has a batch_size. The steps ask the task which of
+#: the two it is: to ask the object would cost each job a tenth more.
+Call: TypeAlias = Any
 
 _UNWATCHED: AbstractContextManager[None] = nullcontext()
 
@@ -91,8 +92,9 @@ class Executor:
             return taken
         job, task = taken
         if task.batch_size:
-            return self._run(self._batch((job,), task), task)[0]
-        return self._run(job, task)
+            return self._run_batch((job,), task)[0]
+        outcome: Outcome = self._run(job, task)
+        return outcome
 
     def execute_batch(self, messages: Sequence[ReceivedMessage]) -> list[Outcome]:
         """Run one batch processor over messages of its task; one outcome for each message, in their order.
@@ -103,8 +105,7 @@ class Executor:
         runs = [one for one in taken if isinstance(one, tuple)]
         if not runs:
             return [one for one in taken if not isinstance(one, tuple)]
-        task = runs[0][1]
-        outcomes = iter(self._run(self._batch([job for job, _ in runs], task), task))
+        outcomes = iter(self._run_batch([job for job, _ in runs], runs[0][1]))
         return [next(outcomes) if isinstance(one, tuple) else one for one in taken]
 
     async def execute_async(self, message: ReceivedMessage, *, limited: CoroutineLimiter) -> Outcome:
@@ -113,70 +114,73 @@ class Executor:
         The job's context is set in the caller's asyncio task, which is the job's own.
 
         Args:
-            message: The message; that of a plain task, or of a batch processor, would block the loop.
+            message: The message; that of a plain task would block the loop.
             limited: Keeps the task to its timeout.
         """
         taken = self.intake.take(message)
         if not isinstance(taken, tuple):
             return taken
         job, task = taken
-        refused = None if self.admit is None else self.admit(job, task)
+        call: Call = self._batch((job,), task) if task.batch_size else job
+        refused = None if self.admit is None else self.admit(call, task)
         if refused is not None:
             return refused
-        with _UNWATCHED if self.watch is None else self.watch(job, task):
-            return await self._run_async(job, task, limited)
+        with _UNWATCHED if self.watch is None else self.watch(call, task):
+            outcome = await self._run_async(call, task, limited)
+        one: Outcome = outcome[0] if task.batch_size else outcome
+        return one
+
+    def _run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> Sequence[Outcome]:
+        outcomes: Sequence[Outcome] = self._run(self._batch(jobs, task), task)
+        return outcomes
 
     def _batch(self, jobs: Sequence[Job], task: RegisteredTask) -> JobBatch:
         return JobBatch(jobs=tuple(jobs), job_name=task.name, queue_name=self.intake.queue_name)
 
     # --- admission --------------------------------------------------------------------------------------------------
 
-    @overload
-    def _run(self, call: Job, task: RegisteredTask) -> Outcome: ...
-
-    @overload
-    def _run(self, call: JobBatch, task: RegisteredTask) -> list[Outcome]: ...
-
-    def _run(self, call: Call, task: RegisteredTask) -> Outcome | list[Outcome]:
-        """What becomes of a call: it is not started, or runs in a context of its own."""
+    def _run(self, call: Call, task: RegisteredTask) -> Any:
+        """The outcome of a call, or of each job in it: it is not started, or runs in a context of its own."""
         admit = self.admit
         if admit is not None:
             refused = admit(call, task)
             if refused is not None:
-                return [refused] * len(call.jobs) if isinstance(call, JobBatch) else refused
+                return [refused] * len(call.jobs) if task.batch_size else refused
         if self.watch is None:
             return copy_context().run(self._run_admitted, call, task)
         with self.watch(call, task):
             return copy_context().run(self._run_admitted, call, task)
 
-    # --- begin, attempt, conclude -----------------------------------------------------------------------------------
+    # --- begin, attempt, judge --------------------------------------------------------------------------------------
 
-    def _run_admitted(self, call: Call, task: RegisteredTask) -> Outcome | list[Outcome]:
-        started = self._begin(call)
+    def _run_admitted(self, call: Call, task: RegisteredTask) -> Any:
+        started = self._begin(call, task)
         try:
             result = self._attempt(call, task)
         except BaseException as error:
             if not self._is_failure(error):
                 raise
-            return self._conclude(call, task, perf_counter() - started, error)
-        return self._conclude(call, task, perf_counter() - started, None, result)
+            return self._judge(call, task, perf_counter() - started, error)
+        if task.batch_size:
+            return self._judge(call, task, perf_counter() - started, None, result)
+        return self._conclude(call, task, perf_counter() - started)  # what most calls come to
 
-    async def _run_async(self, call: Job, task: RegisteredTask, limited: CoroutineLimiter) -> Outcome:
-        started = self._begin(call)
+    async def _run_async(self, call: Call, task: RegisteredTask, limited: CoroutineLimiter) -> Any:
+        started = self._begin(call, task)
         try:
-            await limited(self._coroutine(call, task), task.settings.timeout)
+            result = await limited(self._coroutine(call, task), task.settings.timeout)
         except self.failures as error:  # a CancelledError is not among them: the worker gives up on the job
-            return self._conclude(call, task, perf_counter() - started, error)
-        return self._conclude(call, task, perf_counter() - started, None)
+            return self._judge(call, task, perf_counter() - started, error)
+        return self._judge(call, task, perf_counter() - started, None, result)
 
-    def _begin(self, call: Call) -> float:
+    def _begin(self, call: Call, task: RegisteredTask) -> float:
         """Set the job's context and call the hooks; the moment its run starts."""
-        if isinstance(call, Job):
-            self.context.hold(call.context)
-        else:  # each job has a context of its own; what the polling thread may have set is none of theirs
+        if task.batch_size:  # each job has a context of its own; what the polling thread may have set is none of theirs
             self.context.clear()
+        else:
+            self.context.hold(call.context)
         if self.pre_task.callbacks:
-            for job in (call,) if isinstance(call, Job) else call.jobs:
+            for job in call.jobs if task.batch_size else (call,):
                 self.pre_task.emit(job)
         return perf_counter()
 
@@ -193,7 +197,7 @@ class Executor:
 
     def _call(self, call: Call, task: RegisteredTask) -> Any:
         """What the task returns inside all middleware: for an async one, the coroutine."""
-        if not isinstance(call, Job):
+        if task.batch_size:
             innermost = partial(task.processor.process_batch, call.jobs)
         elif self.middleware:
             innermost = partial(task.processor.call, call.kwargs, call.context)
@@ -217,38 +221,34 @@ class Executor:
         """
         return isinstance(error, self.failures) or not isinstance(error, (KeyboardInterrupt, GeneratorExit))
 
-    @overload
-    def _conclude(
-        self, call: Job, task: RegisteredTask, seconds: float, error: BaseException | None, result: Any = None
-    ) -> Outcome: ...
-
-    @overload
-    def _conclude(
-        self, call: JobBatch, task: RegisteredTask, seconds: float, error: BaseException | None, result: Any = None
-    ) -> list[Outcome]: ...
-
-    def _conclude(
+    def _judge(
         self, call: Call, task: RegisteredTask, seconds: float, error: BaseException | None, result: Any = None
-    ) -> Outcome | list[Outcome]:
-        """The outcome of each job of a call that raised or returned; they are logged, and the hooks called."""
-        if not isinstance(call, Job):
-            count = len(call.jobs)
-            errors = [error] * count if error is not None else _item_errors(result, count, task.name)
-            return [self._conclude(job, task, seconds, one) for job, one in zip(call.jobs, errors, strict=True)]
+    ) -> Any:
+        """The outcome of a call that raised or returned: one, or a list with one for each job of a batch."""
+        if not task.batch_size:
+            return self._conclude(call, task, seconds, error)
+        count = len(call.jobs)
+        errors = [error] * count if error is not None else _item_errors(result, count, task.name)
+        return [self._conclude(job, task, seconds, one) for job, one in zip(call.jobs, errors, strict=True)]
+
+    # --- conclude ---------------------------------------------------------------------------------------------------
+
+    def _conclude(self, job: Job, task: RegisteredTask, seconds: float, error: BaseException | None = None) -> Outcome:
+        """The outcome of a job that raised this or nothing; it is logged, and the hooks called."""
         outcome: Outcome = SUCCEEDED
         if error is not None:
             from sqs_tasks.execution.failures import outcome_of  # a batch in which all succeed needs none of it
 
-            outcome = outcome_of(error, call, task, seconds, self)
+            outcome = outcome_of(error, job, task, seconds, self)
         elif logger.isEnabledFor(logging.INFO):
             logger.info(
                 "job %s succeeded in %.3f s",
-                call.job_name,
+                job.job_name,
                 seconds,
-                extra={"action": "job_succeeded", "duration_seconds": seconds, **call.log_fields},
+                extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
             )
         if self.post_task.callbacks:
-            self.post_task.emit(call, outcome)
+            self.post_task.emit(job, outcome)
         return outcome
 
     # --- for the runtimes -------------------------------------------------------------------------------------------

@@ -12,9 +12,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.runtime import CoroutineLimiter
-from sqs_tasks.execution.settlement import Delete, Verdict
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected
+from sqs_tasks.outcome import Delete, NotStarted, Outcome, Rejected, Verdict
 
 #: Asked before each message starts: None to go on, or why not.
 MayStart: TypeAlias = Callable[[ReceivedMessage], NotStarted | None]
@@ -29,7 +28,7 @@ Settled: TypeAlias = tuple[ReceivedMessage, Outcome, Verdict]
 class Concluding(Protocol):
     """What a lane asks of settlement."""
 
-    def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
+    def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
 
 
@@ -66,23 +65,25 @@ def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool)
 
 
 def run_one(
-    message: ReceivedMessage,
-    executor: Executor,
-    settlement: Concluding,
-    may_start: MayStart,
-    *,
-    request_id: str | None = None,
+    message: ReceivedMessage, executor: Executor, settlement: Concluding, refused: NotStarted | None
 ) -> Settled:
-    """Run one message that needs no order: what nearly all lanes are, without what the others need."""
-    outcome = may_start(message) or executor.execute(message)
-    return message, outcome, settlement.conclude(message, outcome, request_id=request_id)
+    """Run one message that needs no order: what nearly all lanes are, without what the others need.
+
+    Args:
+        message: The message.
+        executor: Runs it.
+        settlement: Says what becomes of it.
+        refused: Why it may not start, or None.
+    """
+    outcome = refused or executor.execute(message)
+    return message, outcome, settlement.conclude(message, outcome)
 
 
 async def run_one_async(
     message: ReceivedMessage,
     executor: Executor,
     settlement: Concluding,
-    may_start: MayStart,
+    refused: NotStarted | None,
     *,
     limited: CoroutineLimiter,
     in_thread: RunInThread,
@@ -93,24 +94,17 @@ async def run_one_async(
         message: The message.
         executor: Runs it.
         settlement: Says what becomes of it.
-        may_start: Asked before it starts.
+        refused: Why it may not start, or None.
         limited: Keeps the task to its timeout.
         in_thread: Runs what would hold up everything on the loop: the call to the dead-letter queue.
     """
-    outcome = may_start(message) or await executor.execute_async(message, limited=limited)
+    outcome = refused or await executor.execute_async(message, limited=limited)
     if isinstance(outcome, Rejected):
         return message, outcome, await in_thread(settlement.conclude, message, outcome)
     return message, outcome, settlement.conclude(message, outcome)
 
 
-def run_lane(
-    lane: Lane,
-    executor: Executor,
-    settlement: Concluding,
-    may_start: MayStart,
-    *,
-    request_id: str | None = None,
-) -> Iterator[Settled]:
+def run_lane(lane: Lane, executor: Executor, settlement: Concluding, may_start: MayStart) -> Iterator[Settled]:
     """Run a lane and give each message with its outcome and verdict, as soon as it has them.
 
     A rejected job whose copy the dead-letter queue accepted is done with: its group goes on.
@@ -125,13 +119,12 @@ def run_lane(
             # On standard queues each message is asked for anew: another may still fit before the deadline.
             stopped = stopped if lane.in_order else None
             continue
-        is_batch = executor.batch_task(step[0]) is not None if lane.in_order else lane.is_batch
-        outcomes = executor.execute_batch(step) if is_batch else [executor.execute(step[0])]
+        outcomes = [executor.execute(step[0])] if len(step) == 1 else executor.execute_batch(step)
         for message, outcome in zip(step, outcomes, strict=True):
             if stopped is not None:
                 yield message, stopped, settlement.conclude(message, stopped)
                 continue
-            verdict = settlement.conclude(message, outcome, request_id=request_id)
+            verdict = settlement.conclude(message, outcome)
             yield message, outcome, verdict
             if lane.in_order and not isinstance(verdict, Delete):
                 # Visibility 0 does not let them overtake: SQS serves nothing of a group that has one in flight (S22).

@@ -1,7 +1,7 @@
 """Settlement: outcomes to verdicts, and verdicts to calls in tens.
 
-A verdict says what becomes of a message: deleted, hidden for some seconds, or left alone. Only a rejected job needs a
-call to find its verdict: it may be deleted once the dead-letter queue has accepted a copy, and not before.
+Only a rejected job needs a call to find its verdict: its message may be deleted once the dead-letter queue has accepted
+a copy, and not before.
 """
 
 from __future__ import annotations
@@ -9,16 +9,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
 from sqs_tasks.client import error_code
 from sqs_tasks.hooks import AroundRequest, Operation, made
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, Skipped, Succeeded, UnknownTask
+from sqs_tasks.outcome import (
+    DELETE,
+    LEAVE,
+    Hide,
+    NotStarted,
+    Outcome,
+    Rejected,
+    Retried,
+    Skipped,
+    Succeeded,
+    UnknownTask,
+    Verdict,
+)
 from sqs_tasks.protocols import SQSClient
 
 logger = logging.getLogger(__name__)
@@ -40,28 +51,6 @@ FINAL_CODES = frozenset(
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """It is done, or its copy is in the dead-letter queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hide:
-    """It comes back after these seconds."""
-
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """It comes back when the visibility timeout of its receive ends."""
-
-
-Verdict: TypeAlias = Delete | Hide | Leave
-
-DELETE, LEAVE = Delete(), Leave()
 
 
 class Unsettled(NamedTuple):

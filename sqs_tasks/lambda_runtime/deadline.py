@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
@@ -11,6 +12,11 @@ from time import monotonic
 from typing import Any
 
 from sqs_tasks.execution.main_thread_alarm import MainThreadAlarm
+from sqs_tasks.message import Job, JobBatch
+from sqs_tasks.outcome import NotStarted
+from sqs_tasks.registry import RegisteredTask
+
+logger = logging.getLogger(__name__)
 
 #: Seconds kept free at the end of an invocation for settling and for flushing telemetry.
 MARGIN_SECONDS = 2.0
@@ -63,6 +69,8 @@ class Deadline:
         self._margin_at = self._busy_until + total - self.margin_seconds
         #: What a whole invocation has for jobs.
         self.whole_seconds = total - self.margin_seconds
+        #: Whether a job has been started; the first one is, whatever time is left.
+        self.anything_started = False
 
     def seconds_left(self) -> float:
         """Seconds until the end; infinity when there is none."""
@@ -94,6 +102,13 @@ class Deadline:
         self._busy_until += seconds if is_bounded else math.inf
         self.alarm.seconds_left = left = self._margin_at - now
         return left + _ROUNDING_SECONDS >= seconds
+
+    def is_measured(self, timeout_seconds: float | None) -> bool:
+        """Whether what a task may take is what it took: it has no timeout, or one that no invocation has the time for.
+
+        If that one decided, each invocation would run one job and give back all others, until SQS has moved them unrun.
+        """
+        return timeout_seconds is None or timeout_seconds > self.whole_seconds
 
     @property
     def is_over(self) -> bool:
@@ -144,3 +159,66 @@ class ObservedDurations:
     def p99_seconds(self, queue_name: str, job_name: str) -> float:
         """The 99th percentile of the last hundred runs, in seconds; 0 before the first."""
         return self._longest.get((queue_name, job_name), 0.0)
+
+
+class Admission:
+    """Says whether a job may start: as long as the time that is left covers what it may take (S51).
+
+    Args:
+        deadline: The end of the invocation.
+        durations: How long the tasks took before.
+        queue_name: The queue's name in code.
+        max_receive_count: Receives before its redrive policy moves a message; None where that is not known.
+        can_interrupt: Whether plain tasks are stopped at their timeout.
+        stop_if_time_is_up: Has the invocation look at nothing more once the margin has begun.
+    """
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        durations: ObservedDurations,
+        *,
+        queue_name: str,
+        max_receive_count: int | None,
+        can_interrupt: bool,
+        stop_if_time_is_up: Callable[[], None],
+    ) -> None:
+        self._deadline = deadline
+        self._durations = durations
+        self._queue_name = queue_name
+        self._max_receive_count = max_receive_count
+        self._can_interrupt = can_interrupt
+        self._stop_if_time_is_up = stop_if_time_is_up
+
+    def admit(self, call: Job | JobBatch, task: RegisteredTask, /) -> NotStarted | None:
+        """Why a job, or the jobs of a batch processor's call, may not start any more; None if they may."""
+        deadline, timeout = self._deadline, task.settings.timeout
+        if timeout is None or deadline.is_measured(timeout):
+            need, is_bounded = self._durations.p99_seconds(self._queue_name, task.name), False
+        else:
+            need, is_bounded = timeout, self._can_interrupt and not task.is_async
+        is_first, deadline.anything_started = not deadline.anything_started, True
+        fits = deadline.covers(need, is_bounded=is_bounded)
+        if is_first and (not fits or (timeout is not None and deadline.is_measured(timeout))):
+            # No later invocation will have more time than a fresh one: better a run that may end in time.
+            logger.warning(
+                "%.1f s of the function's time are left and task %s may take %.1f s; it needs a longer timeout",
+                deadline.seconds_left(),
+                task.name,
+                timeout or need,
+                extra={"action": "deadline_too_short", **call.log_fields},
+            )
+        if fits or is_first or self._is_last_chance(call, task):
+            return None
+        self._stop_if_time_is_up()
+        return NotStarted(reason=f"{deadline.seconds_left():.1f} s are left, the task may take {need:.1f} s")
+
+    def _is_last_chance(self, call: Job | JobBatch, task: RegisteredTask) -> bool:
+        """Whether a job that is given back now would be moved to the dead-letter queue by SQS, perhaps never run.
+
+        It then starts in whatever time there is, if it can be stopped when the margin begins.
+        """
+        job = call.jobs[0] if isinstance(call, JobBatch) else call
+        if self._max_receive_count is None or job.attempt < self._max_receive_count or self._deadline.is_over:
+            return False
+        return task.is_async or self._can_interrupt

@@ -22,16 +22,6 @@ logger = logging.getLogger(__name__)
 #: Seconds for which a message must stay hidden still, so that the question cannot come when it is back already.
 SAFE_SECONDS = 5.0
 
-#: How SQS says that a message does not exist, or is not the receiver's any more.
-GONE_CODES = frozenset(
-    {
-        "AWS.SimpleQueueService.MessageNotInflight",
-        "InvalidParameterValue",
-        "MessageNotInflight",
-        "ReceiptHandleIsInvalid",
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Witness:
@@ -81,7 +71,7 @@ class ResponseCheck:
         lost = settlement.hide([(witness.message, math.ceil(left))], retries=0)
         if not lost:
             self._settle()
-        elif lost[0].code in GONE_CODES:
+        elif lost[0].is_final:  # it does not exist, or is not the receiver's any more
             self._settle()
             logger.error(
                 "message %s of queue %s was reported as failed and is gone: the event source mapping seems to lack "

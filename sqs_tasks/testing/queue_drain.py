@@ -15,11 +15,11 @@ from sqs_tasks.execution.eager import raise_failure
 from sqs_tasks.execution.lanes import plan, run_lane
 from sqs_tasks.execution.nested_loops import run_nested
 from sqs_tasks.execution.runtime import CoroutineRunner
-from sqs_tasks.execution.settlement import Delete, Hide, Settlement, Verdict
+from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local import peek
 from sqs_tasks.message import ReceivedMessage, from_sqs, receive_request
-from sqs_tasks.outcome import NotStarted, Outcome, Retried, Retry, Skipped, Succeeded
+from sqs_tasks.outcome import Delete, Hide, NotStarted, Outcome, Retried, Retry, Skipped, Succeeded, Verdict
 
 #: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would keep it going for ever.
 MAX_JOBS = 1_000

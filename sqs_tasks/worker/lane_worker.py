@@ -9,9 +9,8 @@ from collections.abc import Collection
 from sqs_tasks.execution.event_loop import limited
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
-from sqs_tasks.execution.settlement import Verdict
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Skipped, Succeeded, UnknownTask
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Skipped, Succeeded, UnknownTask, Verdict
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lease import set_current_lease
 from sqs_tasks.worker.metrics import Metrics
@@ -91,7 +90,7 @@ class LaneWorker:
         set_current_lease(self._heartbeat.lease(message))
         try:
             settled = await run_one_async(
-                message, self._executor, work, work.may_start, limited=limited, in_thread=asyncio.to_thread
+                message, self._executor, work, work.may_start(message), limited=limited, in_thread=asyncio.to_thread
             )
             self._settle(*settled, work.seconds, urgent=work.lane.in_order)
             left = ()
@@ -119,7 +118,7 @@ class LaneWorker:
         set_current_lease(self._heartbeat.lease(message))
         settled = None
         try:
-            settled = run_one(message, self._executor, work, work.may_start)
+            settled = run_one(message, self._executor, work, work.may_start(message))
             self._settle(*settled, work.seconds, urgent=False)
         finally:
             set_current_lease(None)
@@ -211,9 +210,9 @@ class _LaneWork:
         self._started = time.perf_counter()
         return None
 
-    def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
+    def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
         now = time.perf_counter()
         self.seconds = now - self._started
         self._started = now  # the jobs of one call of a batch processor: the first stands for the whole of it
-        return self._worker.settlement.conclude(message, outcome, request_id=request_id)
+        return self._worker.settlement.conclude(message, outcome)

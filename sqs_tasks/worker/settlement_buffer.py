@@ -9,8 +9,9 @@ from collections.abc import Callable
 from enum import Enum
 
 from sqs_tasks import limits
-from sqs_tasks.execution.settlement import Leave, Settlement, Unsettled, Verdict
+from sqs_tasks.execution.settlement import Settlement, Unsettled
 from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import Leave, Verdict
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.verdicts import VerdictCarrier, VerdictRound, WaitingVerdicts
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from sqs_tasks import limits
-from sqs_tasks.execution.settlement import Hide, Settlement, Unsettled, Verdict
+from sqs_tasks.execution.settlement import Settlement, Unsettled
 from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import Hide, Verdict
 from sqs_tasks.worker.heartbeat import Heartbeat
 
 

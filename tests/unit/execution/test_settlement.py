@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqs_tasks.execution.settlement import RETRIES, Hide, Leave, Settlement, longest_visibility
+from sqs_tasks.execution.settlement import RETRIES, Settlement, longest_visibility
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Retried, UnknownTask
+from sqs_tasks.outcome import Hide, Leave, NotStarted, Retried, UnknownTask
 from tests.support.scripted_client import ScriptedClient, failing, failing_entries, raising
 
 

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from sqs_tasks.execution.settlement import DELETE, LEAVE, Hide, Unsettled
+from sqs_tasks.execution.settlement import Unsettled
 from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.outcome import DELETE, LEAVE, Hide
 from sqs_tasks.worker import settlement_buffer, verdicts
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.settlement_buffer import SettlementBuffer
