@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from _signal import signal as set_handler  # type: ignore[import-not-found]  # signal.signal without its search for enums
+from _signal import getsignal as get_handler  # type: ignore[import-not-found]  # without the search for enums
+from _signal import signal as set_handler
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import FrameType, TracebackType
@@ -64,9 +65,11 @@ class MainThreadAlarm:
             return self
         outside, _ = signal.getitimer(signal.ITIMER_REAL)
         self._ends_outside = self._rings_at = monotonic() + outside if outside else math.inf
-        # None is a handler that was not set from Python; it cannot be put back.
-        before = set_handler(signal.SIGALRM, self._on_alarm)
+        # None is a handler that was not set from Python; it cannot be put back. It is noted before ours is set,
+        # which the alarm may call at once.
+        before = get_handler(signal.SIGALRM)
         self._before = int(signal.SIG_DFL) if before is None else before
+        set_handler(signal.SIGALRM, self._on_alarm)
         self._thread_id = get_ident()
         return self
 
@@ -136,10 +139,12 @@ class MainThreadAlarm:
         self._rings_at = math.inf
         if self._ends_outside <= now:
             self._ends_outside = math.inf
-            if limit.is_open:
-                self._rings_by(limit.ends_at)
-            if callable(self._before):
-                self._before(number, frame)
+            try:
+                if callable(self._before):
+                    self._before(number, frame)
+            finally:  # not before: the limit may be due too, and would end that handler before it has done anything
+                if limit.is_open:
+                    self._rings_by(limit.ends_at)
             return
         if limit.is_open and limit.ends_at <= now:
             limit.is_open = False
