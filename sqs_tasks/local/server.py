@@ -25,6 +25,7 @@ from sqs_tasks.local.http.connection import Connections, HTTPConnection
 from sqs_tasks.local.http.web_pages import is_loopback
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT
 from sqs_tasks.local.model.service import Service
+from sqs_tasks.local.session_gate import SESSION_PATH, SessionGate
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class LocalSQSServer:
         max_in_flight: The quota of messages in flight per queue, and how far a FIFO queue looks for groups (S37).
         allowed_hosts: Names by which clients reach the server, beside addresses, ``localhost`` and ``host``: that of a
             container, for example. Requests that name another host are refused, because a web page could send them.
+        session: A word that :attr:`session_url` ends with.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class LocalSQSServer:
         enforce_waits: bool = False,
         max_in_flight: int = MAX_IN_FLIGHT,
         allowed_hosts: Iterable[str] = (),
+        session: str = "",
     ) -> None:
         self.host = host
         self.port = port
+        self._session = session
         self._clock = clock
         self._service = Service(clock, enforce_waits=enforce_waits, max_in_flight=max_in_flight)
         self._application = Application(self._service, (host, *allowed_hosts))
@@ -76,6 +80,11 @@ class LocalSQSServer:
     def endpoint_url(self) -> str:
         """What boto3 takes as ``endpoint_url``."""
         return f"http://{_in_url(self.host)}:{self.port}"
+
+    @property
+    def session_url(self) -> str:
+        """The endpoint URL for processes of this session alone; a later server on the same port refuses them."""
+        return f"{self.endpoint_url}{SESSION_PATH}{self._session}"
 
     def start(self) -> Self:
         """Listen, and return once requests are answered.
@@ -134,7 +143,7 @@ class LocalSQSServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        async with _listening(self._application, self.host, self.port) as port:
+        async with _listening(self._application, self.host, self.port, self._session) as port:
             self.port = port
             self._ready.set()
             await self._stopping.wait()
@@ -184,7 +193,7 @@ def serve(
 
 
 @contextlib.asynccontextmanager
-async def _listening(application: Application, host: str, port: int) -> Any:
+async def _listening(application: Application, host: str, port: int, session: str = "") -> Any:
     """Accept connections; gives the port. On the way out everything is cut."""
     if not is_loopback(host):
         logger.warning(
@@ -195,7 +204,8 @@ async def _listening(application: Application, host: str, port: int) -> Any:
         )
     connections = Connections()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: HTTPConnection(application, connections), host, port, backlog=_BACKLOG)
+    handler = SessionGate(application, session)
+    server = await loop.create_server(lambda: HTTPConnection(handler, connections), host, port, backlog=_BACKLOG)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -34,6 +35,13 @@ def call() -> None:
 @calls.processor("greet")
 def greet(name: str) -> None:
     print(f"hello {name}")
+
+
+@calls.processor("look")
+def look(name: str) -> None:
+    secret = name.upper()
+    breakpoint()
+    print("after the breakpoint")
 
 
 @calls.processor("die")
@@ -215,6 +223,110 @@ def test_port_that_is_taken_is_one_line(tmp_path, listener):
     assert ran.returncode == 1
     assert "try --port 0" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
+@pytest.mark.parametrize("runtime", ["worker", "lambda"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_nothing_outlives_a_session_whose_terminal_closes_or_that_is_killed(app, tmp_path, listener, runtime, number):
+    """What was left over would take the jobs of the next session and run them in old code."""
+    with dev(tmp_path, "app:env", "--as", runtime, "--grace-seconds", "300") as session:
+        send(session, started(session), "call")
+        line, _ = listener.accept()
+        with line:
+            line.settimeout(PATIENCE)
+
+            session.process.send_signal(number)
+
+            assert line.recv(1) == b""  # the process that ran the job is gone
+
+
+def test_running_jobs_and_the_lines_of_the_application_are_shown(tmp_path):
+    """A job that has started is reported before its end, and INFO of the application is not left out."""
+    (tmp_path / "app.py").write_text(
+        "import logging\n"
+        "from sqs_tasks import SQSEnv\n"
+        "env = SQSEnv()\n"
+        "@env.queue('calls').processor('work')\n"
+        "def work() -> None:\n"
+        "    logging.getLogger('shop').info('half way')\n"
+    )
+    with dev(tmp_path, "app:env") as session:
+        send(session, started(session), "work")
+
+        assert session.wait_for("job_started")["job_name"] == "work"
+        assert session.wait_for(None, lambda told: told["logger"] == "shop")["message"] == "half way"
+        session.wait_for("job_succeeded")
+
+
+class TypedSession:
+    """A session on a terminal of its own, read and typed at by the test."""
+
+    def __init__(self, directory, *words):
+        self.ours, theirs = os.openpty()
+        self.seen = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sqs_tasks", "dev", "app:env", "--port", "0", *words],
+            cwd=directory,
+            env={**clean_environment(), "TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.directory = directory
+
+    def wait_for(self, text):
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            assert time.monotonic() < deadline, self.seen
+            if select.select([self.ours], [], [], 1)[0]:
+                self.seen += os.read(self.ours, 4096).decode(errors="replace")
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def type(self, text):
+        os.write(self.ours, text.encode())
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
+@pytest.mark.parametrize("runtime", ["worker", "lambda"])
+def test_breakpoint_in_a_job_debugs_it_at_the_terminal(app, tmp_path, runtime):
+    """The view keeps still meanwhile, and goes on when the job does."""
+    session = TypedSession(tmp_path, "--as", runtime)
+    try:
+        line = session.wait_for("AWS_SECRET_ACCESS_KEY=local").rpartition("export ")[2]
+        exports = dict(word.split("=", 1) for word in f"{line}AWS_SECRET_ACCESS_KEY=local".split())
+        session.wait_for("calls")
+        send(session, exports, "look", "name=otto")
+        session.wait_for("(Pdb) ")
+
+        send(session, exports, "greet", "name=you")
+        session.type("p secret\n")
+        meanwhile = session.wait_for("'OTTO'") + session.wait_for("(Pdb) ")
+        session.type("c\n")
+
+        session.wait_for("after the breakpoint")
+        session.wait_for("succeeded")
+        assert "in flight" not in meanwhile
+        assert "hello" not in meanwhile
+    finally:
+        session.close()
+
+
+def test_breakpoint_in_a_pipe_is_passed_over(app, tmp_path):
+    """It must not fail the job, which nobody can debug there."""
+    with dev(tmp_path, "app:env") as session:
+        send(session, started(session), "look", "name=otto")
+
+        assert "passed over" in session.wait_for("dev_breakpoint_passed_over")["message"]
+        session.wait_for("job_succeeded")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqs_tasks.cli.dev.depths import Depths
@@ -11,6 +12,9 @@ from sqs_tasks.cli.dev.record import Record
 
 #: Jobs that are remembered.
 MAX_JOBS = 100
+
+#: What happens when the process that ran the jobs has ended.
+_ENDS_ALL = frozenset({"dev_loaded", "dev_died", "dev_waiting", "dev_not_loaded", "dev_stopped"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,17 @@ class JobRun:
     outcome: str
     attempt: int | None
     seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningJob:
+    """A job that has started and not ended; ``since`` is when it was heard of, in seconds of the view's clock."""
+
+    time: str
+    queue: str
+    job: str
+    attempt: int | None
+    since: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +55,15 @@ class Board:
     Attributes:
         status: What the child is doing.
         depths: What the queues hold.
+        running: What is running, by message id, the oldest first.
         jobs: The last attempts, the newest first.
         failure: The last failure, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.status = "starting"
+        self.running: dict[str, RunningJob] = {}
         self.depths: Sequence[Depths] = ()
         self.jobs: deque[JobRun] = deque(maxlen=MAX_JOBS)
         self.failure: Failure | None = None
@@ -56,7 +74,21 @@ class Board:
         status = told.get("status")
         if isinstance(status, str):
             self.status = status
+        if record.action == "job_started":
+            self.running[str(told.get("message_id"))] = RunningJob(
+                time=record.time,
+                queue=str(told.get("queue_name", "")),
+                job=str(told.get("job_name", "?")),
+                attempt=told.get("attempt"),
+                since=self._clock(),
+            )
+        elif record.action in _ENDS_ALL:
+            self.running.clear()
+        elif record.action == "event_source_function_error":
+            for message_id in told.get("message_ids", ()):  # its process was killed, or has crashed
+                self.running.pop(message_id, None)
         if record.outcome is not None:
+            self.running.pop(str(told.get("message_id")), None)
             self.jobs.appendleft(
                 JobRun(
                     time=record.time,

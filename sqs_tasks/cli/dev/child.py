@@ -12,7 +12,8 @@ import click
 
 from sqs_tasks.cli.app import load, names_nothing
 from sqs_tasks.cli.aws_errors import aws_sentence, is_from_aws
-from sqs_tasks.cli.dev.child_logs import log_to_session
+from sqs_tasks.cli.dev import debugger
+from sqs_tasks.cli.dev.child_logs import log_starts, log_to_session
 from sqs_tasks.cli.dev.child_options import ChildOptions
 from sqs_tasks.cli.dev.event_sources import run_event_sources
 from sqs_tasks.cli.worked_queues import queues_to_work
@@ -31,6 +32,7 @@ def main(text: str) -> int:
     """Run the application of these options until SIGTERM; the exit code."""
     options = ChildOptions.from_json(text)
     log_to_session(options.log_level)
+    debugger.install()
     heard = io.StringIO()
     try:
         with contextlib.redirect_stderr(heard):
@@ -38,6 +40,7 @@ def main(text: str) -> int:
         sys.stderr.write(heard.getvalue())
         queues = queues_to_work(env, options.queues, options.app)
         env.create_queues()
+        log_starts(env)
         _tell_queues(env, queues)
         if options.runtime == "lambda":
             run_event_sources(queues, options)

@@ -6,6 +6,10 @@ import logging
 import sys
 
 from sqs_tasks.cli.logs import JSONFormatter, configure_logging
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.message import Job
+
+logger = logging.getLogger("sqs_tasks.cli.dev.child")
 
 
 def log_to_session(level: str) -> None:
@@ -19,3 +23,12 @@ def log_to_session(level: str) -> None:
     ours.handlers[:] = [handler]
     ours.setLevel(level.upper())
     ours.propagate = False
+
+
+def log_starts(env: SQSEnv) -> None:
+    """Report each job when it starts, so that the session can show what is running."""
+    env.pre_task(_log_start)
+
+
+def _log_start(job: Job) -> None:
+    logger.info("job %s started", job.job_name, extra={"action": "job_started", **job.log_fields})

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 from sqs_tasks.cli.dev.events import Ended, Events, Line
+from sqs_tasks.local.process_guard import end_group, guard
 
 #: Seconds that output may trail behind the end of its process: what it started may still hold the pipe.
 _TRAILING_SECONDS = 1.0
@@ -20,20 +20,24 @@ _TRAILING_SECONDS = 1.0
 class ChildProcess:
     """A program in a session of its own, so that Ctrl-C reaches this process alone, which stops the child in order.
 
-    Three threads belong to it: two read what it writes, one waits for its end.
+    Three threads belong to it: two read what it writes, one waits for its end. A guard ends it, with all that it
+    started, if this process is killed.
 
     Args:
         number: Which child, counted from 1.
         command: The program.
-        events: Where its lines and its end are told.
+        events: Where its lines and its end are reported.
+        variables: Environment variables, over those of this process.
     """
 
-    def __init__(self, number: int, command: Sequence[str], events: Events) -> None:
+    def __init__(
+        self, number: int, command: Sequence[str], events: Events, *, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.number = number
         self._events = events
         self._process = subprocess.Popen(  # noqa: S603 - the developer's own application
             command,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **(variables or {}), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -42,6 +46,7 @@ class ChildProcess:
             errors="replace",
             start_new_session=True,
         )
+        guard().add(self._process.pid)
         self._readers = [
             threading.Thread(target=self._read, args=(stream,), name="sqs-tasks-dev-output", daemon=True)
             for stream in (self._process.stdout, self._process.stderr)
@@ -56,8 +61,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End it, with everything in its session."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        end_group(self._process.pid)
 
     def _read(self, stream: IO[str]) -> None:
         with stream:
@@ -66,6 +70,9 @@ class ChildProcess:
 
     def _wait(self) -> None:
         code = self._process.wait()
+        # What its jobs started and left behind would work for nobody.
+        end_group(self._process.pid)
+        guard().discard(self._process.pid)
         for reader in self._readers:
             reader.join(_TRAILING_SECONDS)
         self._events.put(Ended(self.number, code))

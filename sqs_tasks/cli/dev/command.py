@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from sqs_tasks.cli.dev.record import Record
 from sqs_tasks.cli.dev.screen import Lines, Screen
 from sqs_tasks.cli.dev.session import Session, WrongArgumentsError
 from sqs_tasks.cli.dev.sources import Sources
+from sqs_tasks.cli.dev.terminal import Terminal, terminal_of_session
 from sqs_tasks.cli.endpoint import LOCAL_CREDENTIALS, use_endpoint, use_region
 from sqs_tasks.cli.fault_options import fault_options
 from sqs_tasks.cli.options import LogFormat, log_format, log_level, option
@@ -119,18 +122,23 @@ def dev(
     with _refusing_arguments(), ExitStack() as stack:
         stack.enter_context(_stopping_on_signals(events))
         given = dict(os.environ)
-        where = endpoint_url or stack.enter_context(_embedded(port)).endpoint_url
+        server = None if endpoint_url else stack.enter_context(_embedded(port))
+        where = endpoint_url or (server.endpoint_url if server else "")
+        terminal = stack.enter_context(terminal_of_session())
         use_endpoint(where)
         use_region(None)
         exports = _exports(where, given)
-        screen = stack.enter_context(_screen(app, runtime, exports, on_terminal=on_terminal, log_format=log_format))
+        screen = stack.enter_context(
+            _screen(app, runtime, exports, terminal, on_terminal=on_terminal, log_format=log_format)
+        )
         counting = stack.enter_context(
             Counting(ClientProvider(), events, interval_seconds=COUNT_SECONDS if on_terminal else COUNT_SECONDS_IN_PIPE)
         )
         stack.enter_context(Sources(directories or [Path.cwd()], events))
         command = child_command(options.as_json())
+        variables = _variables(server, terminal)
         Session(
-            lambda number: ChildProcess(number, command, events),
+            lambda number: ChildProcess(number, command, events, variables=variables),
             screen,
             events,
             grace_seconds=grace_seconds,
@@ -138,6 +146,13 @@ def dev(
         ).run()
         kept = f"what {where} holds stays" if endpoint_url else "the messages of the embedded SQS are gone"
         screen.tell(Record.make(f"stopped; {kept}", action="dev_stopped", status=f"stopped; {kept}"))
+
+
+def _variables(server: LocalSQSServer | None, terminal: Terminal | None) -> dict[str, str]:
+    """What the processes of this session are given beside what this one has."""
+    variables = {} if terminal is None else terminal.variables
+    # What another session left behind, if anything can be left behind, does not get the jobs of this one.
+    return variables if server is None else {**variables, "AWS_ENDPOINT_URL_SQS": server.session_url}
 
 
 @contextmanager
@@ -167,7 +182,7 @@ def _check(runtime: Runtime, faults: str) -> None:
 
 @contextmanager
 def _embedded(port: int) -> Iterator[LocalSQSServer]:
-    server = LocalSQSServer(port=port)
+    server = LocalSQSServer(port=port, session=secrets.token_hex(8))
     try:
         server.start()
     except OSError as error:
@@ -196,17 +211,23 @@ def _exports(endpoint_url: str, given: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _screen(
-    app: str, runtime: Runtime, exports: dict[str, str], *, on_terminal: bool, log_format: LogFormat
+    app: str,
+    runtime: Runtime,
+    exports: dict[str, str],
+    terminal: Terminal | None,
+    *,
+    on_terminal: bool,
+    log_format: LogFormat,
 ) -> Iterator[Screen]:
     line = "export " + " ".join(f"{name}={value}" for name, value in exports.items())
     title = f"{app} as {runtime}, SQS at {exports['AWS_ENDPOINT_URL_SQS']} (Ctrl-C stops it)"
     if on_terminal and importlib.util.find_spec("rich") is not None:
         from rich.console import Console
 
-        from sqs_tasks.cli.dev.view import View
+        from sqs_tasks.cli.dev.view import View, always
 
         click.echo(f"For another terminal:\n{line}")
-        with View([title], Console()) as view:
+        with View([title], Console(), turn=always if terminal is None else terminal.turn) as view:
             yield view
         return
     lines = Lines(log_format)
@@ -217,16 +238,32 @@ def _screen(
     yield lines
 
 
+#: Ctrl-C, what ends a process in order, and a terminal that closes.
+_STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 @contextmanager
 def _stopping_on_signals(events: Events) -> Iterator[None]:
-    """Ctrl-C and SIGTERM become events: the loop stops in order, wherever it is."""
+    """Signals become events: the loop stops in order, wherever it is."""
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _frame: object) -> None:
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            _write_nowhere()
         events.put(Stop())
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _write_nowhere() -> None:
+    """The terminal is gone: what is written to it from now on is an error, and nobody sees it."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if os.isatty(stream.fileno()):
+                os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -6,7 +6,8 @@ import os
 
 from sqs_tasks.app_path import load_app
 from sqs_tasks.aws_lambda import SQSEventHandler
-from sqs_tasks.cli.dev.child_logs import log_to_session
+from sqs_tasks.cli.dev import debugger
+from sqs_tasks.cli.dev.child_logs import log_starts, log_to_session
 
 
 def __getattr__(name: str) -> SQSEventHandler:
@@ -14,4 +15,7 @@ def __getattr__(name: str) -> SQSEventHandler:
     if name != "handler":
         raise AttributeError(name)
     log_to_session(os.environ.get("SQS_TASKS_LOG_LEVEL", "info"))
-    return SQSEventHandler(load_app())
+    debugger.install()
+    env = load_app()
+    log_starts(env)
+    return SQSEventHandler(env)

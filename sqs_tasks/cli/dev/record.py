@@ -93,3 +93,8 @@ class Record:
             return self.message
         text = f"{self.time} {self.level:<7} {self.message}{job_words(self.told, self.message)}"
         return text if self.exception is None else f"{text}\n{self.exception.rstrip()}"
+
+
+def is_ours(logger: str) -> bool:
+    """Whether a logger belongs to this library, and not to the application."""
+    return logger.partition(".")[0] == "sqs_tasks"

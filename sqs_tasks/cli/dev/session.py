@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -94,6 +95,7 @@ class Session:
         self._kill_at: float | None = None
         self._say_waiting_at: float | None = None
         self._in_flight = 0
+        self._cause = ""
 
     def run(self) -> None:
         """Run until :class:`Stop`; on the way out the child is stopped, whatever happened.
@@ -160,19 +162,23 @@ class Session:
         if record.action == "dev_loaded":
             self._loaded = True
             self._on_loaded([QueuePlace.read(told) for told in record.told["queues"]])
-            record = Record({**record.told, "status": "running"})
+            status = f"running; restarted at {record.time} because {self._cause}" if self._cause else "running"
+            record = Record({**record.told, "status": status})
         self._screen.tell(record)
 
     def _changed(self, paths: Sequence[str]) -> None:
         names = ", ".join(os.path.relpath(path) for path in paths[:3]) + (", …" if len(paths) > 3 else "")  # noqa: PLR2004
         self._pause = 0.0
         if self._child is None:
+            self._cause = f"{names} changed"
             self._start_at = self._clock()
-            self._say(f"{names} changed: starting", "changed", status="starting")
+            self._say(f"{self._cause}: starting", "changed", status=f"starting because {self._cause}")
         elif self._kill_at is None:
+            self._cause = f"{names} changed"
             self._kill_at = self._clock() + self._grace_seconds + STOP_SECONDS
             self._say_waiting_at = self._clock() + min(WAITING_SECONDS, self._grace_seconds)
-            self._say(f"{names} changed: restarting, running jobs finish first", "changed", status="restarting")
+            said = f"{self._cause}: restarting, running jobs finish first"
+            self._say(said, "changed", status=f"restarting because {self._cause}; running jobs finish first")
             self._child.terminate()
 
     def _ended(self, code: int) -> None:
@@ -182,6 +188,7 @@ class Session:
         if draining:
             self._start_at = now
         elif self._loaded and code:
+            self._cause = "the worker died"
             self._pause = min(max(self._pause * 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
             self._start_at = now + self._pause
             said = f"the worker died ({cause_of_exit(code)}); it is started again in {self._pause:g} s"
@@ -219,5 +226,6 @@ class Session:
             if isinstance(event, Ended) and event.number == child.number:
                 return True
             if isinstance(event, Line):
-                self._screen.tell(Record.read(event.text))
+                with contextlib.suppress(OSError):  # nobody reads any more: the terminal is gone, or the pipe
+                    self._screen.tell(Record.read(event.text))
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +17,13 @@ from rich.text import Text
 
 from sqs_tasks.cli.dev.board import Board, Failure
 from sqs_tasks.cli.dev.depths import Depths
-from sqs_tasks.cli.dev.record import OUTPUT, Record
+from sqs_tasks.cli.dev.record import OUTPUT, Record, is_ours
 
 #: Seconds between two drawings at least.
 DRAW_SECONDS = 0.1
+
+#: Seconds between two drawings that show how long jobs have been running.
+CLOCK_SECONDS = 1.0
 
 #: Jobs that are shown, and lines of a traceback: less on a low terminal.
 SHOWN_JOBS, SHOWN_TRACE_LINES = 10, 12
@@ -33,34 +37,55 @@ _BELOW = 1
 _STYLES = {"succeeded": "green", "retried": "yellow", "postponed": "cyan"}
 
 
+def always() -> AbstractContextManager[bool]:
+    """A turn at a terminal that nobody else uses."""
+    return nullcontext(True)
+
+
 class View:
-    """Draws the board at the bottom of the terminal; what tasks print scrolls above it.
+    """Draws the board at the bottom of the terminal; what the application prints and logs scrolls above it.
+
+    While a debugger has the terminal nothing is written; what was to be printed meanwhile follows afterwards.
 
     Args:
         heading: What stays on top: the application, where SQS is, what to paste.
         console: The terminal.
+        turn: Tells whether the terminal may be written to, for the length of a block.
         clock: Seconds that only grow.
     """
 
     def __init__(
-        self, heading: Sequence[str], console: Console, *, clock: Callable[[], float] = time.monotonic
+        self,
+        heading: Sequence[str],
+        console: Console,
+        *,
+        turn: Callable[[], AbstractContextManager[bool]] = always,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.board = Board()
+        self.board = Board(clock)
         self._heading = heading
         self._console = console
         self._clock = clock
+        self._turn = turn
         self._changed = True
         self._drawn_at = float("-inf")
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._printed: list[Text] = []
+        self._given_away = False
+        self._live = self._new_live()
+
+    def _new_live(self) -> Live:
+        # Nothing but this class writes to the terminal here, so there is nothing to redirect.
+        return Live(
+            console=self._console, auto_refresh=False, transient=False, redirect_stdout=False, redirect_stderr=False
+        )
 
     def tell(self, record: Record) -> None:
         """Take note of a record; what has no place on the board is printed above it."""
         self.board.tell(record)
         self._changed = True
-        if record.told["logger"] == OUTPUT or (
-            record.level != "INFO" and record.outcome is None and not record.exception
-        ):
-            self._console.print(Text(record.as_text()))
+        if _is_printed(record):
+            self._printed.append(Text(record.as_text()))
+            self._write(self._print)
 
     def count(self, depths: Sequence[Depths]) -> None:
         """Take note of what the queues hold."""
@@ -70,9 +95,35 @@ class View:
     def pulse(self) -> None:
         """Draw, if there is anything new and the last drawing is a moment ago."""
         now = self._clock()
-        if self._changed and now - self._drawn_at >= DRAW_SECONDS:
-            self._changed, self._drawn_at = False, now
-            self._live.update(self.render(), refresh=True)
+        seconds = now - self._drawn_at
+        if (self._changed and seconds >= DRAW_SECONDS) or (self.board.running and seconds >= CLOCK_SECONDS):
+            self._write(self._draw)
+
+    def _draw(self) -> None:
+        self._print()
+        self._changed, self._drawn_at = False, self._clock()
+        self._live.update(self.render(), refresh=True)
+
+    def _print(self) -> None:
+        while self._printed:
+            self._console.print(self._printed.pop(0))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write if the terminal is free; below what a debugger left there, if it had the terminal."""
+        with self._turn() as is_free:
+            if not is_free:
+                self._given_away = True
+                return
+            if self._given_away:
+                # The drawing that is above the debugger's lines must not be drawn over any more.
+                self._given_away = False
+                self._console.clear_live()
+                self._console.pop_render_hook()
+                self._console.line()  # the debugger's prompt may be the last that stands there
+                self._print()
+                self._live = self._new_live()
+                self._live.start()
+            write()
 
     def render(self) -> RenderableType:
         """The board, drawn: as much of it as fits, since what is higher than the terminal cannot be drawn over."""
@@ -96,8 +147,8 @@ class View:
             Text(line, style="bold" if not at else "") for at, line in enumerate(self._heading)
         ]
         parts += [Text(board.status, style="cyan"), _queues(board.depths)]
-        if board.jobs and jobs:
-            parts.append(_jobs(board, jobs))
+        if (board.jobs or board.running) and jobs:
+            parts.append(_jobs(board, jobs, self._clock()))
         if board.failure is not None:
             parts.append(_failure(board.failure, trace_lines))
         # The cursor stands in the last row. Were that full, a typed ^C would begin another, and the next drawing would
@@ -112,7 +163,7 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.update(self.render(), refresh=True)
+        self._write(self._draw)
         self._live.stop()
 
 
@@ -127,13 +178,25 @@ def _queues(depths: Sequence[Depths]) -> Table:
     return table
 
 
-def _jobs(board: Board, count: int) -> Table:
+def _is_printed(record: Record) -> bool:
+    """What the application prints or logs, and what this library reports beside jobs and failures."""
+    if record.told["logger"] == OUTPUT or not is_ours(str(record.told["logger"])):
+        return True
+    return record.level != "INFO" and record.outcome is None and not record.exception
+
+
+def _jobs(board: Board, count: int, now: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in ("time", "queue", "job", "outcome"):
         table.add_column(name)
     for name in ("attempt", "duration"):
         table.add_column(name, justify="right")
-    for run in list(board.jobs)[:count]:
+    running = list(board.running.values())[:count]
+    for one in running:
+        attempt = "-" if one.attempt is None else str(one.attempt)
+        seconds = duration(now - one.since)
+        table.add_row(one.time, Text(one.queue), Text(one.job), Text("running", style="blue"), attempt, seconds)
+    for run in list(board.jobs)[: count - len(running)]:
         table.add_row(
             run.time,
             Text(run.queue),

@@ -158,7 +158,15 @@ class Delivery:
             "request_id": invocation.request_id,
         }
         if invocation.error is not None:
-            logger.error("%s", invocation.error, extra={"action": "event_source_function_error", **extra})
+            logger.error(
+                "%s",
+                invocation.error,
+                extra={
+                    "action": "event_source_function_error",
+                    "message_ids": list(invocation.message_ids),
+                    **extra,
+                },
+            )
         odd = verdict.complete_failure or verdict.advice
         if odd:
             effect = "the whole batch failed: " if verdict.complete_failure else ""

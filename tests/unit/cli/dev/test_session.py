@@ -248,3 +248,30 @@ def test_quick_restart_does_not_say_that_it_waits(desk):
     desk.wait(10)
 
     assert "dev_draining" not in desk.screen.actions
+
+
+def test_status_says_which_file_caused_the_restart(desk):
+    """While it restarts, and when it runs again."""
+    desk.take(LOADED, Changed(["tasks.py", "models.py"]))
+    assert desk.screen.told[-1].told["status"].startswith("restarting because tasks.py, models.py changed")
+
+    desk.take(Ended(1, 0), LOADED)
+
+    status = desk.screen.told[-1].told["status"]
+    assert status.startswith("running; restarted at ")
+    assert status.endswith(" because tasks.py, models.py changed")
+
+
+def test_child_is_stopped_though_nobody_can_be_told():
+    """The terminal or the pipe is gone, and every write fails."""
+    desk = Desk(ends_at=1)
+    desk.events.put(Stop())
+    desk.events.put(Line("last words"))
+
+    def fail(_record):
+        raise OSError(5, "Input/output error")
+
+    desk.screen.tell = fail
+    desk.session.run()
+
+    assert (desk.child.terminated, desk.child.killed) == (1, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 
 import pytest
 from rich.console import Console
@@ -17,7 +18,13 @@ class Bench:
         self.out = io.StringIO()
         self.now = 0.0
         self.console = Console(file=self.out, width=100, height=height, force_terminal=True, color_system=None)
-        self.view = View(["myapp.tasks:env as worker"], self.console, clock=lambda: self.now)
+        self.is_free = True
+        self.view = View(
+            ["myapp.tasks:env as worker"],
+            self.console,
+            turn=lambda: nullcontext(self.is_free),
+            clock=lambda: self.now,
+        )
 
     def drawn(self):
         with self.console.capture() as capture:
@@ -162,3 +169,79 @@ def test_drawings_keep_their_distance(bench):
 def test_durations_are_said_as_people_do(seconds, said):
     """Milliseconds, seconds or minutes, by the length."""
     assert duration(seconds) == said
+
+
+def test_running_jobs_are_shown_with_the_time_they_have_taken(bench):
+    """Until their outcome is known; the one that has been running longest comes first."""
+    bench.view.tell(job("job_started", message_id="1", job_name="long"))
+    bench.now += 3
+    bench.view.tell(job("job_started", message_id="2", job_name="short", attempt=2))
+    bench.now += 0.5
+
+    rows = [line.split()[1:] for line in bench.drawn().splitlines() if "emails" in line]
+    bench.view.tell(job("job_succeeded", message_id="1", job_name="long", duration_seconds=4))
+    after = [line.split()[2:4] for line in bench.drawn().splitlines() if "emails" in line]
+
+    assert rows == [
+        ["emails", "long", "running", "1", "3.5", "s"],
+        ["emails", "short", "running", "2", "500", "ms"],
+    ]
+    assert after == [["short", "running"], ["long", "succeeded"]]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Record.make("died", action="dev_died"),
+        Record.make("loaded", action="dev_loaded"),
+        Record.make("timed out", action="event_source_function_error", level="ERROR", message_ids=["1"]),
+    ],
+)
+def test_jobs_whose_process_is_gone_run_no_more(bench, end):
+    """Their outcome will never be heard of."""
+    bench.view.tell(job("job_started", message_id="1", job_name="lost"))
+    bench.view.tell(end)
+
+    assert "lost" not in bench.drawn()
+
+
+def test_running_time_is_drawn_again_every_second(bench):
+    """Though nothing else happens."""
+    with bench.view:
+        bench.view.tell(job("job_started", message_id="1"))
+        bench.now += DRAW_SECONDS
+        bench.view.pulse()
+        before = bench.out.tell()
+        bench.now += 1
+        bench.view.pulse()
+
+        assert "1.1 s" in bench.out.getvalue()[before:]
+
+
+def test_what_the_application_logs_scrolls_above_and_our_own_news_does_not(bench):
+    """INFO of the application too; the board has what this library reports of jobs."""
+    with bench.view:
+        bench.view.tell(Record.make("the application says", logger="myapp.tasks"))
+        bench.view.tell(Record.make("the library says", logger="sqs_tasks.worker.consumer"))
+
+        assert "the application says" in bench.out.getvalue()
+        assert "the library says" not in bench.out.getvalue()
+
+
+def test_nothing_is_written_while_a_debugger_has_the_terminal(bench):
+    """And afterwards nothing of what it wrote is drawn over, nor anything lost."""
+    with bench.view:
+        bench.is_free = False
+        before = bench.out.tell()
+        bench.view.tell(Record.read("printed meanwhile"))
+        bench.now += 5
+        bench.view.pulse()
+        assert bench.out.tell() == before
+
+        bench.is_free = True
+        bench.view.pulse()
+
+        after = bench.out.getvalue()[before:]
+        assert "printed meanwhile" in after
+        assert "in flight" in after
+        assert "\x1b[1A" not in after  # the cursor does not go up over the debugger's lines
