@@ -28,11 +28,11 @@ from sqs_tasks.lambda_runtime.queue_run import AnswerCheck, run_queue
 from sqs_tasks.lambda_runtime.records import read_records
 from sqs_tasks.limits import MAX_BATCHING_WINDOW_SECONDS, check_number
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.middleware import Middleware
 from sqs_tasks.settings import queue_name_in
 
 if TYPE_CHECKING:
     from sqs_tasks.lambda_runtime.job_report import JobReport
+    from sqs_tasks.middleware import Middleware
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage
-from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.protocols import SQSClient, SQSSession
@@ -28,6 +27,7 @@ from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
 from sqs_tasks.task import AsyncTask
 
 if TYPE_CHECKING:
+    from sqs_tasks.middleware import Middleware
     from sqs_tasks.provisioning import RedrivePolicy
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.sending.outbox import Deliver

@@ -21,7 +21,6 @@ from sqs_tasks.execution.intake import Decode, Intake, TaskLookup
 from sqs_tasks.execution.runtime import TASK_FAILURES, Admit, CoroutineRunner, Interrupter, Watch
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs, receive_request
-from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
@@ -32,6 +31,7 @@ from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
     from sqs_tasks.execution.settlement import Settlement
+    from sqs_tasks.middleware import Middleware
     from sqs_tasks.sending.outbox import Deliver, Outbox
 
 logger = logging.getLogger(__name__)
@@ -317,6 +317,13 @@ class GenericQueue:
     def purge(self) -> None:
         """Have SQS delete all messages; at most once a minute, and it may take that long."""
         self.env.client().purge_queue(QueueUrl=self.queue_url)
+
+    def _check_middleware(self, job_name: str, *, is_async: bool) -> None:
+        """Refuse a task that the environment's middleware cannot wrap."""
+        if self.env.middleware:
+            from sqs_tasks.middleware import check_kinds  # most environments have none
+
+            check_kinds(self.env.middleware, job_name=job_name, is_async=is_async)
 
     def _lookup(self) -> TaskLookup:
         raise NotImplementedError

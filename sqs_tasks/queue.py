@@ -12,7 +12,6 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
-from sqs_tasks.middleware import check_kinds
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
@@ -272,7 +271,7 @@ class JobQueue(GenericQueue):
         if not batch_size:
             # A queue-wide batching policy makes every task a batch processor, as sqs-workers has it.
             batch_size = self.batch_size
-        check_kinds(self.env.middleware, job_name=settings.name, is_async=is_async)
+        self._check_middleware(settings.name, is_async=is_async)
         processor = self.env.processor_maker(
             queue=self,
             fn=fn,

@@ -10,7 +10,6 @@ from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, MessageTooL
 from sqs_tasks.execution.intake import Decode, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
-from sqs_tasks.middleware import check_kinds
 from sqs_tasks.processors import RawProcessor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
@@ -64,7 +63,7 @@ class RawQueue(GenericQueue):
             )
         settings = TaskSettings(name=getattr(processor, "__name__", "raw"), **options)
         is_async = is_coroutine_function(processor)
-        check_kinds(self.env.middleware, job_name=settings.name, is_async=is_async)
+        self._check_middleware(settings.name, is_async=is_async)
         self._registered = RegisteredTask(
             settings=settings,
             processor=RawProcessor(self, processor, settings.name),

@@ -14,7 +14,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.context import SQSContext
@@ -30,9 +30,11 @@ from sqs_tasks.execution.runtime import (
 )
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, ReceivedMessage
-from sqs_tasks.middleware import Middleware, compose
 from sqs_tasks.outcome import SUCCEEDED, Outcome
 from sqs_tasks.registry import RegisteredTask
+
+if TYPE_CHECKING:
+    from sqs_tasks.middleware import Middleware
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +205,8 @@ class Executor:
             innermost = partial(task.processor.call, call.kwargs, call.context)
         else:
             return task.processor.call(call.kwargs, call.context)
+        from sqs_tasks.middleware import compose  # most functions have none
+
         return compose(self.middleware, call, innermost, is_async=task.is_async)()
 
     def _coroutine(self, call: Call, task: RegisteredTask) -> Any:

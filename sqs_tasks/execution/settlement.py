@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
+from sqs_tasks.batch_call import Failure, carry_out, doubling
 from sqs_tasks.client import error_code
 from sqs_tasks.hooks import AroundRequest, Operation, made
 from sqs_tasks.message import ReceivedMessage
@@ -40,7 +41,7 @@ RETRIES, RETRY_SECONDS = 3, 0.1
 #: Seconds kept clear of the 12-hour limit: SQS refuses what exceeds it instead of cutting it (S20).
 VISIBILITY_MARGIN_SECONDS = 30
 
-#: Failures that trying again cannot mend: the handle is too old, or the message is gone or visible already.
+#: Failures for which trying again cannot help: the handle is too old, or the message is gone or visible already.
 FINAL_CODES = frozenset(
     {
         "AWS.SimpleQueueService.MessageNotInflight",
@@ -62,7 +63,7 @@ class Unsettled(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether trying again cannot mend it."""
+        """Whether trying again cannot help."""
         return self.code in FINAL_CODES
 
 
@@ -117,10 +118,10 @@ class Settlement:
     def delete(self, messages: Sequence[ReceivedMessage]) -> list[Unsettled]:
         """Delete messages in tens; those that could not be deleted are returned and logged. Never raises."""
 
-        def call(chunk: Sequence[ReceivedMessage]) -> dict[str, Any]:
+        def call(chunk: Sequence[tuple[int, ReceivedMessage]]) -> dict[str, Any]:
             return self._client().delete_message_batch(
                 QueueUrl=self._queue_url(),
-                Entries=[{"Id": str(i), "ReceiptHandle": message.receipt_handle} for i, message in enumerate(chunk)],
+                Entries=[{"Id": str(index), "ReceiptHandle": message.receipt_handle} for index, message in chunk],
             )
 
         return self._in_tens("delete", messages, call, lambda message: message)
@@ -142,12 +143,12 @@ class Settlement:
             retries: How often a failed entry is tried again; none for a heartbeat, which comes again by itself.
         """
 
-        def call(chunk: Sequence[tuple[ReceivedMessage, int]]) -> dict[str, Any]:
+        def call(chunk: Sequence[tuple[int, tuple[ReceivedMessage, int]]]) -> dict[str, Any]:
             return self._client().change_message_visibility_batch(
                 QueueUrl=self._queue_url(),
                 Entries=[
-                    {"Id": str(i), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
-                    for i, (message, seconds) in enumerate(chunk)
+                    {"Id": str(index), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
+                    for index, (message, seconds) in chunk
                 ],
             )
 
@@ -162,7 +163,7 @@ class Settlement:
         self,
         action: Operation,
         items: Sequence[T],
-        call: Callable[[Sequence[T]], dict[str, Any]],
+        call: Callable[[Sequence[tuple[int, T]]], dict[str, Any]],
         message_of: Callable[[T], ReceivedMessage],
         *,
         retries: int = RETRIES,
@@ -170,33 +171,28 @@ class Settlement:
         """Call in tens, read every Failed entry, and try those again that may yet succeed (fault W18)."""
         lost: list[Unsettled] = []
         for chunk in tens(items):
-            waiting: Sequence[T] = chunk
-            for attempt in range(retries + 1):
-                if attempt:
-                    self._sleep(RETRY_SECONDS * 2 ** (attempt - 1))
-                again: list[T] = []
-                last = attempt == retries
-                try:
-                    with made(self._around(), action, self.queue_name, partial(_mapped, message_of, waiting)):
-                        failed = call(waiting).get("Failed", ())
-                except Exception as error:  # noqa: BLE001 - a failing settlement never ends the loop (architecture, decision 7)
-                    code = error_code(error) or type(error).__name__
-                    if code in FINAL_CODES or last:
-                        lost.extend(self._unsettled(action, message_of(item), code) for item in waiting)
-                        break
-                    again = list(waiting)
-                else:
-                    for entry in failed:
-                        item = waiting[int(entry["Id"])]
-                        code = str(entry.get("Code"))
-                        if code in FINAL_CODES or last:
-                            lost.append(self._unsettled(action, message_of(item), code))
-                        else:
-                            again.append(item)
-                waiting = again
-                if not waiting:
-                    break
+            answer = carry_out(
+                len(chunk),
+                partial(self._made, action, chunk, call, message_of),
+                is_final=lambda why: _code(why) in FINAL_CODES,
+                pauses=doubling(RETRY_SECONDS, retries),
+                sleep=self._sleep,
+            )
+            lost += [
+                self._unsettled(action, message_of(chunk[index]), _code(why)) for index, why in answer.failed.items()
+            ]
         return lost
+
+    def _made(
+        self,
+        action: Operation,
+        chunk: Sequence[T],
+        call: Callable[[Sequence[tuple[int, T]]], dict[str, Any]],
+        message_of: Callable[[T], ReceivedMessage],
+        indexes: Sequence[int],
+    ) -> dict[str, Any]:
+        with made(self._around(), action, self.queue_name, lambda: [message_of(chunk[index]) for index in indexes]):
+            return call([(index, chunk[index]) for index in indexes])
 
     def _unsettled(self, action: str, message: ReceivedMessage, code: str) -> Unsettled:
         logger.warning(
@@ -216,8 +212,11 @@ class Settlement:
         return Unsettled(message, code)
 
 
-def _mapped(message_of: Callable[[T], ReceivedMessage], items: Sequence[T]) -> list[ReceivedMessage]:
-    return [message_of(item) for item in items]
+def _code(why: Failure) -> str:
+    """AWS's error code, or the name of the exception."""
+    if isinstance(why, Exception):
+        return error_code(why) or type(why).__name__
+    return str(why.get("Code"))
 
 
 def longest_visibility(message: ReceivedMessage) -> int:

@@ -14,11 +14,11 @@ from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import Deadline, ObservedDurations
 from sqs_tasks.lambda_runtime.records import read_messages
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.middleware import Middleware
 from sqs_tasks.outcome import LEAVE, UNKNOWN_TASK_NAME, NotStarted, Outcome, Verdict
 
 if TYPE_CHECKING:
     from sqs_tasks.lambda_runtime.job_report import JobReport
+    from sqs_tasks.middleware import Middleware
 
 
 @dataclass(frozen=True, kw_only=True)

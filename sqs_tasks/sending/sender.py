@@ -6,13 +6,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 from sqs_tasks import limits
+from sqs_tasks.batch_call import carry_out, doubling
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.hooks import AroundRequest, made
 from sqs_tasks.message import OutgoingMessage
@@ -71,43 +72,36 @@ class Sender:
 
         Never raises for what SQS or the network does: an exception counts as the failure of all its entries.
         """
+
+        def call(indexes: Sequence[int]) -> dict[str, Any]:
+            with made(self._around(), "send", self.queue_name, lambda: [chunk[index] for index in indexes]):
+                return self._client().send_message_batch(
+                    QueueUrl=self._queue_url(),
+                    Entries=[{"Id": str(index), **chunk[index].as_request()} for index in indexes],
+                )
+
+        answer = carry_out(
+            len(chunk),
+            call,
+            is_final=_is_fault_of_sender,
+            pauses=doubling(RETRY_SECONDS, RETRIES),
+            sleep=self._sleep,
+            on_retry=partial(self._log_retry, len(chunk)),
+        )
         ids: list[MessageId | None] = [None] * len(chunk)
-        waiting = list(range(len(chunk)))
-        failures: list[Any] = []
-        for attempt in range(RETRIES + 1):
-            if attempt:
-                self._sleep(RETRY_SECONDS * 2 ** (attempt - 1))
-            failures, again = [], []
-            try:
-                with made(self._around(), "send", self.queue_name, partial(_chosen, chunk, waiting)):
-                    answer = self._client().send_message_batch(
-                        QueueUrl=self._queue_url(),
-                        Entries=[{"Id": str(index), **chunk[index].as_request()} for index in waiting],
-                    )
-            except Exception as error:  # noqa: BLE001 - whatever the client raises, the caller gets all unsent messages
-                failures, again = [error] * len(waiting), waiting
-            else:
-                for entry in answer.get("Successful", ()):
-                    index = int(entry["Id"])
-                    ids[index] = _message_id(chunk[index], entry)
-                for entry in answer.get("Failed", ()):
-                    failures.append(entry)
-                    # A sender's fault stays one however often it is sent.
-                    if not entry.get("SenderFault"):
-                        again.append(int(entry["Id"]))
-                if not failures:
-                    return ids, []
-            waiting = again
-            if not waiting:
-                break
-            logger.warning(
-                "%d of %d messages not accepted by queue %s, trying again",
-                len(waiting),
-                len(chunk),
-                self.queue_name,
-                extra={"action": "send_retry", "queue_name": self.queue_name},
-            )
-        return ids, failures
+        for index, entry in answer.successful.items():
+            if "MessageId" in entry:
+                ids[index] = _message_id(chunk[index], entry)
+        return ids, list(answer.failed.values())
+
+    def _log_retry(self, count: int, waiting: int) -> None:
+        logger.warning(
+            "%d of %d messages not accepted by queue %s, trying again",
+            waiting,
+            count,
+            self.queue_name,
+            extra={"action": "send_retry", "queue_name": self.queue_name},
+        )
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -232,11 +226,12 @@ def unsent_error(queue_name: str, unsent: Sequence[OutgoingMessage], errors: Seq
     return error
 
 
-def _chosen(messages: Sequence[OutgoingMessage], indexes: Sequence[int]) -> list[OutgoingMessage]:
-    return [messages[index] for index in indexes]
+def _is_fault_of_sender(why: Any) -> bool:
+    """Whether it stays one however often it is sent."""
+    return isinstance(why, Mapping) and bool(why.get("SenderFault"))
 
 
-def _message_id(message: OutgoingMessage, answer: dict[str, Any]) -> MessageId:
+def _message_id(message: OutgoingMessage, answer: Mapping[str, Any]) -> MessageId:
     return MessageId(answer["MessageId"], job_id=message.job_id, sequence_number=answer.get("SequenceNumber"))
 
 
