@@ -27,6 +27,12 @@ FOLDERS = ("sqs_tasks", "sqs_tasks_cdk", "lambda_handler", "tests")
 LEAST = {"S": 58, "C": 13, "P": 8, "E": 6, "R": 9, "T": 12}
 LEAST_FAULTS = {"W": 24, "simple-worker S": 8, "PyQS P": 12, "Q": 10}
 
+#: In a guide this is the service.
+AMAZON_S3 = frozenset({"S3"})
+
+#: Pages that speak of the numbers themselves.
+EXAMPLES = {"coming-from.md": {"W4"}}
+
 #: Words with the shape of a citation that are none.
 NOT_CITED = frozenset({"C99", "P50", "P90", "P95", "P99"})
 
@@ -180,6 +186,18 @@ def test_tests_that_the_list_of_faults_names_exist():
         pytest.skip("there are no tests of faults here")
 
     assert [name for name in named if f"def {name}" not in found] == []
+
+
+def test_guides_cite_no_rules_in_running_text():
+    """Someone who reads a guide needs the fact and not its number; a link to the rule may carry it."""
+    guides = [path for path in DOCS.glob("*.md") if path.name not in {"rules.md", "faults.md"}]
+    found = []
+    for page in [*guides, ROOT / "README.md"]:
+        text = re.sub(r"```.*?```|\[[^]]*]\([^)]*\)", " ", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        rules, faults = cited(text)
+        found += [f"{page.name}: {number}" for number in (rules | faults) - AMAZON_S3 - EXAMPLES.get(page.name, set())]
+
+    assert found == []
 
 
 def anchors(text: str) -> set[str]:
