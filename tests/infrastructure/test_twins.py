@@ -6,13 +6,21 @@ from typing import Any
 
 import botocore.session
 import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Template
 
 import sqs_tasks.limits
 import sqs_tasks_cdk.limits
 from sqs_tasks import SQSEnv, app_path, aws_lambda, client
 from sqs_tasks.deployment import drift, iam_policy
+from sqs_tasks.deployment.lambda_function import QueueFunction, queue_functions
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks_cdk import environment, queue_rights, queue_urls, rules
+from sqs_tasks_cdk.errors import RuleError
+from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.stack import SqsTasks
 
 
 def numbers(module: Any) -> dict[str, Any]:
@@ -102,3 +110,73 @@ def test_the_hash_of_a_queues_tasks_is_one() -> None:
     assert drift.tasks_hash(manifest["queues"][0]["tasks"]) == environment.tasks_hash(
         Manifest.from_dict(manifest).queues[0].tasks
     )
+
+
+def registry(*timeouts: float | None, name: str = "emails", enqueues: list[str] | None = None, **options: Any) -> Any:
+    """The manifest of one queue with tasks of these timeouts."""
+    env = SQSEnv(region_name="us-east-1")
+    queue = env.queue(name, **options)
+    for number, timeout in enumerate(timeouts):
+        queue.processor(f"task-{number}", timeout=timeout, enqueues=enqueues, max_attempts=7)(print)
+    return env.manifest(app="shop.tasks:env")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        registry(None),
+        registry(0.4, 3),
+        registry(10, 40, enqueues=["emails"]),
+        registry(100, enqueues=[]),
+        registry(440),
+        registry(895),
+        registry(None, name="ledger.fifo"),
+        registry(10, name="ledger.fifo", enqueues=["ledger.fifo"]),
+        registry(10, visibility_timeout_seconds=43_200),
+        registry(10, visibility_timeout_seconds=600),
+        registry(10, visibility_timeout_seconds=61),
+        registry(None, visibility_timeout_seconds=40),
+        registry(10, visibility_timeout_seconds=15),
+    ],
+)
+def test_dev_runs_the_function_that_the_stack_makes(manifest: dict[str, Any]) -> None:
+    """Batch size, timeouts, memory and loops of ``dev --as lambda`` are those of a deploy with nothing set by hand."""
+    (name,) = [queue["name"] for queue in manifest["queues"]]
+    stack = Stack(App(), "S")
+    tasks = SqsTasks(
+        stack,
+        "T",
+        manifest=manifest,
+        lambda_defaults={"code": lambda_.Code.from_inline("x"), "handler": "index.h"},
+    )
+    worker = tasks.workers[name]
+    assert isinstance(worker, LambdaWorker)
+    template = Template.from_stack(stack).to_json()["Resources"].values()
+    (function,) = [one["Properties"] for one in template if one["Type"] == "AWS::Lambda::Function"]
+    (queue,) = [
+        one["Properties"]
+        for one in template
+        if one["Type"] == "AWS::SQS::Queue" and one["Properties"]["QueueName"] == name
+    ]
+
+    assert queue_functions(manifest)[name] == QueueFunction(
+        batch_size=worker.batch_size,
+        timeout_seconds=function["Timeout"],
+        visibility_timeout_seconds=queue["VisibilityTimeout"],
+        allow_recursive_loop=function.get("RecursiveLoop") == "Allow",
+        memory_mb=function["MemorySize"],
+    )
+
+
+@pytest.mark.parametrize("manifest", [registry(896), registry(10, visibility_timeout_seconds=14)])
+def test_dev_refuses_the_queues_that_the_stack_refuses(manifest: dict[str, Any]) -> None:
+    """A task that is too long for a function, and a visibility timeout that is too short for it."""
+    with pytest.raises(RuleError):
+        SqsTasks(
+            Stack(App(), "S"),
+            "T",
+            manifest=manifest,
+            lambda_defaults={"code": lambda_.Code.from_inline("x"), "handler": "index.h"},
+        )
+    with pytest.raises(ConfigurationError):
+        queue_functions(manifest)

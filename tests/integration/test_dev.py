@@ -185,6 +185,75 @@ def test_functions_of_one_seed_have_request_ids_of_their_own(tmp_path):
     assert len({told["request_id"] for told in reports}) == 2
 
 
+def test_as_lambda_fifo_jobs_lose_no_attempts_to_a_failure_before_them(tmp_path):
+    """As in the stack, which works FIFO queues one by one; in a batch they would come back with the one that failed."""
+    (tmp_path / "app.py").write_text(
+        "from sqs_tasks import ConstantBackoff, SQSEnv\n"
+        "env = SQSEnv()\n"
+        "calls = env.queue('calls.fifo', backoff_policy=ConstantBackoff(1))\n"
+        "@calls.processor('book', group_by='customer', max_attempts=2)\n"
+        "def book(customer: str, n: int) -> None:\n"
+        "    if n == 0:\n"
+        "        raise ValueError('poison')\n"
+    )
+    with dev(tmp_path, "app:env", "--as", "lambda") as session:
+        exports = started(session)
+        subprocess.run(
+            [sys.executable, "-m", "sqs_tasks", "send", "app:env", "calls.fifo", "book", "-"],
+            cwd=tmp_path,
+            env={**clean_environment(), **exports},
+            check=True,
+            input="\n".join(f'{{"customer": "acme", "n": {n}}}' for n in range(6)),
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+
+        attempts = [session.wait_for("job_succeeded")["attempt"] for _ in range(5)]
+
+    assert attempts == [1] * 5
+
+
+def test_as_lambda_queues_of_containers_are_worked_by_a_worker(tmp_path):
+    """As in the stack: what runs on Fargate has no function, and may take longer than one."""
+    (tmp_path / "app.py").write_text(
+        "import os\n"
+        "from sqs_tasks import SQSEnv\n"
+        "env = SQSEnv()\n"
+        "def where() -> None:\n"
+        "    print('function' if 'AWS_LAMBDA_FUNCTION_NAME' in os.environ else 'container')\n"
+        "env.queue('calls').processor('where', timeout=10)(where)\n"
+        "env.queue('films', runs_on='fargate').processor('where', timeout=3600)(where)\n"
+    )
+    with dev(tmp_path, "app:env", "--as", "lambda") as session:
+        exports = started(session)
+        for queue in ("calls", "films"):
+            subprocess.run(
+                [sys.executable, "-m", "sqs_tasks", "send", "app:env", queue, "where"],
+                cwd=tmp_path,
+                env={**clean_environment(), **exports},
+                check=True,
+                capture_output=True,
+                timeout=PATIENCE,
+            )
+        session.wait_for_output("function")
+        session.wait_for_output("container")
+        assert session.stop() == (0, "")
+
+
+def test_as_lambda_a_job_that_a_restart_cuts_off_is_back_at_once(app, tmp_path, listener):
+    """Its queue's visibility timeout, six times the function's, is for what happens on AWS; a save does not."""
+    app.write_text(app.read_text().replace("visibility_timeout_seconds=40", ""))
+    with dev(tmp_path, "app:env", "--as", "lambda", "--grace-seconds", "0") as session:
+        send(session, started(session), "call")
+        line, _ = listener.accept()
+        with line:
+            app.write_text(app.read_text() + "# saved\n")
+            again, _ = listener.accept()
+            again.close()
+        assert session.wait_for("job_succeeded")["attempt"] == 2
+
+
 def test_given_endpoint_is_used(app, tmp_path):
     """Its queues are made there, and stay there."""
     with LocalSQSServer() as server, dev(tmp_path, "app:env", "--endpoint-url", server.endpoint_url) as session:

@@ -43,7 +43,7 @@ def main(text: str) -> int:
         log_starts(env)
         _tell_queues(env, queues)
         if options.runtime == "lambda":
-            run_event_sources(queues, options)
+            run_event_sources(env, queues, options, poll_seconds=POLL_SECONDS)
         else:
             _work(options)
     except click.UsageError as error:
