@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
-from sqs_tasks.client import urls_from_environment
+from sqs_tasks.client import account_of, region_of, urls_from_environment
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
@@ -123,7 +123,7 @@ class SQSEventHandler:
             durations=ObservedDurations(),
         )
         self._given_urls = urls_from_environment(os.environ)
-        self._by_sqs_name: dict[str, GenericQueue] = {}
+        self._by_arn: dict[str, GenericQueue] = {}
         #: What is known of each mapping, by ARN; made when a message has failed.
         self._checks: dict[str, AnswerCheck | None] = {}
         if os.environ.get(INITIALIZATION_VARIABLE) == "snap-start":
@@ -154,13 +154,29 @@ class SQSEventHandler:
         return {"batchItemFailures": [{"itemIdentifier": one} for one in kept]}
 
     def queue_for(self, arn: str) -> GenericQueue | None:
-        """The registered queue an ARN means, or None; in every partition, its last part is the name in SQS (S5)."""
-        name = arn.rpartition(":")[2]
-        queue = self._by_sqs_name.get(name)
+        """The registered queue an ARN means, or None.
+
+        In every partition its last part is the name in SQS (S5). A name is one queue within one account and region
+        alone: a queue that is known by its URL is that of the URL's account and region.
+        """
+        queue = self._by_arn.get(arn)
         if queue is None:  # the first time, or a queue that was registered meanwhile
-            self._by_sqs_name = {_sqs_name(one, self._given_urls): one for one in self.env.queues.values()}
-            queue = self._by_sqs_name.get(name)
+            queue = self._find(arn)
+            if queue is not None:
+                self._by_arn[arn] = queue
         return queue
+
+    def _find(self, arn: str) -> GenericQueue | None:
+        name = arn.rpartition(":")[2]
+        by_name: GenericQueue | None = None
+        for queue in self.env.queues.values():
+            url = queue.settings.queue_url or self._given_urls.get(queue.name)
+            if url is None:
+                if queue.get_sqs_queue_name() == name:
+                    by_name = queue
+            elif queue_name_in(url) == name and _may_mean(arn, url):
+                return queue
+        return by_name
 
     def _run(self, records: Sequence[Mapping[str, Any]], invocation: Invocation, context: LambdaContext | None) -> None:
         arns = dict.fromkeys([record["eventSourceARN"] for record in records])
@@ -171,7 +187,7 @@ class SQSEventHandler:
                 logger.error(
                     "no queue is registered for %s (there are %s); its messages stay in it",
                     arn,
-                    ", ".join(self._by_sqs_name) or "none",
+                    ", ".join(_place(one, self._given_urls) for one in self.env.queues.values()) or "none",
                     extra={"action": "unknown_queue", "queue_arn": arn},
                 )
                 invocation.leave(batch, arn.rpartition(":")[2], "its queue is not registered")
@@ -208,10 +224,15 @@ class SQSEventHandler:
         return self.env.urls.get(arn.queue_name, account_id=arn.account_id if foreign else None)
 
 
-def _sqs_name(queue: GenericQueue, given_urls: Mapping[str, str]) -> str:
-    """A queue's name in SQS: its URL ends with it, which counts where the stack chose the name (C6)."""
-    url = queue.settings.queue_url or given_urls.get(queue.name)
-    return queue.get_sqs_queue_name() if url is None else queue_name_in(url)
+def _place(queue: GenericQueue, given_urls: Mapping[str, str]) -> str:
+    """Where a queue is: its URL, which counts where the stack chose the name (C6), or its name in SQS."""
+    return queue.settings.queue_url or given_urls.get(queue.name) or queue.get_sqs_queue_name()
+
+
+def _may_mean(arn: str, url: str) -> bool:
+    """Whether an ARN is of the account and region that a URL names; those of emulators name others, or none."""
+    region = region_of(url)
+    return region is None or not url.startswith("https:") or arn.split(":")[3:5] == [region, account_of(url)]
 
 
 def _batching_window(variables: Mapping[str, str]) -> float:

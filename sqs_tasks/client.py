@@ -1,17 +1,26 @@
-"""The SQS client, made at the first call: importing boto3 costs more than most tasks (architecture, decision 4)."""
+"""The SQS client of an environment, made on the first call and not before, and the URLs of its queues.
+
+Importing boto3 costs more than most tasks, and a function whose jobs succeed does not need it (architecture,
+decision 4).
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from sqs_tasks.__version__ import __version__
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.protocols import SQSClient, SQSSession
+
+logger = logging.getLogger(__name__)
 
 #: URLs by name in code, as JSON: what the stack injects, so that a function needs no right to ask for them (S5).
 QUEUE_URLS_VARIABLE = "SQS_TASKS_QUEUE_URLS"
@@ -24,6 +33,24 @@ QUEUE_NOT_FOUND_CODES = frozenset(
         "com.amazonaws.sqs#QueueDoesNotExist",
     }
 )
+
+
+#: What the codes of errors about credentials have in common, and the names of botocore's own exceptions: the codes
+#: differ between the protocols of SQS, between endpoints, and between the ways in which credentials are obtained.
+_ABOUT_CREDENTIALS = re.compile(
+    "Token|Credential|AccessKey|Signature|InvalidSecurity|UnrecognizedClient|MissingAuthentication|AuthFailure|SSO"
+)
+
+#: Seconds between two clients that are made for their credentials: nobody renews them more often.
+RENEWAL_SECONDS = 1.0
+
+#: Held while a thread makes what the process shares and keeps, with the imports that this needs. A forked child has the
+#: memory of its parent and one thread: a lock that another thread held, or a module that it was importing, would stay
+#: locked there for ever. So a fork waits until nobody holds this; whoever holds it waits for no other thread.
+making = threading.RLock()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=making.release)
 
 
 def error_code(error: BaseException) -> str:
@@ -39,14 +66,23 @@ def is_queue_missing(error: BaseException) -> bool:
     return error_code(error) in QUEUE_NOT_FOUND_CODES
 
 
+def is_about_credentials(error: BaseException) -> bool:
+    """Whether a client's exception says that its credentials are missing, expired or no longer known."""
+    return _ABOUT_CREDENTIALS.search(error_code(error) or type(error).__name__) is not None
+
+
 class ClientProvider:
     """Gives the one SQS client of an environment; a new one in a forked child, whose sockets must be its own.
+
+    Credentials that come late, or are renewed in their file or environment, reach everybody who uses the client: when
+    SQS refuses those of a request, the client is made anew, which reads them again, and the request is made once more.
+    A client that was given keeps its own, and so does a session.
 
     Args:
         session: The ``boto3`` module, a ``boto3.Session`` or a ``MemorySession``; None for boto3's default.
         client: A ready client instead.
         endpoint_url: Where SQS is; None leaves it to boto3, which reads AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL.
-        region_name: The region; None leaves it to boto3.
+        region_name: The region; None leaves it to boto3. A queue whose URL names another region is reached there.
         config: Keyword arguments of ``botocore.config.Config`` over the defaults here.
     """
 
@@ -61,98 +97,107 @@ class ClientProvider:
     ) -> None:
         self._session = session
         self._given = client
+        self._follows_regions = False
         self._endpoint_url = endpoint_url
         self._region_name = region_name
         self._config = dict(config or {})
-        self._lock = threading.Lock()
-        self._client: SQSClient | None = None
+        self._client: Any = None
         self._pid = 0
+        self._renewed_at = -RENEWAL_SECONDS
 
     def __call__(self) -> SQSClient:
         """The client; the first call imports boto3 and makes it."""
         if self._given is not None:
-            return self._given
-        client = self._client
+            return self._given if self._follows_regions else self._prepared(self._given)
+        client: SQSClient | None = self._client
         if client is not None and self._pid == os.getpid():
             return client
-        with self._lock:
+        with making:
             if self._client is None or self._pid != os.getpid():
                 self._client = self._make()
                 self._pid = os.getpid()
-            return self._client
+            made: SQSClient = self._client
+            return made
 
     def reset(self) -> None:
         """Forget the client, so that the next call makes a new one with new connections (after a SnapStart restore)."""
-        with self._lock:
+        with making:
             self._client = None
+
+    def renew(self, refused: SQSClient) -> SQSClient | None:
+        """A client with other credentials than one that SQS refused; None when one was made a moment ago."""
+        with making:
+            if self._client is refused and self._pid == os.getpid():
+                if time.monotonic() - self._renewed_at < RENEWAL_SECONDS:
+                    return None
+                self._renewed_at = time.monotonic()
+                self._client = None
+                logger.info("SQS refused the credentials; reading them again", extra={"action": "credentials_renewed"})
+            return self()
 
     @contextmanager
     def replaced_by(self, client: SQSClient) -> Iterator[None]:
         """Give this client instead, for the length of a block: what tests put in the place of AWS."""
-        before, self._given = self._given, client
+        before = self._given, self._follows_regions
+        self._given, self._follows_regions = client, False
         try:
             yield
         finally:
-            self._given = before
+            self._given, self._follows_regions = before
 
-    def _make(self) -> SQSClient:
-        kwargs: dict[str, Any] = {}
+    def _make(self) -> Any:
+        options: dict[str, Any] = {}
         if self._endpoint_url is not None:
-            kwargs["endpoint_url"] = self._endpoint_url
+            options["endpoint_url"] = self._endpoint_url
         if self._region_name is not None:
-            kwargs["region_name"] = self._region_name
+            options["region_name"] = self._region_name
         session = self._session
-        if session is None or _is_boto3(session):
-            import boto3
-            from botocore.config import Config
+        if session is not None and not _is_boto3(session):
+            client = session.client("sqs", **options)
+            return client if type(client).__module__.startswith("sqs_tasks.") else _RenewingClient(client, self.renew)
+        from sqs_tasks.boto3_client import follow_regions, make_client
 
-            kwargs["config"] = Config(**{**_DEFAULT_CONFIG, "user_agent": _user_agent(self._config), **self._config})
-            # Not the module's default session: making clients of one session is not thread-safe.
-            session = boto3.Session() if session is None or session is boto3 else session
-            if "region_name" not in kwargs and getattr(session, "region_name", None) is None:
-                # boto3 reads AWS_DEFAULT_REGION alone; containers and other SDKs set AWS_REGION.
-                kwargs["region_name"] = os.environ.get("AWS_REGION") or None
-                if kwargs["region_name"] is None:
-                    raise ConfigurationError(
-                        "no AWS region is set; set AWS_REGION, pass SQSEnv(region_name=...), or choose one with "
-                        "'aws configure'"
-                    )
-        client: SQSClient = session.client("sqs", **kwargs)
-        return client
+        client = make_client(session, self._config, **options)
+        follow_regions(client, region_of)
+        return _RenewingClient(client, self.renew)
 
+    def _prepared(self, given: SQSClient) -> SQSClient:
+        """A client that was given: one of boto3's reaches queues of other regions too."""
+        if hasattr(given, "meta"):
+            from sqs_tasks.boto3_client import follow_regions
 
-#: What this library's own calls need. They are checked here before they are made, so botocore need not check them
-#: again; a long poll lasts 20 s at most; three threads of a worker and any number of producers share the connections.
-_DEFAULT_CONFIG: Mapping[str, Any] = {
-    "connect_timeout": 5,
-    "read_timeout": 30,
-    "retries": {"max_attempts": 3, "mode": "standard"},
-    "max_pool_connections": 50,
-    "parameter_validation": False,
-    "tcp_keepalive": True,
-}
+            follow_regions(given, region_of)
+        self._follows_regions = True
+        return given
 
 
-def _user_agent(config: Mapping[str, Any]) -> str:
-    """Who is asking, as a text: botocore would put it together anew for each request, a quarter of what one costs."""
-    import platform
+class _RenewingClient:
+    """A client whose calls are made once more, by a client made anew, when SQS refuses the credentials."""
 
-    import boto3
+    def __init__(self, client: SQSClient, renew: Callable[[Any], SQSClient | None]) -> None:
+        self._client = client
+        self._renew = renew
 
-    words = [
-        f"sqs-tasks/{__version__}",
-        f"Boto3/{boto3.__version__}",
-        f"os/{platform.system().lower()}#{platform.release()}",
-        f"lang/python#{platform.python_version()}",
-    ]
-    runtime = os.environ.get("AWS_EXECUTION_ENV")
-    if runtime:
-        words.append(f"exec-env/{runtime}")
-    # botocore adds its own version and what it finds in user_agent_extra, but not the id of the application.
-    app_id = config.get("user_agent_appid") or os.environ.get("AWS_SDK_UA_APP_ID")
-    if app_id:
-        words.append(f"app/{app_id}")
-    return " ".join(words)
+    def __getattr__(self, name: str) -> Any:
+        if name == "_client":  # of one that is being copied
+            raise AttributeError(name)
+        value = getattr(self._client, name)
+        if name.startswith("_") or not callable(value) or isinstance(value, type):
+            return value
+        return partial(self._call, name, value)
+
+    def _call(self, name: str, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            if not is_about_credentials(error):
+                raise
+            renewed = self._renew(self)
+            if renewed is None or renewed is self:
+                raise
+            # For those who keep this one: its next call must not fail first.
+            self._client = getattr(renewed, "_client", renewed)
+            return getattr(self._client, name)(*args, **kwargs)
 
 
 def _is_boto3(session: SQSSession) -> bool:
@@ -160,25 +205,54 @@ def _is_boto3(session: SQSSession) -> bool:
     return str(name).partition(".")[0] == "boto3"
 
 
+def region_of(queue_url: str) -> str | None:
+    """The region that a queue's URL names, in any partition; None for URLs of other endpoints."""
+    host = queue_url.partition("://")[2].partition("/")[0].partition(":")[0]
+    if host == "queue.amazonaws.com":
+        return "us-east-1"
+    found = _REGION_IN_HOST.search(host)
+    return None if found is None else found[1] or found[2]
+
+
+def account_of(queue_url: str) -> str | None:
+    """The account in a queue's URL; None where an endpoint has none."""
+    found = _ACCOUNT_IN_PATH.search(queue_url)
+    return None if found is None else found[1]
+
+
+def neighbour_of(queue_url: str, queue_name: str) -> str:
+    """The URL of another queue of the same account and region."""
+    return f"{queue_url.rstrip('/').rpartition('/')[0]}/{queue_name}"
+
+
+#: ``sqs.eu-west-1.``, ``sqs-fips.us-gov-west-1.``, ``vpce-1.sqs.eu-west-1.vpce.``, and the older ``eu-west-1.queue.``.
+_REGION_IN_HOST = re.compile(r"(?:^|\.)sqs(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d)\.|^([a-z]+(?:-[a-z]+)+-\d)\.queue\.")
+
+_ACCOUNT_IN_PATH = re.compile(r"://[^/]+(?:/[^/]+)*?/(\d{12})/[^/]+/?$")
+
+
 class QueueUrls:
-    """Queue URLs by SQS name, each asked for once.
+    """Queue URLs by account and SQS name, each asked for once.
 
     Args:
         client: Gives the client when SQS has to be asked.
-        known: URLs that need no asking, by SQS name.
     """
 
-    def __init__(self, client: ClientProvider, known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, client: ClientProvider) -> None:
         self._client = client
-        self._urls: dict[str, str] = dict(known or {})
+        self._urls: dict[tuple[str | None, str], str] = {}
 
     def get(self, queue_name: str, *, account_id: str | None = None) -> str:
         """The URL of a queue.
 
+        Args:
+            queue_name: Its name in SQS, which says which queue it is within one account alone.
+            account_id: The account; None for the caller's own.
+
         Raises:
             QueueNotFoundError: The endpoint has no such queue.
         """
-        url = self._urls.get(queue_name)
+        url = self._urls.get((account_id, queue_name))
         if url is None:
             request = {"QueueName": queue_name}
             if account_id is not None:
@@ -192,12 +266,12 @@ class QueueUrls:
                     f"there is no queue {queue_name!r} at this endpoint; create it with "
                     "'sqs-tasks queues create', create_standard_queue() or the stack"
                 ) from error
-            self._urls[queue_name] = url
+            self._urls[account_id, queue_name] = url
         return url
 
     def forget(self, queue_name: str) -> None:
-        """Ask again next time: the queue was deleted, or made anew."""
-        self._urls.pop(queue_name, None)
+        """Ask again next time: the queue of the caller's own account was deleted, or made anew."""
+        self._urls.pop((None, queue_name), None)
 
 
 def urls_from_environment(variables: Mapping[str, str]) -> Mapping[str, str]:

@@ -44,6 +44,17 @@ class DeadLetterQueue(RawQueue):
         self.upstream_queue = upstream_queue
         self.connect_raw_processor(self._push_back_all if in_tens else self._push_back)
 
+    @property
+    def queue_url(self) -> str:
+        """The URL: in the account and region of the upstream queue, unless the registration says.
+
+        Raises:
+            QueueNotFoundError: The endpoint has no such queue.
+        """
+        return self.settings.queue_url or self.env.get_queue_url(
+            self.name, beside=self.upstream_queue.settings.queue_url
+        )
+
     @classmethod
     def maker(cls, upstream_queue: GenericQueue, **kwargs: Any) -> Any:  # type: ignore[override]
         """A ``queue_maker`` for the dead-letter queue of this queue."""
@@ -78,7 +89,8 @@ class DeadLetterQueue(RawQueue):
         """Push messages back here and now, without a worker, and return how many.
 
         Args:
-            limit: Stop after so many; None takes all that are there.
+            limit: Stop after so many; None takes as many as there are at the start, so that jobs that die again
+                meanwhile do not go round for ever.
             messages_per_second: No faster than this, so that the upstream queue's workers keep up.
             dry_run: Move nothing, and return how many would be.
             sleep: Waits between requests.
@@ -87,14 +99,15 @@ class DeadLetterQueue(RawQueue):
             BatchSendError: The upstream queue did not accept a message; it and those received with it that were not
                 accepted either are visible here again.
         """
-        if dry_run:
-            available = self.statistics().available
-            return available if limit is None else min(available, limit)
+        if dry_run or limit is None:
+            counted = self.statistics()
+            if dry_run:
+                return counted.available if limit is None else min(counted.available, limit)
+            limit = counted.total
         at_once = 1 if self.upstream_queue.fifo else limits.MAX_BATCH_ENTRIES
         settlement, pushed = self.settlement(), 0
-        while limit is None or pushed < limit:
-            want = at_once if limit is None else min(at_once, limit - pushed)
-            messages = self.get_raw_messages(round(SHORTEST_LONG_POLL_SECONDS), want)
+        while pushed < limit:
+            messages = self.get_raw_messages(round(SHORTEST_LONG_POLL_SECONDS), min(at_once, limit - pushed))
             errors = self._push_back_all(messages)
             refused = [(message, 0) for message, error in zip(messages, errors, strict=True) if error is not None]
             accepted = [message for message, error in zip(messages, errors, strict=True) if error is None]

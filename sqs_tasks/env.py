@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
 from sqs_tasks.batching import BatchingPolicy
-from sqs_tasks.client import ClientProvider, QueueUrls, urls_from_environment, with_retries
+from sqs_tasks.client import ClientProvider, QueueUrls, neighbour_of, urls_from_environment, with_retries
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
@@ -22,7 +22,13 @@ from sqs_tasks.protocols import SQSClient, SQSSession
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
 from sqs_tasks.receipts import Receipt
-from sqs_tasks.settings import QueueOptions, QueueSettings, default_dead_letter_queue, queue_name_in
+from sqs_tasks.settings import (
+    QueueOptions,
+    QueueSettings,
+    check_same_registration,
+    default_dead_letter_queue,
+    queue_name_in,
+)
 from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
 from sqs_tasks.task import AsyncTask
 
@@ -126,7 +132,7 @@ class SQSEnv:
         self.report_queue_stats: Hook[[str, QueueStatistics]] = Hook("report_queue_stats")
         self.around_request: AroundRequest | None = None
         self._queues: dict[str, GenericQueue] = {}
-        self._made_with: dict[str, tuple[Any, ...]] = {}
+        self._made_with: dict[str, dict[str, Any]] = {}
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
@@ -174,18 +180,18 @@ class SQSEnv:
         if isinstance(queue_name, str) and "://" in queue_name:
             options.setdefault("queue_url", queue_name)
             queue_name = queue_name_in(queue_name)
-        asked = (queue_maker, batching_policy, backoff_policy, options)
+        asked = {
+            name: value
+            for name, value in (
+                ("queue_maker", queue_maker),
+                ("batching_policy", batching_policy),
+                ("backoff_policy", backoff_policy),
+            )
+            if value is not None
+        } | options
         known = self._queues.get(queue_name)
         if known is not None:
-            made = self._made_with[queue_name]
-            different = any(
-                new is not None and not _same(new, old) for new, old in zip(asked[:3], made[:3], strict=True)
-            )
-            if different or any(made[3].get(name, _MISSING) != value for name, value in options.items()):
-                raise ConfigurationError(
-                    f"queue {queue_name!r} is registered already with other options ({_told(made)}); "
-                    f"this call says {_told(asked)}; register it in one place and ask for env.queue({queue_name!r})"
-                )
+            check_same_registration(queue_name, {"queue_maker": JobQueue, **self._made_with[queue_name]}, asked)
             return known
         dead: dict[str, Any] = {}
         if "dead_letter_queue" not in options and isinstance(queue_name, str):
@@ -375,8 +381,12 @@ class SQSEnv:
         """The name in SQS: the prefix and the name in code."""
         return f"{self.queue_prefix}{queue_name}"
 
-    def get_queue_url(self, queue_name: str) -> str:
+    def get_queue_url(self, queue_name: str, *, beside: str | None = None) -> str:
         """The URL of a queue by its name in code; a URL is its own.
+
+        Args:
+            queue_name: The name.
+            beside: The URL of a queue in whose account and region it is; unless given, it is in the caller's own.
 
         Raises:
             QueueNotFoundError: The endpoint has no such queue.
@@ -385,7 +395,14 @@ class SQSEnv:
             return queue_name
         if self._given_urls is None:
             self._given_urls = urls_from_environment(os.environ)
-        return self._given_urls.get(queue_name) or self.urls.get(self.get_sqs_queue_name(queue_name))
+        known = self._given_urls.get(queue_name)
+        if known is not None:
+            return known
+        registered = self._queues.get(queue_name)
+        if registered is not None and registered.settings.queue_url is not None:
+            return registered.settings.queue_url
+        sqs_name = self.get_sqs_queue_name(queue_name)
+        return self.urls.get(sqs_name) if beside is None else neighbour_of(beside, sqs_name)
 
     @contextmanager
     def connected_to(self, client: SQSClient) -> Iterator[None]:
@@ -416,29 +433,7 @@ class SQSEnv:
         return f"<SQSEnv {self.queue_prefix!r} {', '.join(self._queues)}>"
 
 
-_MISSING = object()
-
-
 def _matches(queue: GenericQueue, pattern: str) -> bool:
     from fnmatch import fnmatchcase  # a worker's; a Lambda function knows its queues by their ARNs
 
     return queue.settings.queue_url == pattern if "://" in pattern else fnmatchcase(queue.name, pattern)
-
-
-def _same(new: Any, old: Any) -> bool:
-    # Two partials of one maker are equal in what they make, not as objects.
-    return (
-        bool(new == old)
-        or (
-            hasattr(new, "func")
-            and hasattr(old, "func")
-            and (new.func, new.args, new.keywords) == (old.func, old.args, old.keywords)
-        )
-        or (old is None and new is JobQueue)
-    )
-
-
-def _told(made: tuple[Any, ...]) -> str:
-    maker, batching, backoff, options = made
-    told = {"queue_maker": maker, "batching_policy": batching, "backoff_policy": backoff, **options}
-    return ", ".join(f"{name}={value!r}" for name, value in told.items() if value is not None) or "nothing"

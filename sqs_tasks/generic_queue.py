@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.batching import BatchingPolicy
-from sqs_tasks.client import ClientProvider
+from sqs_tasks.client import ClientProvider, making
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.intake import Decode, Intake, TaskLookup
 from sqs_tasks.execution.runtime import TASK_FAILURES, Admit, CoroutineRunner, Interrupter, Watch
@@ -76,7 +77,7 @@ class Environment(Protocol):
     def get_sqs_queue_name(self, queue_name: str) -> str:
         """The name in SQS: the prefix and the name in code."""
 
-    def get_queue_url(self, queue_name: str) -> str:
+    def get_queue_url(self, queue_name: str, *, beside: str | None = None) -> str:
         """The URL of a queue by its name in code, or the URL that was given as its name."""
 
 
@@ -105,20 +106,27 @@ class GenericQueue:
         self.settings = settings
         self.fifo = settings.fifo
         self.backoff_policy = backoff_policy or env.backoff_policy
+        self._outbox: Outbox | None = None
         self.batch_size = batching_policy.batch_size if batching_policy is not None else 0
 
-    @cached_property
+    @property
     def outbox(self) -> Outbox:
         """What sends to this queue."""
-        from sqs_tasks.sending.outbox import Outbox  # a consumer that enqueues nothing needs none
+        return self._outbox or self._make_outbox()
 
+    def _make_outbox(self) -> Outbox:
         env = self.env
-        return Outbox(
-            env,
-            self.settings,
-            queue_url=lambda: self.queue_url,
-            deliver=lambda: None if env.deliver is None else partial(env.deliver, self),
-        )
+        with making:  # one for all threads: it knows which batches are open
+            if self._outbox is None:
+                from sqs_tasks.sending.outbox import Outbox  # a consumer that enqueues nothing needs none
+
+                self._outbox = Outbox(
+                    env,
+                    self.settings,
+                    queue_url=lambda: self.queue_url,
+                    deliver=lambda: None if env.deliver is None else partial(env.deliver, self),
+                )
+            return self._outbox
 
     @classmethod
     def maker(cls, **kwargs: Any) -> Callable[..., Self]:
@@ -145,6 +153,23 @@ class GenericQueue:
             QueueNotFoundError: The endpoint has no such queue.
         """
         return self.settings.queue_url or self.env.get_queue_url(self.name)
+
+    def dead_letter_queue_url(self, *, beside: str | None = None) -> str:
+        """The URL of the dead-letter queue, which is in the account and region of its queue.
+
+        Args:
+            beside: The URL of the queue where a runtime knows a better one than the registration, from an ARN.
+
+        Raises:
+            ConfigurationError: The queue has none.
+            QueueNotFoundError: The endpoint has no such queue.
+        """
+        dead = self.settings.dead_letter_queue
+        if dead is None:
+            raise ConfigurationError(
+                f"queue {self.name!r} has no dead-letter queue; register it with dead_letter_queue='{self.name}_dead'"
+            )
+        return self.env.get_queue_url(dead, beside=self.settings.queue_url or beside)
 
     @property
     def tasks(self) -> Sequence[RegisteredTask]:
@@ -227,13 +252,14 @@ class GenericQueue:
         """
         from sqs_tasks.execution.settlement import Settlement  # a function whose jobs all succeed needs none
 
-        dead = self.settings.dead_letter_queue
         letters = None
-        if dead is not None:
+        if self.settings.dead_letter_queue is not None:
             from sqs_tasks.execution.dead_letter_copier import DeadLetters  # only what fails needs it
 
             letters = DeadLetters(
-                client=self.env.client, queue_url=lambda: self.env.get_queue_url(dead), fifo=self.fifo
+                client=self.env.client,
+                queue_url=lambda: self.dead_letter_queue_url(beside=None if queue_url is None else queue_url()),
+                fifo=self.fifo,
             )
         return Settlement(
             queue_name=self.name,
@@ -299,10 +325,10 @@ class GenericQueue:
     def statistics(self) -> QueueStatistics:
         """How full the queue is, and its dead-letter queue."""
         client = self.env.client()
-        dead, letters = self.settings.dead_letter_queue, None
-        if dead is not None:
+        letters = None
+        if self.settings.dead_letter_queue is not None:
             try:
-                letters = count_messages(client, self.env.get_queue_url(dead)).available
+                letters = count_messages(client, self.dead_letter_queue_url()).total
             except Exception as error:  # noqa: BLE001 - it may be missing, or not ours to look into
                 logger.debug("cannot count the dead letters of queue %s: %s", self.name, error)
         return replace(count_messages(client, self.queue_url), dead_letters=letters)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
+from sqs_tasks.client import making
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
@@ -36,6 +36,7 @@ class JobQueue(GenericQueue):
     def __init__(self, env: Environment, settings: QueueSettings, **options: Any) -> None:
         super().__init__(env, settings, **options)
         self.registry = TaskRegistry(settings.name)
+        self._writer: JobWriter | None = None
         self._async_tasks: dict[str, AsyncTask[..., Any]] = {}
         self._reader = JobReader(
             queue_name=settings.name,
@@ -46,17 +47,18 @@ class JobQueue(GenericQueue):
         for content_type in (settings.codec or env.codec, *self._reader.accept):
             env.codecs.get(content_type)
 
-    @cached_property
-    def _writer(self) -> JobWriter:
-        from sqs_tasks.sending.job_writer import JobWriter  # a consumer that enqueues nothing needs none
+    def _make_writer(self) -> JobWriter:
+        with making:
+            from sqs_tasks.sending.job_writer import JobWriter  # a consumer that enqueues nothing needs none
 
-        return JobWriter(
-            codecs=self.env.codecs,
-            content_type=self.settings.codec or self.env.codec,
-            compress_above_bytes=self.settings.compress_above_bytes,
-            max_message_bytes=self.settings.max_message_bytes,
-            queue_name=self.settings.name,
-        )
+            self._writer = JobWriter(
+                codecs=self.env.codecs,
+                content_type=self.settings.codec or self.env.codec,
+                compress_above_bytes=self.settings.compress_above_bytes,
+                max_message_bytes=self.settings.max_message_bytes,
+                queue_name=self.settings.name,
+            )
+            return self._writer
 
     @property
     def tasks(self) -> Sequence[RegisteredTask]:
@@ -202,7 +204,7 @@ class JobQueue(GenericQueue):
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
         outbox = self.outbox
-        message = self._writer.write(
+        message = (self._writer or self._make_writer()).write(
             job_name,
             job_kwargs,
             self.env.context.to_dict(),
@@ -246,7 +248,7 @@ class JobQueue(GenericQueue):
         group_id = self.settings.default_group_id if self.fifo else None
         if by is not None and arguments.get(by) is not None:
             group_id = group_id_of(arguments[by])
-        message = self._writer.write(
+        message = (self._writer or self._make_writer()).write(
             task.name, arguments, {}, delay_seconds=settings.delay_seconds or None, group_id=group_id
         )
         made = registered(schedule, message, queue_name=self.name, job_name=task.name, label=label, fifo=self.fifo)

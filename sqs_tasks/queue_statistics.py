@@ -1,4 +1,4 @@
-"""How full a queue is, and telling the ``report_queue_stats`` hook of it at an interval."""
+"""How full a queue is, and calling the ``report_queue_stats`` hook with it at an interval."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class QueueStatistics:
         available: Waiting to be received.
         in_flight: Received and neither deleted nor visible again.
         delayed: Held back by a delay.
-        dead_letters: Waiting in the dead-letter queue; None when there is no such queue or it does not answer.
+        dead_letters: All messages of the dead-letter queue, those in flight (somebody looks at them) and delayed
+            included; None when there is no such queue or it does not answer.
         oldest_age_seconds: How long ago the oldest message of this worker's last receive was sent, 0 when that brought
             none; None before the first receive, and where no worker asks. SQS tells the age of a whole queue to
             CloudWatch alone.

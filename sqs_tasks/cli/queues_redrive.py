@@ -43,15 +43,29 @@ def redrive(*, words: Sequence[str], limit: int | None, rate: float | None, dry_
         raise click.UsageError("one QUEUE is needed, for example: sqs-tasks queues redrive myapp.tasks:env emails")
     env = load(app)
     dead = _dead_letters(env, rest[0])
+    counted = dead.statistics()
+    waiting, held = counted.available, counted.in_flight + counted.delayed
+    if limit is not None:
+        waiting = min(waiting, limit)
     # Where workers fail them as fast as they come back, there would be no end.
-    waiting = dead.push_back(limit=limit, dry_run=True)
     moved = waiting if dry_run else dead.push_back(limit=waiting, messages_per_second=rate)
     source, target = dead.queue_url.rpartition("/")[2], dead.upstream_queue.get_sqs_queue_name()
     if as_json:
-        told = {"queue_name": target, "dead_letter_queue": source, "moved": moved, "dry_run": dry_run}
-        click.echo(json.dumps(told, indent=2))
+        report = {
+            "queue_name": target,
+            "dead_letter_queue": source,
+            "moved": moved,
+            "dry_run": dry_run,
+            **({"not_visible": held} if held else {}),
+        }
+        click.echo(json.dumps(report, indent=2))
         return
     click.echo(f"{moved} {'would be ' if dry_run else ''}moved from {source} to {target}")
+    if held:
+        click.echo(
+            f"{held} more cannot be received at present: somebody has received them, or they are delayed; "
+            "move them when their visibility timeout is over"
+        )
 
 
 def _dead_letters(env: SQSEnv, name: str) -> DeadLetterQueue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,6 @@ from sqs_tasks.message import (
     JOB_NAME,
     MessageAttribute,
     OutgoingMessage,
-    new_job_id,
     string_attribute,
 )
 
@@ -80,7 +80,7 @@ class JobWriter:
         if self.compress_above_bytes is not None and chosen == "json" and len(body) > self.compress_above_bytes:
             compressed = self.codecs.get("json+zlib")
             chosen, body, context_text = "json+zlib", compressed.serialize(kwargs), compressed.serialize(context)
-        job_id = new_job_id()
+        job_id = str(uuid.uuid4())
         attributes: dict[str, MessageAttribute] = {
             CONTENT_TYPE: string_attribute(chosen),
             JOB_CONTEXT: string_attribute(context_text),

@@ -14,6 +14,7 @@ from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.sending.sender import Sender, chunks, unsent_error
+from sqs_tasks.sending.stream import stream
 from sqs_tasks.settings import QueueSettings, check_group_id
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,6 @@ class Outbox:
         """
         if self._deliver() is not None:
             return sum(1 for message in messages if self.send(message) is not None)
-        from sqs_tasks.sending.stream import stream  # a producer's; functions that only work need no more than send()
-
         return stream(self._sender, messages, max_in_flight, before=self._env.pre_send.emit)
 
     def forward(self, messages: Sequence[OutgoingMessage]) -> list[BaseException | None]:

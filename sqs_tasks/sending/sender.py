@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -107,6 +108,8 @@ class Sender:
     def batch(self) -> Iterator[None]:
         """Collect what this thread (or asyncio task) sends in the block, and send it in tens.
 
+        A process that is forked in the block has no part in it: what it sends leaves at once.
+
         Full requests leave at once, the rest when the block ends. When the block ends with an exception, what was
         added before is sent all the same: ``delay()`` had returned, as it does outside a batch. A batch inside a
         batch joins the outer one.
@@ -140,7 +143,7 @@ OnSent = Callable[[OutgoingMessage, Receipt], None]
 
 
 class _Batch:
-    """The messages of one open block. Owned by the thread and asyncio task that opened it (fault W11)."""
+    """The messages of one open block. Owned by the process, thread and asyncio task that opened it (fault W11)."""
 
     def __init__(self, send_chunk: SendChunk, on_sent: OnSent) -> None:
         self._send_chunk = send_chunk
@@ -154,7 +157,7 @@ class _Batch:
         self.errors: list[Any] = []
 
     def is_ours(self) -> bool:
-        """Whether the caller is the one that opened it; threads and tasks it started send for themselves."""
+        """Whether the caller opened it; threads, tasks and child processes that it started send for themselves."""
         return not self._closed and self._owner == _current_task()
 
     def add(self, message: OutgoingMessage) -> PendingMessage:
@@ -171,7 +174,8 @@ class _Batch:
 
     def close(self) -> None:
         self._closed = True
-        self._flush()
+        if self._owner[0] == os.getpid():  # a forked child has a copy of what its parent sends
+            self._flush()
 
     def _flush(self) -> None:
         messages, pending = self._messages, self._pending
@@ -235,11 +239,11 @@ def _message_id(message: OutgoingMessage, answer: Mapping[str, Any]) -> MessageI
     return MessageId(answer["MessageId"], job_id=message.job_id, sequence_number=answer.get("SequenceNumber"))
 
 
-def _current_task() -> tuple[int, int]:
-    """What tells this thread and asyncio task from others; without importing asyncio where nobody else has."""
+def _current_task() -> tuple[int, int, int]:
+    """What tells this process, thread and asyncio task from others; imports no asyncio where nobody else has."""
     asyncio = sys.modules.get("asyncio")
     try:
         task = None if asyncio is None else asyncio.current_task()
     except RuntimeError:  # no running loop in this thread
         task = None
-    return threading.get_ident(), 0 if task is None else id(task)
+    return os.getpid(), threading.get_ident(), 0 if task is None else id(task)

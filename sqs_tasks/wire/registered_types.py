@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from enum import Enum
 from threading import RLock
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError, UndecodableMessageError, shortened
+
+#: One for all tables. A fork waits until no other thread holds it, or it would stay locked in the child for ever.
+_lock = RLock()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class RegisteredTypes:
@@ -21,7 +28,6 @@ class RegisteredTypes:
         self._names: dict[type[Any], str] = {}
         self._collected: dict[str, type[Any] | None] = {}  # None: several classes have this name
         self._sources: list[Callable[[], Iterable[type[Any]]]] = []
-        self._lock = RLock()
 
     def register(self, cls: type[Any], name: str | None = None) -> None:
         """Let members or instances of ``cls`` travel under ``name``, its qualified name unless given.
@@ -51,7 +57,7 @@ class RegisteredTypes:
         registered, so it costs nothing until then. What was registered before comes first; of two collected types with
         one name neither travels until it is registered under a name of its own.
         """
-        with self._lock:
+        with _lock:
             self._sources.append(source)
 
     def name_of(self, cls: type[Any]) -> str | None:
@@ -88,7 +94,7 @@ class RegisteredTypes:
     def _collect(self) -> None:
         if not self._sources:
             return
-        with self._lock:
+        with _lock:
             for source in self._sources:
                 for cls in source():
                     if cls not in self._names:

@@ -44,19 +44,6 @@ MIN_ERROR_PAUSE, MAX_ERROR_PAUSE = 0.5, 30.0
 #: Seconds that a receive of several messages may wait while other queues could use its slots: the shortest long poll.
 SHARED_WAIT_SECONDS = 1
 
-#: After these the client is made anew: credentials that were rotated in a file or an environment are read again.
-CREDENTIAL_CODES = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSecurity",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
@@ -319,9 +306,6 @@ class QueueLoop:
             pause,
             extra={"action": "receive_failed", "queue_name": self.queue.name, "error_code": code},
         )
-        reset: Callable[[], None] | None = getattr(self.queue.env.client, "reset", None)
-        if code in CREDENTIAL_CODES and reset is not None:
-            reset()
 
     def unfinished(self) -> list[ReceivedMessage]:
         """The messages whose jobs still run."""

@@ -348,7 +348,7 @@ def test_message_that_is_delivered_twice_saves_the_question():
     app = failing_app(ConstantBackoff(40))
     app.client.script("change_message_visibility_batch", *[lambda _: {"Successful": []}] * 10)
     for _ in range(3):
-        app.handler(event(record("a", "work", arn="arn:aws:sqs:us-east-1:1:shop-work")), FakeContext())
+        app.handler(event(record("a", "work", arn="arn:aws:sqs:us-east-1:123456789012:shop-work")), FakeContext())
 
     assert app.visibilities() == [40, 40, 40], "the backoffs, and no question"
 

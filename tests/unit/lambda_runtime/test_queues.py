@@ -68,18 +68,18 @@ def test_queue_is_found_by_its_arn(partition, region, name):
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "place"),
     [
-        "https://sqs.us-east-1.amazonaws.com/123456789012/Shop-Emails-1A2B",
-        "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/Shop-Emails-1A2B",
-        "http://localhost:4566/000000000000/Shop-Emails-1A2B",
-        "http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/Shop-Emails-1A2B",
-        "http://127.0.0.1:9324/queue/Shop-Emails-1A2B/",
-        "https://vpce-1.sqs.us-east-1.vpce.amazonaws.com/123456789012/Shop-Emails-1A2B",
+        ("https://sqs.us-east-1.amazonaws.com/123456789012/Shop-Emails-1A2B", "aws:sqs:us-east-1"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/Shop-Emails-1A2B", "aws-cn:sqs:cn-north-1"),
+        ("http://localhost:4566/000000000000/Shop-Emails-1A2B", "aws:sqs:us-east-1"),
+        ("http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/Shop-Emails-1A2B", "aws:sqs:us-east-1"),
+        ("http://127.0.0.1:9324/queue/Shop-Emails-1A2B/", "aws:sqs:us-east-1"),
+        ("https://vpce-1.sqs.us-east-1.vpce.amazonaws.com/123456789012/Shop-Emails-1A2B", "aws:sqs:us-east-1"),
     ],
 )
 @pytest.mark.parametrize("given", ["registration", "variable"])
-def test_queue_whose_name_the_stack_chose_is_found_by_its_url(monkeypatch, url, given):
+def test_queue_whose_name_the_stack_chose_is_found_by_its_url(monkeypatch, url, place, given):
     """Names of CloudFormation have nothing to do with those in code (C6)."""
     if given == "variable":
         monkeypatch.setenv("SQS_TASKS_QUEUE_URLS", f'{{"emails": "{url}"}}')
@@ -87,8 +87,29 @@ def test_queue_whose_name_the_stack_chose_is_found_by_its_url(monkeypatch, url, 
     queue = env.queue("emails", queue_url=url if given == "registration" else None)
     handler = SQSEventHandler(env)
 
-    assert handler.queue_for("arn:aws:sqs:us-east-1:123456789012:Shop-Emails-1A2B") is queue
-    assert handler.queue_for("arn:aws:sqs:us-east-1:123456789012:shop-emails") is None
+    assert handler.queue_for(f"arn:{place}:123456789012:Shop-Emails-1A2B") is queue
+    assert handler.queue_for(f"arn:{place}:123456789012:shop-emails") is None
+
+
+def test_queues_of_one_name_in_two_accounts_and_regions_are_told_apart():
+    """A name is one queue within one account and region alone; nothing of one is settled in the other."""
+    env = SQSEnv()
+    own = env.queue("orders")
+    other = env.queue("orders-2", queue_url="https://sqs.us-east-1.amazonaws.com/222222222222/orders")
+    west = env.queue("orders-w", queue_url="https://sqs.us-west-2.amazonaws.com/222222222222/orders")
+    handler = SQSEventHandler(env)
+
+    assert handler.queue_for("arn:aws:sqs:us-east-1:111111111111:orders") is own
+    assert handler.queue_for("arn:aws:sqs:us-east-1:222222222222:orders") is other
+    assert handler.queue_for("arn:aws:sqs:us-west-2:222222222222:orders") is west
+
+
+def test_queue_that_is_registered_by_its_url_is_no_other_of_its_name():
+    """A message of another account's queue stays there, rather than be settled in the one that is registered."""
+    env = SQSEnv()
+    env.queue("https://sqs.us-east-1.amazonaws.com/222222222222/orders")
+
+    assert SQSEventHandler(env).queue_for("arn:aws:sqs:us-east-1:333333333333:orders") is None
 
 
 def test_queue_that_is_registered_after_the_handler_is_found():
