@@ -13,6 +13,7 @@ from constructs import Construct
 from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.schedules import TaskSchedules
 from sqs_tasks_cdk.task_queue import TaskQueue
 
 #: Alarms in the rule of one composite alarm, which may have 10,240 characters.
@@ -142,6 +143,16 @@ class Alarms(Construct):
             f"Lambda stopped a loop through queue {name}: its tasks enqueue themselves. Declare it with "
             "enqueues=[...], or end it",
             function.metric("RecursiveInvocationsDropped", period=Duration.minutes(1), statistic="Sum"),
+            threshold=0,
+        )
+
+    def watch_schedules(self, schedules: TaskSchedules) -> None:
+        """Watch that the runs of schedules reach their queues."""
+        self._add(
+            "schedules undelivered",
+            "A run of a schedule could not be sent to its queue. The attributes of the message say why; fix it, and "
+            "run it with 'sqs-tasks schedules run'",
+            schedules.metric_undelivered(),
             threshold=0,
         )
 

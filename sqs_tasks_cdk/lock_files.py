@@ -30,6 +30,11 @@ _EXPORTS: Final[Mapping[str, Sequence[str]]] = {
 #: What a bundle has, or Lambda's runtime brings, without being asked.
 _ALWAYS_THERE: Final = frozenset({"sqs-tasks", "boto3", "botocore", "s3transfer"})
 
+#: The end of a requirement that is for other systems than a function's alone: ``; sys_platform == 'win32'``.
+_ELSEWHERE: Final = re.compile(
+    r""";\s*(?:sys_platform|platform_system|os_name)\s*==\s*(['"])(?:win32|darwin|cygwin|Windows|Darwin|nt)\1\s*"""
+)
+
 
 def find_uv() -> str | None:
     """The path of uv, preferably the one beside this interpreter; None when there is none."""
@@ -147,7 +152,11 @@ def _with_includes(lock: Path) -> str:
 
 def _check_nothing_is_declared(source: Path) -> None:
     """Refuse a project that needs distributions and does not pin them: its functions would fail at their import."""
-    declared = [line for line in _declared(source) if _distribution(line) not in _ALWAYS_THERE]
+    declared = [
+        line
+        for line in _declared(source)
+        if _distribution(line) not in _ALWAYS_THERE and not _is_for_other_systems(line)
+    ]
     if declared:
         raise BundlingError(
             f"the project in {str(source)!r} declares dependencies ({', '.join(declared)}) and has no lock file, so "
@@ -155,6 +164,11 @@ def _check_nothing_is_declared(source: Path) -> None:
             "freeze > requirements.lock'), name another with PythonBundle(requirements=...), or say "
             "PythonBundle(without_requirements=True) when a layer brings them"
         )
+
+
+def _is_for_other_systems(line: str) -> bool:
+    """Whether a requirement's marker says that Linux does not need it."""
+    return _ELSEWHERE.fullmatch(line[line.index(";") :]) is not None if ";" in line else False
 
 
 def _declared(source: Path) -> list[str]:

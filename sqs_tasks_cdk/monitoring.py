@@ -15,6 +15,7 @@ from sqs_tasks_cdk.dashboard import TaskDashboard
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.schedules import TaskSchedules
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -60,6 +61,7 @@ class TaskMonitoring(Construct):
         construct_id: The id in ``scope``.
         queues: What is watched.
         workers: Who works it.
+        schedules: What sends jobs by itself.
         settings: See :class:`MonitoringSettings`.
 
     Attributes:
@@ -79,6 +81,7 @@ class TaskMonitoring(Construct):
         *,
         queues: Sequence[TaskQueue],
         workers: Sequence[LambdaWorker | FargateWorker] = (),
+        schedules: TaskSchedules | None = None,
         **settings: Unpack[MonitoringSettings],
     ) -> None:
         settings = given(settings, MonitoringSettings, construct="TaskMonitoring")
@@ -115,6 +118,8 @@ class TaskMonitoring(Construct):
                 alarms.watch_function(worker, objectives_of(worker.task_queue.logical_name))
             else:
                 alarms.watch_service(worker)
+        if schedules is not None:
+            alarms.watch_schedules(schedules)
         self.alarms = alarms.by_name
         self.composite_alarm = alarms.combine(given_actions) if combined else None
         self.dashboards = (

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk.manifest import Manifest
 from sqs_tasks_cdk.monitoring import MonitoringSettings, TaskMonitoring
+from sqs_tasks_cdk.schedules import TaskSchedules, TaskSchedulesSettings, has_schedules
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueueSettings
 from sqs_tasks_cdk.task_queues import TaskQueues
@@ -25,6 +26,13 @@ class SqsTasksSettings(TaskWorkersSettings, total=False):
 
     #: Settings by the logical name of a queue; they win over ``queue_defaults``.
     queue_settings: Mapping[str, TaskQueueSettings] | None
+
+    #: Whether the registry's schedules are made; they are when left out. False is for stages in which nothing should
+    #: run by itself.
+    schedules: bool | None
+
+    #: Settings for the schedules, their group and their queue.
+    schedule_settings: TaskSchedulesSettings | None
 
 
 class TaskStackSettings(SqsTasksSettings, total=False):
@@ -59,6 +67,7 @@ class SqsTasks(Construct):
         manifest: The registry.
         queues: Its queues.
         workers: Its workers.
+        schedules: Its schedules, or None: it has none, or they are not wanted.
 
     Raises:
         StackError: What :class:`TaskQueues` and :class:`TaskWorkers` refuse.
@@ -83,6 +92,11 @@ class SqsTasks(Construct):
             defaults=settings.pop("queue_defaults", None),
             settings=settings.pop("queue_settings", None),
         )
+        is_scheduled = settings.pop("schedules", True) and has_schedules(self.queues)
+        schedule_settings = settings.pop("schedule_settings", None) or {}
+        self.schedules = (
+            TaskSchedules(self, "Schedules", queues=self.queues, **schedule_settings) if is_scheduled else None
+        )
         of_workers: TaskWorkersSettings = settings
         self.workers = TaskWorkers(self, "Workers", queues=self.queues, **of_workers)
 
@@ -93,7 +107,7 @@ class SqsTasks(Construct):
         scope: Construct | None = None,
         **settings: Unpack[MonitoringSettings],
     ) -> TaskMonitoring:
-        """Watch all queues and workers.
+        """Watch all queues, workers and schedules.
 
         A queue with a function has nine alarms, and a stack holds 500 resources: a registry of more than 25 queues is
         better watched from a ``NestedStack(stack, "Watch")`` as ``scope``. It gets names as parameters and needs no
@@ -112,6 +126,7 @@ class SqsTasks(Construct):
             construct_id,
             queues=list(self.queues),
             workers=list(self.workers),
+            schedules=self.schedules,
             **settings,
         )
 

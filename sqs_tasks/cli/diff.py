@@ -12,14 +12,16 @@ import click
 from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.schedules.place import scheduler_client
 from sqs_tasks.client import error_code
 from sqs_tasks.deployment.deployed_stacks import DeployedStacks
-from sqs_tasks.deployment.drift import Difference, differences
+from sqs_tasks.deployment.difference import Difference
+from sqs_tasks.deployment.drift import differences
 
 EPILOG = """\b
 Examples:
   $ sqs-tasks diff myapp.tasks:env
-  $ sqs-tasks diff myapp.tasks:env --stack shop-tasks    also the functions' code, and queues no longer registered
+  $ sqs-tasks diff myapp.tasks:env --stack shop-tasks    also schedules, code, and what is no longer registered
   $ sqs-tasks diff myapp.tasks:env --json | jq '.[].resource'
 
 \b
@@ -41,12 +43,13 @@ class NotComparedError(click.ClickException):
     "--stack",
     "stacks",
     multiple=True,
-    help="A stack: finds code that it did not deploy, and queues that are not registered. Repeatable.",
+    help="A stack: compares its schedules, and finds code that it did not deploy and queues that are not registered. "
+    "Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with an object for each difference.")
 @endpoint_options
 def diff(*, app: str | None, stacks: Sequence[str], as_json: bool) -> None:
-    """Compare APP's queues, mappings and functions with what is deployed."""
+    """Compare APP's queues, mappings, functions and schedules with what is deployed."""
     import boto3
 
     path, _ = split_app([app] if app else [])
@@ -59,6 +62,7 @@ def diff(*, app: str | None, stacks: Sequence[str], as_json: bool) -> None:
             stacks=DeployedStacks(names=stacks, cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3"))
             if stacks
             else None,
+            scheduler=scheduler_client() if stacks else None,
         )
     except Exception as error:
         if not error_code(error) and type(error).__module__.partition(".")[0] != "botocore":

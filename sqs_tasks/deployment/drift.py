@@ -16,7 +16,10 @@ from sqs_tasks import limits
 from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.client import error_code, is_queue_missing
 from sqs_tasks.deployment.deployed_stacks import DeployedStacks
+from sqs_tasks.deployment.difference import Difference
+from sqs_tasks.deployment.schedule_drift import queues_of_schedules, schedule_differences
 from sqs_tasks.protocols import SQSClient
+from sqs_tasks.scheduling.eventbridge import SchedulerClient
 
 #: What the mapping must say, or Lambda ignores the answer and deletes failed messages with the others (S9).
 PARTIAL_FAILURES: Final = "ReportBatchItemFailures"
@@ -35,29 +38,13 @@ class LambdaClient(Protocol):
         """A function's settings."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One thing that is not as registered.
-
-    Attributes:
-        resource: What it is about: ``queue shop-emails``, ``function shop-emails-worker``.
-        field: Which of its settings, in AWS's words.
-        registered: What the registry says, or what follows from it.
-        deployed: What is there.
-    """
-
-    resource: str
-    field: str
-    registered: Any
-    deployed: Any
-
-
 def differences(
     manifest: Mapping[str, Any],
     *,
     sqs: SQSClient,
     lambda_client: LambdaClient,
     stacks: DeployedStacks | None = None,
+    scheduler: SchedulerClient | None = None,
 ) -> list[Difference]:
     """Compare a registry with what is deployed.
 
@@ -67,13 +54,17 @@ def differences(
         lambda_client: A client of Lambda.
         stacks: Stacks of which queues are told that the registry does not have any more, and functions whose code is
             not the one that was deployed.
+        scheduler: A client of EventBridge Scheduler, for the schedules of the stacks.
     """
     aws = _Aws(sqs=sqs, lambda_client=lambda_client, stacks=stacks)
     found: list[Difference] = []
     for queue in manifest["queues"]:
         found.extend(_of_queue(queue, app=manifest["app"], aws=aws))
     if stacks is not None:
-        found.extend(_unregistered(manifest, stacks))
+        ours = set() if scheduler is None else queues_of_schedules(scheduler, stacks)
+        found.extend(_unregistered(manifest, stacks, ours))
+        if scheduler is not None:
+            found.extend(schedule_differences(manifest, scheduler=scheduler, stacks=stacks))
     return found
 
 
@@ -254,8 +245,9 @@ def _configuration(lambda_client: LambdaClient, arn: str) -> Mapping[str, Any] |
         raise
 
 
-def _unregistered(manifest: Mapping[str, Any], stacks: DeployedStacks) -> Iterator[Difference]:
-    registered = {queue["queue_name"] for queue in manifest["queues"]}
+def _unregistered(manifest: Mapping[str, Any], stacks: DeployedStacks, ours: set[str]) -> Iterator[Difference]:
+    """The queues of the stacks that are not in the registry; ``ours`` are known to belong to something else of it."""
+    registered = ours | {queue["queue_name"] for queue in manifest["queues"]}
     registered |= {
         queue["dead_letter_queue"]["queue_name"]
         for queue in manifest["queues"]

@@ -1,7 +1,7 @@
 """EventBridge Scheduler: where its schedules are, and the request that makes one for a task.
 
 The target is the universal one, ``aws-sdk:sqs:sendMessage``: the target that Scheduler has for SQS takes a body and a
-group alone, and a message without attributes names no task (Z9). That the universal target takes message attributes
+group alone, and a message without attributes names no task. That the universal target takes message attributes
 is derived from the documentation of both services.
 """
 

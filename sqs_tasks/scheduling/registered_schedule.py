@@ -2,7 +2,7 @@
 
 The message is the wire format's, made once at registration. What differs from run to run, EventBridge Scheduler fills
 in: the time of the run stands in the place of ``<aws.scheduler.scheduled-time>``, so that a run that is delivered
-twice has one job id (Z9). The execution id, which differs for each attempt, would not do.
+twice has one job id. The execution id, which differs for each attempt, would not do.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from sqs_tasks import SQSEnv
+from sqs_tasks import Every, Schedule, SQSEnv
 from sqs_tasks.backoff_policies import ConstantBackoff
 
 env = SQSEnv(queue_prefix="e2e-")
@@ -49,7 +49,12 @@ def hopeless(*, to: str) -> None:
     raise ConnectionError("there is no mail server")
 
 
-@reports.processor("report", timeout=3, enqueues=[])
+@reports.processor(
+    "report",
+    timeout=3,
+    enqueues=[],
+    schedule=Schedule(Every(minutes=1), arguments={"about": "<aws.scheduler.scheduled-time>"}),
+)
 def report(*, about: str) -> None:
     """Note that a report was asked for."""
     _note("reported", about)

@@ -161,6 +161,29 @@ def test_books_of_two_thousand_jobs_balance(deployed: DeployedTasks) -> None:
     }
 
 
+def test_schedule_sends_a_job_that_the_function_runs(deployed: DeployedTasks) -> None:
+    """The deployed target is a request that SQS takes, under the role that the stack made.
+
+    MiniStack keeps schedules and does not run the universal target, so that what Scheduler would do is done here.
+    """
+    scheduler = deployed.client("scheduler")
+    (group,) = (one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"] if one["Name"] != "default")
+    schedule = scheduler.get_schedule(Name="reports.report", GroupName=group)
+    target = schedule["Target"]
+    role = deployed.client("iam").get_role(RoleName=target["RoleArn"].rpartition("/")[2])["Role"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+
+    request = json.loads(target["Input"].replace("<aws.scheduler.scheduled-time>", "2030-01-31T01:00:00Z"))
+    deployed.client("sqs").send_message(**request)
+
+    deployed.until(lambda: deployed.notes()["reported 2030-01-31T01:00:00Z"] == 1, what="the run of the schedule")
+    assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(1 minute)", "ENABLED")
+    assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 185}
+    assert trust["Condition"]["StringEquals"]["aws:SourceArn"].endswith(f":schedule-group/{group}")
+    assert deployed.client("sqs").get_queue_url(QueueName=target["DeadLetterConfig"]["Arn"].rpartition(":")[2])
+
+
 def test_producer_has_what_the_grant_gave_it(deployed: DeployedTasks) -> None:
     """A function that was granted the queue adds jobs by its environment alone."""
     answer = deployed.client("lambda").invoke(

@@ -173,6 +173,31 @@ def test_code_changed_by_hand_is_found(deployed: Deployed) -> None:
     assert _found(deployed, "--stack", "E2E") == []
 
 
+def test_schedule_changed_by_hand_is_found(deployed: Deployed) -> None:
+    """One that somebody paused or deleted, told with what is registered and what is there."""
+    client = deployed.client("scheduler")
+    (group,) = (one["Name"] for one in client.list_schedule_groups()["ScheduleGroups"] if one["Name"] != "default")
+    before = client.get_schedule(Name="reports.report", GroupName=group)
+    request = {name: before[name] for name in ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
+    request["GroupName"] = group
+
+    client.update_schedule(**request, State="DISABLED")
+    paused = _found(deployed, "--stack", "E2E")
+    unseen = _found(deployed)
+    client.delete_schedule(Name="reports.report", GroupName=group)
+    gone = _found(deployed, "--stack", "E2E")
+    client.create_schedule(**request)
+
+    assert [(one["resource"], one["field"], one["deployed"]) for one in paused] == [
+        ("schedule reports.report", "State", "DISABLED")
+    ]
+    assert unseen == [], "without the stack nobody knows its group"
+    assert ("schedule reports.report", "exists", False) in [
+        (one["resource"], one["field"], one["deployed"]) for one in gone
+    ]
+    assert _found(deployed, "--stack", "E2E") == []
+
+
 def test_registry_that_was_not_deployed_is_found(deployed: Deployed) -> None:
     """A function that was deployed for other tasks than the registry has by now."""
     client, arn = deployed.client("lambda"), _mapping(deployed)["FunctionArn"]
@@ -213,6 +238,7 @@ def test_queue_that_is_gone_or_was_never_registered_is_found(deployed: Deployed)
         "queue e2e-orders_dead",
         "queue e2e-reports",
         "queue e2e-reports_dead",
+        "schedule reports.report",
     ]
 
 
@@ -228,6 +254,7 @@ found = differences(
     sqs=boto3.client("sqs"),
     lambda_client=boto3.client("lambda"),
     stacks=DeployedStacks(names=["E2E"], cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3")),
+    scheduler=boto3.client("scheduler"),
 )
 print(json.dumps([one.resource for one in found if (one.registered, one.deployed) == (False, True)]))
 """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,25 @@ def test_dependencies_without_a_lock_file_are_refused(project: Path, name: str, 
 
     assert f"declares dependencies ({needs}) and has no lock file" in str(caught.value)
     assert _bundle(project, without_requirements=True).to_code(runtime=PY313, architecture=ARM)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "is_needed"),
+    [
+        ("tzdata>=2024.1; sys_platform == 'win32'", False),
+        ('pywin32 ; platform_system == "Windows"', False),
+        ("httpx; sys_platform == 'linux'", True),
+        ("httpx; sys_platform == 'win32' or python_version > '3'", True),
+    ],
+)
+def test_dependencies_of_other_systems_need_no_lock_file(project: Path, requirement: str, is_needed: bool) -> None:
+    """A function runs on Linux, and nothing that Windows alone needs is missing there."""
+    (project / "pyproject.toml").write_text(
+        f"[project]\nname = 'shop'\nversion = '1'\ndependencies = [{json.dumps(requirement)}]\n"
+    )
+
+    with pytest.raises(BundlingError) if is_needed else nullcontext():
+        _bundle(project).to_code(runtime=PY313, architecture=ARM)
 
 
 def test_project_that_needs_nothing_more_is_bundled(project: Path, tmp_path: Path) -> None:

@@ -25,15 +25,15 @@ from sqs_tasks_cdk.lambda_worker import ProvisionedPollers
 from sqs_tasks_cdk.stack import SqsTasks
 from sqs_tasks_cdk.task_queues import TaskQueues
 from sqs_tasks_cdk.task_workers import TaskWorkers
-from tests.support.manifests import manifest, queue, task
+from tests.support.manifests import manifest, queue, schedule, task
 from tests.support.templates import Resources
 
 HERE = Path(__file__).parent
 SNAPSHOT = HERE / "logical_ids.json"
 
 REGISTRY = manifest(
-    queue("emails", tasks=[task(enqueues=["emails", "orders.fifo"])]),
-    queue("orders.fifo", tasks=[task("place", enqueues=None)]),
+    queue("emails", tasks=[task(enqueues=["emails", "orders.fifo"], schedules=[schedule("emails.send_email")])]),
+    queue("orders.fifo", tasks=[task("place", enqueues=None, schedules=[schedule("orders.fifo.place.monday")])]),
     queue("films", runs_on="fargate", tasks=[task("render", timeout_seconds=7_200)]),
     queue("shared", dead_letter_queue={"name": "emails_dead", "queue_name": "shop-emails_dead"}),
 )
