@@ -11,8 +11,6 @@ import pytest
 from botocore.config import Config
 from botocore.session import get_session
 
-from sqs_tasks.local.server import LocalSQSServer
-
 #: Forwards each message to the queue that it names, with a client that knows of no endpoint by itself.
 HANDLER = """
 import boto3
@@ -41,12 +39,6 @@ def handler(event, context):
 """
 
 COMMAND = [sys.executable, "-c", "from sqs_tasks.cli.invoke import invoke; invoke()"]
-
-
-@pytest.fixture
-def server():
-    with LocalSQSServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -70,12 +70,6 @@ OLD_IMAGE = {
 
 
 @pytest.fixture
-def server() -> Iterator[LocalSQSServer]:
-    with LocalSQSServer() as running:
-        yield running
-
-
-@pytest.fixture
 def sqs(server: LocalSQSServer) -> Iterator[Any]:
     """An SDK, and the queue that the pages are after."""
     with client(server.endpoint_url) as opened:

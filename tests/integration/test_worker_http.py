@@ -112,12 +112,6 @@ print(work.delay(n=100))
 
 
 @pytest.fixture
-def server():
-    with LocalSQSServer() as server:
-        yield server
-
-
-@pytest.fixture
 def sqs(server):
     client_ = client(server.endpoint_url)
     yield client_

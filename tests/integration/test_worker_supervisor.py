@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from sqs_tasks import SQSEnv
-from sqs_tasks.local.server import LocalSQSServer
 from tests.support.polling import until
 from tests.support.worker_processes import client, environment, processes
 
@@ -80,12 +79,6 @@ def orphan(n: int) -> None:
 
 note("loaded", os.getpid())
 """
-
-
-@pytest.fixture
-def server():
-    with LocalSQSServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -378,7 +371,7 @@ def test_ecs_protects_the_task_while_it_is_busy(run, jobs, agent, options):
     [
         (["--weight", "jobs"], "must be like emails=3"),
         (["--weight", "jbos=2"], "is none of the queues to work"),
-        (["--weight", "jobs=0"], "must have a weight above 0"),
+        (["--weight", "jobs=0"], "must be a number above 0"),
     ],
 )
 def test_options_that_cannot_work_are_usage_errors(run, jobs, options, told):

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 
 import pytest
 
 from sqs_tasks.errors import TaskTimeoutError
 from sqs_tasks.execution.main_thread_alarm import MainThreadAlarm, main_thread_timeout, task_timeout
+from tests.support.spinning import spin
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
-
-
-def spin(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
 
 
 def alarm():

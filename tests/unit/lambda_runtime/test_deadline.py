@@ -16,6 +16,7 @@ from sqs_tasks.lambda_runtime.deadline import REMEMBERED_RUNS, Deadline, Observe
 from sqs_tasks.outcome import NotStarted
 from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
+from tests.support.spinning import spin
 
 
 class Function:
@@ -274,16 +275,10 @@ def test_context_without_a_clock_has_no_end():
     assert deadline.limit_seconds(7) == 7
 
 
-def busy(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
-
-
 def test_plain_task_is_stopped_at_its_timeout_s52():
     """A plain task that computes is stopped, and its message comes back after the backoff."""
     function = Function()
-    function.queue.processor("work", timeout=0.05)(lambda x: busy(10))
+    function.queue.processor("work", timeout=0.05)(lambda x: spin(10))
 
     assert function("work") == ["0"]
     assert "TaskTimeoutError: the task ran longer than its timeout of 0.05 s" in function.reports[0].outcome.reason
@@ -329,7 +324,7 @@ def test_task_without_a_timeout_is_stopped_before_the_invocation_ends_s50(kind):
     function = Function(0.3)
     function.task("quick")
     if kind == "plain":
-        function.queue.processor("endless")(lambda x: busy(10))
+        function.queue.processor("endless")(lambda x: spin(10))
     else:
 
         async def endless(x):
@@ -366,7 +361,7 @@ def test_dead_letter_that_takes_too_long_is_given_up_in_time():
     """An answer that comes too late is none: the message stays instead."""
     function = Function(0.4, margin_seconds=0.1)
     function.queue.processor("work")(lambda x: (_ for _ in ()).throw(Reject("no")))
-    function.client.send_message = lambda **_: busy(10)
+    function.client.send_message = lambda **_: spin(10)
     started = time.monotonic()
 
     assert function("work") == ["0"]
@@ -377,7 +372,7 @@ def test_visibility_call_that_takes_too_long_is_given_up_in_time():
     """Settling ends before the invocation does, so that the answer is sent."""
     function = Function(0.4, margin_seconds=0.1)
     function.queue.processor("work")(lambda x: 1 / 0)
-    function.client.change_message_visibility_batch = lambda **_: busy(10)
+    function.client.change_message_visibility_batch = lambda **_: spin(10)
     started = time.monotonic()
 
     assert function("work") == ["0"]

@@ -19,12 +19,6 @@ from sqs_tasks.testing import (
 )
 
 
-@pytest.fixture
-def env() -> SQSEnv:
-    """An environment that would talk to AWS."""
-    return SQSEnv(queue_prefix="app-")
-
-
 def test_assert_enqueued_finds_delayed_and_retried_jobs_by_some_of_their_arguments(env: SQSEnv) -> None:
     """And compares values as they arrive: a dataclass or a tuple as its sender wrote it."""
     queue = env.queue("emails")

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sqs_tasks import SQSEnv
 from sqs_tasks.testing import in_memory, lambda_context, lambda_event
-
-
-@pytest.fixture
-def env() -> SQSEnv:
-    """An environment that would talk to AWS."""
-    return SQSEnv(queue_prefix="app-")
 
 
 def test_lambda_event_is_lambdas(env: SQSEnv) -> None:

@@ -12,12 +12,6 @@ from sqs_tasks.outcome import Postpone, Rejected, Retried
 from sqs_tasks.testing import adrain, drain, in_memory
 
 
-@pytest.fixture
-def env() -> SQSEnv:
-    """An environment that would talk to AWS."""
-    return SQSEnv(queue_prefix="app-")
-
-
 def test_drain_runs_jobs_that_tasks_add(env: SQSEnv) -> None:
     """A chain of jobs is run to its end."""
     queue, seen = env.queue("emails"), []

@@ -13,12 +13,6 @@ from sqs_tasks.outcome import Retried, Succeeded
 from sqs_tasks.testing import eager, in_memory
 
 
-@pytest.fixture
-def env() -> SQSEnv:
-    """An environment that would talk to AWS."""
-    return SQSEnv(queue_prefix="app-")
-
-
 def test_in_memory_has_every_registered_queue_and_goes_away_again(env: SQSEnv) -> None:
     """Dead-letter queues, FIFO queues and queues known by their URL included; each block starts empty."""
     url = "https://sqs.eu-west-1.amazonaws.com/123456789012/theirs.fifo"
