@@ -8,6 +8,7 @@ timeout of the message, so that the receive count and the redrive policy stay tr
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Protocol
@@ -69,7 +70,7 @@ class ExponentialBackoff(BackoffPolicy):
     """A delay that multiplies with each attempt: ``min + multiplier * base ** (attempt - 1)``, with jitter.
 
     Args:
-        base: The factor from one attempt to the next, 1 or more.
+        base: The factor from one attempt to the next, above 0; below 1 the delays get shorter.
         min_visibility_timeout: Seconds added to each delay and its lower bound.
         max_visibility_timeout: The upper bound in seconds, up to 43,200.
         multiplier: Seconds of the first step.
@@ -90,7 +91,7 @@ class ExponentialBackoff(BackoffPolicy):
             object.__setattr__(self, "max_visibility_timeout", max_visbility_timeout)
         _check_seconds("ExponentialBackoff", "min_visibility_timeout", self.min_visibility_timeout)
         _check_seconds("ExponentialBackoff", "max_visibility_timeout", self.max_visibility_timeout)
-        check_number(self.base, "ExponentialBackoff: base", 1, whole=False)
+        check_number(self.base, "ExponentialBackoff: base", 0, whole=False, above=True)
         check_number(self.multiplier, "ExponentialBackoff: multiplier", 0, whole=False)
         check_number(self.jitter, "ExponentialBackoff: jitter", 0, 1, whole=False)
         if self.min_visibility_timeout > self.max_visibility_timeout:
@@ -180,8 +181,18 @@ def visibility_seconds(policy: BackoffPolicy, message: CountedMessage) -> int | 
         return None
 
 
-def clamp_visibility(seconds: float, *, longest: int = MAX_VISIBILITY_SECONDS) -> int:
-    """The nearest whole number of seconds that SQS accepts (S20)."""
+def clamp_visibility(seconds: float, *, longest: int = MAX_VISIBILITY_SECONDS, round_up: bool = False) -> int:
+    """The nearest whole number of seconds that SQS accepts (S20).
+
+    A part of a second becomes a whole one and never none: the message would be received again at once, until its
+    attempts are used up.
+
+    Args:
+        seconds: The delay; what is negative or no number is none.
+        longest: What SQS still allows for this receive.
+        round_up: Whether the message must not be back a moment too early.
+    """
     if seconds != seconds:  # noqa: PLR0124 - NaN is the only value that differs from itself
         return 0
-    return round(min(max(seconds, 0), max(longest, 0)))
+    allowed = min(max(seconds, 0), max(longest, 0))
+    return math.ceil(allowed) if round_up or allowed < 1 else round(allowed)

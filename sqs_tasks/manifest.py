@@ -124,7 +124,7 @@ def _total_backoff_seconds(task: RegisteredTask, queue: GenericQueue) -> int | N
     failed = range(1, attempts)
     if type(policy) is ExponentialBackoff:
         calm, most = replace(policy, jitter=0), policy.max_visibility_timeout
-        return ceil(sum(min(calm.delay_seconds(attempt) * (1 + policy.jitter), most) for attempt in failed))
+        return sum(ceil(min(calm.delay_seconds(attempt) * (1 + policy.jitter), most)) for attempt in failed)
     if type(policy) in {ConstantBackoff, LinearBackoff, TableBackoff}:
-        return ceil(sum(policy.delay_seconds(attempt) or 0 for attempt in failed))
+        return sum(ceil(policy.delay_seconds(attempt) or 0) for attempt in failed)
     return None

@@ -87,7 +87,7 @@ def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: fl
 
 
 def _postponed(error: Postpone, job: Job) -> NotStarted:
-    wait = clamp_visibility(error.delay_seconds + 0.5)  # rounded up, so that it is not asked for too early
+    wait = clamp_visibility(error.delay_seconds, round_up=True)
     logger.info(
         "job %s put off for %d s: %s",
         job.job_name,
@@ -116,8 +116,7 @@ def _delay_seconds(error: BaseException, job: Job, task: RegisteredTask, rules: 
         if error.delay_seconds is not None:
             return clamp_visibility(error.delay_seconds)
         if error.after is not None:
-            # Rounded up: "after" must not come early by the fraction of a second.
-            return clamp_visibility(error.after.timestamp() - rules.now() + 0.5)
+            return clamp_visibility(error.after.timestamp() - rules.now(), round_up=True)
         policy = error.backoff_policy or policy
     return visibility_seconds(policy, job.message)
 

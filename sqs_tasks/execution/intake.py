@@ -188,10 +188,9 @@ class Intake:
             return skipped
         early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
         if early_seconds > 0:
-            # Rounded up, so that it does not come back a moment early and be received once more for nothing.
             return NotStarted(
                 reason=f"it is not to be run before {job.not_before}",
-                delay_seconds=clamp_visibility(early_seconds + 0.5),
+                delay_seconds=clamp_visibility(early_seconds, round_up=True),
             )
         return job, task
 

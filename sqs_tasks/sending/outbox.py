@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -148,7 +149,7 @@ class Outbox:
                 f"queue {self._name!r} is FIFO and SQS delays only all its messages alike; set delay_seconds on "
                 "env.queue(), send to a standard queue, or raise Retry(delay_seconds=...) in the task"
             )
-        return round(given)
+        return math.ceil(given) if given < 1 else round(given)  # a part of a second is a delay too
 
     def _ask_content_based(self) -> bool:
         try:
