@@ -1,4 +1,4 @@
-"""``sqs-tasks local-sqs``: an SQS on this machine."""
+"""``sqs-tasks local-sqs``: an SQS and an EventBridge Scheduler on this machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ _HINTS = {
 def local_sqs(host: str, port: int, allowed_hosts: tuple[str, ...], *, enforce_waits: bool) -> None:
     """Serve an SQS in memory, for boto3, the AWS CLI and every other SDK.
 
-    Queues and messages are gone when it stops.
+    EventBridge Scheduler is served on the same port; its schedules send to these queues. Everything is gone when it
+    stops.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
@@ -54,6 +55,7 @@ def local_sqs(host: str, port: int, allowed_hosts: tuple[str, ...], *, enforce_w
 def _announce(endpoint_url: str) -> None:
     click.echo(f"local SQS at {endpoint_url} (Ctrl-C stops it; nothing is kept). For another terminal:")
     click.echo(
-        f"export AWS_ENDPOINT_URL_SQS={endpoint_url} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 "
+        f"export AWS_ENDPOINT_URL_SQS={endpoint_url} AWS_ENDPOINT_URL_SCHEDULER={endpoint_url} "
+        "AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 "
         "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
     )

@@ -20,6 +20,9 @@ from sqs_tasks.local.model.account import DEFAULT_REGION, Caller
 from sqs_tasks.local.model.faults import SQSFault
 from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.service import Service
+from sqs_tasks.local.scheduler import rest_protocol
+from sqs_tasks.local.scheduler.faults import SchedulerFault
+from sqs_tasks.local.scheduler.service import SchedulerService
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Application:
 
     def __init__(self, service: Service, allowed_hosts: Iterable[str] = ()) -> None:
         self._service = service
+        self._scheduler: SchedulerService | None = None
         self._guard = WebPageGuard(allowed_hosts)
         self._callers: dict[bytes, Caller] = {}
         self._request_ids = itertools.count(1)
@@ -98,6 +102,25 @@ class Application:
         if refusal is not None:
             raise SQSFault("AccessDeniedException", refusal, status=403)
 
+    def _scheduled(self, request: Request, reply: Reply) -> None:
+        """Answer a request of EventBridge Scheduler's API."""
+        path, _, query = request.target.decode("latin-1").partition("?")
+        try:
+            if request.body and request.headers.get(b"content-type") != rest_protocol.REQUEST_CONTENT_TYPE:
+                _check_content_type(request, rest_protocol.REQUEST_CONTENT_TYPE)
+            method = request.method.decode("latin-1")
+            operation, params = rest_protocol.read(method, path, query, request.body)
+            if self._scheduler is None:
+                self._scheduler = SchedulerService(self._service)
+            answer = self._scheduler.call(operation, params, _region(request.headers.get(b"authorization", b"")))
+        except SchedulerFault as fault:
+            body, header = rest_protocol.write_fault(fault)
+            headers = f"x-amzn-RequestId: {self._request_id()}\r\n{header}"
+            reply(Response(body, rest_protocol.CONTENT_TYPE, fault.status, headers))
+            return
+        headers = f"x-amzn-RequestId: {self._request_id()}\r\n"
+        reply(Response(rest_protocol.write(answer), rest_protocol.CONTENT_TYPE, 200, headers))
+
     def _json(self, target: bytes, request: Request, reply: Reply) -> Callable[[], None] | None:
         action = target.decode("ascii", errors="replace").removeprefix(json_protocol.TARGET_PREFIX)
         if request.method != b"POST" or request.headers.get(b"content-type") != json_protocol.REQUEST_CONTENT_TYPE:
@@ -133,6 +156,9 @@ class Application:
         path, _, query = request.target.partition(b"?")
         if path == HEALTH_PATH.encode():
             reply(Response(b'{"status":"ok"}', "application/json"))
+            return None
+        if rest_protocol.is_for_scheduler(path):
+            self._scheduled(request, reply)
             return None
         given = query_protocol.fields(query)
         if request.method == b"POST":
@@ -185,7 +211,7 @@ class Application:
 
 
 def _check_form(request: Request, content_type: bytes) -> None:
-    """Refuse an action that is no POST, or has another content type than SDKs send.
+    """Refuse an action that is no POST with the content type of SDKs.
 
     AWS takes GET too. Here a page could send that by an ``<img>``, and the browser would not say who asks.
 
@@ -196,6 +222,15 @@ def _check_form(request: Request, content_type: bytes) -> None:
         method = ascii(request.method[:20].decode("latin-1"))
         text = f"the method is {method}; actions must be POST here; send the parameters in the body"
         raise SQSFault("InvalidAction", text, status=405)
+    _check_content_type(request, content_type)
+
+
+def _check_content_type(request: Request, content_type: bytes) -> None:
+    """Refuse another content type than SDKs send: a page can send some without asking first.
+
+    Raises:
+        SQSFault: 415.
+    """
     given = request.headers.get(b"content-type", b"")
     if given.partition(b";")[0].strip().lower() != content_type:
         shown = ascii(given[:100].decode("latin-1"))

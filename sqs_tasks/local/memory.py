@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 from sqs_tasks.local.clock import Clock, ManualClock, SystemClock
 from sqs_tasks.local.model import shapes
@@ -29,15 +29,18 @@ from sqs_tasks.local.model.faults import SQSFault
 from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT
 from sqs_tasks.local.model.service import ACTIONS, Service
+from sqs_tasks.local.scheduler.client import MemorySchedulerClient
+from sqs_tasks.local.scheduler.service import SchedulerService
 
 #: What queue URLs of a MemorySession begin with. No such host exists, so a URL that strays to a real client fails.
 BASE_URL = "http://sqs.memory.invalid"
 
 
 class MemorySession:
-    """An SQS of its own, in the shape of a ``boto3.Session``.
+    """An SQS and an EventBridge Scheduler of its own, in the shape of a ``boto3.Session``.
 
-    All clients of one session see the same queues, from any thread.
+    All clients of one session see the same queues and schedules, from any thread. Schedules send to the queues of the
+    session; a clock that is moved fires what becomes due on the way.
 
     Args:
         clock: A :class:`~sqs_tasks.local.clock.ManualClock` to advance time by hand; real time when left out.
@@ -58,14 +61,31 @@ class MemorySession:
         self.clock = clock or SystemClock()
         self.region_name = region_name
         self._service = Service(self.clock, enforce_waits=enforce_waits, max_in_flight=max_in_flight)
-        # One lock around the model; threads in a long poll wait on it for any other call to change something.
+        self._scheduler: SchedulerService | None = None
+        # One lock around the models; threads in a long poll wait on it for any other call to change something.
         self._changed = threading.Condition()
 
-    def client(self, service_name: str = "sqs", /, **_options: Any) -> MemoryClient:
-        """A client for SQS; options such as ``endpoint_url`` or ``config`` are accepted and have no meaning here."""
-        if service_name != "sqs":
-            raise ValueError(f"a MemorySession has SQS only, not {service_name!r}; use boto3 for other services")
-        return MemoryClient(self)
+    @overload
+    def client(self, service_name: Literal["sqs"] = "sqs", /, **_options: Any) -> MemoryClient: ...
+
+    @overload
+    def client(self, service_name: Literal["scheduler"], /, **_options: Any) -> MemorySchedulerClient: ...
+
+    @overload
+    def client(self, service_name: str, /, **_options: Any) -> Any: ...
+
+    def client(self, service_name: str = "sqs", /, **_options: Any) -> MemoryClient | MemorySchedulerClient:
+        """A client for SQS or EventBridge Scheduler.
+
+        Options such as ``endpoint_url`` or ``config`` are accepted and have no meaning here.
+        """
+        if service_name == "sqs":
+            return MemoryClient(self)
+        if service_name == "scheduler":
+            return MemorySchedulerClient(self.call_scheduler, region_name=self.region_name, endpoint_url=BASE_URL)
+        raise ValueError(
+            f"service_name={service_name!r}: a MemorySession has 'sqs' and 'scheduler'; use boto3 for other services"
+        )
 
     def advance(self, seconds: float) -> None:
         """Move the clock on, and let everything happen that was due on the way, at its own moment."""
@@ -86,6 +106,15 @@ class MemorySession:
             answer = self._service.call(action, params, caller)
             self._changed.notify_all()
             return self._wait(answer) if isinstance(answer, Poll) else answer
+
+    def call_scheduler(self, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Perform an operation of EventBridge Scheduler's API."""
+        with self._changed:
+            if self._scheduler is None:
+                self._scheduler = SchedulerService(self._service)
+            answer = self._scheduler.call(operation, params, self.region_name)
+            self._changed.notify_all()
+            return answer
 
     def _wait(self, poll: Poll) -> dict[str, Any]:
         """Wait for a poll's answer: for real, or by moving a manual clock from one event to the next."""

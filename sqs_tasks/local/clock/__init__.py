@@ -62,3 +62,11 @@ class ManualClock:
         with self._lock:
             self._now = max(self._now, moment)
             return self._now
+
+
+def wall_time(clock: Clock) -> float:
+    """Seconds since the epoch by the calendar, for what is due at a time of day.
+
+    Of real time it is the wall's, which goes on while a laptop sleeps; a clock that a test moves has only one time.
+    """
+    return time.time() if isinstance(clock, SystemClock) else clock.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqs_tasks.local.clock import Clock
+from sqs_tasks.local.clock.agenda import Agenda
 from sqs_tasks.local.model import faults
 from sqs_tasks.local.model.account import Account, Answer, Caller, Params
 from sqs_tasks.local.model.dead_letter_actions import DeadLetterActions
@@ -31,7 +32,8 @@ class Service:
         self.clock = self._account.clock
         self._agenda = self._account.agenda
         self._woken = self._account.woken
-        actors = (QueueActions(self._account), MessageActions(self._account), DeadLetterActions(self._account))
+        self._messages = MessageActions(self._account)
+        actors = (QueueActions(self._account), self._messages, DeadLetterActions(self._account))
         self._actions: dict[str, Callable[[Params, Caller, float], Answer | Poll]] = {
             action: getattr(actor, method)
             for action, method in ACTIONS.items()
@@ -58,6 +60,24 @@ class Service:
             if self._woken:
                 self._serve(now)
 
+    @property
+    def agenda(self) -> Agenda:
+        """What has to happen later; whoever adds to it has it happen in one order with all the rest."""
+        return self._agenda
+
+    def queue_url(self, arn: str) -> str | None:
+        """The URL of the queue with that ARN, for :meth:`send_at`; None when there is none."""
+        queue = self._account.find(arn)
+        return None if queue is None else f"/{queue.name}"
+
+    def send_at(self, params: Params, now: float) -> Answer:
+        """SendMessage for a caller on the agenda, at the moment of its alarm; the parameters as for :meth:`call`.
+
+        Raises:
+            SQSFault: What SQS answers in place of a result.
+        """
+        return self._messages.send_message(params, _NOBODY, now)
+
     def run_due(self) -> float:
         """Let everything happen whose time has come, and return the time."""
         now = self.clock.now()
@@ -76,6 +96,9 @@ class Service:
             queue, _ = self._woken.popitem()
             queue.serve_polls(now)
 
+
+#: Who sends what the agenda sends: URLs and regions play no part in it.
+_NOBODY = Caller("")
 
 #: The method of each action.
 ACTIONS = {

@@ -49,7 +49,7 @@ def test_clients_of_a_session_share_their_queues(session: MemorySession, url: st
 
 def test_there_is_no_other_service(session: MemorySession) -> None:
     """The error says so."""
-    with pytest.raises(ValueError, match="SQS only, not 's3'"):
+    with pytest.raises(ValueError, match="service_name='s3': a MemorySession has 'sqs' and 'scheduler'"):
         session.client("s3")
 
 

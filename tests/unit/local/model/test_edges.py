@@ -237,7 +237,7 @@ def test_a_bug_is_an_answer_and_a_log_entry(monkeypatch: pytest.MonkeyPatch, cap
     with LocalSQSServer() as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         monkeypatch.setattr(server._service, "call", lambda *_: 1 / 0)
-        headers = {"X-Amz-Target": "AmazonSQS.ListQueues"}
+        headers = {"X-Amz-Target": "AmazonSQS.ListQueues", "Content-Type": "application/x-amz-json-1.0"}
         with caplog.at_level(logging.ERROR):
             connection.request("POST", "/", "{}", headers)
             response = connection.getresponse()
