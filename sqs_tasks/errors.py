@@ -13,6 +13,9 @@
     ├── TaskTimeoutError            a task that ran longer than its timeout (also a TimeoutError)
     └── BatchSendError              a batch of which some entries were not accepted; carries the unsent jobs
 
+    TaskInterruption                what a plain task sees at its timeout; no Exception, so that nothing catches it by
+                                    mistake; its job then fails with TaskTimeoutError
+
 ``SQSError`` is sqs-workers' name for the root. What users raise to steer a job, ``Retry`` and ``Reject``, are not
 errors and live in :mod:`sqs_tasks.outcome`.
 """
@@ -68,6 +71,20 @@ class JobExpiredError(SQSTasksError):
 
 class TaskTimeoutError(SQSTasksError, TimeoutError):
     """A task that ran longer than its ``timeout``; it failed and its backoff policy decides."""
+
+
+class TaskInterruption(BaseException):
+    """Ends a plain task at its timeout, or at the end of a Lambda invocation; its job fails with TaskTimeoutError.
+
+    Catch it to clean up, and raise it again. It comes again where that is not done, or takes too long.
+
+    Attributes:
+        limit: The limit that is over; for the library.
+    """
+
+    def __init__(self, text: str, limit: object = None) -> None:
+        super().__init__(text)
+        self.limit = limit
 
 
 class BatchSendError(SQSTasksError):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -17,6 +18,12 @@ logger = logging.getLogger(__name__)
 
 #: Seconds a coroutine has to end after its cancellation, before it is left behind with its loop.
 CANCEL_GRACE_SECONDS = 1.0
+
+#: Seconds between a coroutine's cancellation and the next, if it goes on: half as many each time, but not fewer.
+CANCEL_AGAIN_SECONDS, LEAST_CANCEL_SECONDS = 0.5, 0.05
+
+#: Seconds before a loop that failed itself goes on.
+FAILED_PAUSE_SECONDS = 0.05
 
 #: Seconds that closing waits for coroutines that still run.
 CLOSE_SECONDS = 5.0
@@ -43,14 +50,28 @@ class LoopThread:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):  # of an asyncio task that a job started; asyncio stops for it
                 logger.exception("an asyncio task tried to end the process", extra={"action": "event_loop_exit"})
+            except BaseException:  # a MemoryError in the loop itself, say: all other coroutines wait for it
+                logger.exception("the event loop failed and goes on", extra={"action": "event_loop_failed"})
+                time.sleep(FAILED_PAUSE_SECONDS)
 
     @property
     def runs_caller(self) -> bool:
         """Whether the caller is a coroutine of this loop, or code that one calls."""
         return threading.current_thread() is self._thread
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
+    def run(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        *,
+        timeout_seconds: float | None,
+        grace_seconds: float | None = None,
+    ) -> Any:
         """Run a coroutine to its end in the caller's context, and return its result.
+
+        Args:
+            coroutine: The coroutine.
+            timeout_seconds: How long it may take; None for as long as it likes.
+            grace_seconds: How long it has to end after its cancellation; None for :data:`CANCEL_GRACE_SECONDS`.
 
         Raises:
             TaskTimeoutError: It took longer than ``timeout_seconds``. It was cancelled; one that blocks the loop or
@@ -70,11 +91,12 @@ class LoopThread:
             task.add_done_callback(lambda _: done.set())
 
         self._loop.call_soon_threadsafe(start)
-        if not done.wait(None if timeout_seconds is None else timeout_seconds + CANCEL_GRACE_SECONDS):
+        grace_seconds = CANCEL_GRACE_SECONDS if grace_seconds is None else grace_seconds
+        if not done.wait(None if timeout_seconds is None else timeout_seconds + grace_seconds):
             self.is_stuck = True
             logger.error(
-                "an async task did not stop %g s after its timeout of %g s; the next one gets a new event loop",
-                CANCEL_GRACE_SECONDS,
+                "an async task did not stop %.3g s after its timeout of %g s; the next one gets a new event loop",
+                grace_seconds,
                 timeout_seconds,
                 extra={"action": "event_loop_stuck"},
             )
@@ -116,16 +138,30 @@ class LoopThread:
 
 
 async def _limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | None) -> Any:
-    if timeout_seconds is None:
+    """The coroutine's result; at its timeout it is cancelled, and again as long as it goes on."""
+    task = asyncio.current_task()
+    if timeout_seconds is None or task is None:
         return await _contained(coroutine)
-    limit = asyncio.timeout(timeout_seconds)
+    loop, cancellations = asyncio.get_running_loop(), 0
+    timer: asyncio.TimerHandle
+
+    def cancel(pause: float) -> None:
+        nonlocal cancellations, timer
+        cancellations += 1
+        task.cancel()
+        timer = loop.call_later(pause, cancel, max(pause / 2, LEAST_CANCEL_SECONDS))
+
+    timer = loop.call_later(timeout_seconds, cancel, CANCEL_AGAIN_SECONDS)
     try:
-        async with limit:
-            return await _contained(coroutine)
-    except TimeoutError as error:
-        if limit.expired():
+        return await _contained(coroutine)
+    except asyncio.CancelledError as error:
+        if cancellations and task.cancelling() == cancellations:  # nobody else has asked it to end
             raise TaskTimeoutError(f"the task ran longer than its timeout of {timeout_seconds:g} s") from error
-        raise  # the task's own
+        raise
+    finally:
+        timer.cancel()
+        for _ in range(cancellations):
+            task.uncancel()
 
 
 async def limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | None) -> Any:
@@ -137,9 +173,7 @@ async def limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | 
     try:
         return await _limited(coroutine, timeout_seconds)
     except _Escaped as escaped:
-        if isinstance(escaped.error, SystemExit):
-            raise escaped.error from None
-        raise
+        raise escaped.error from None  # for the executor, which is on the loop too
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -149,10 +183,22 @@ async def limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | 
 
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """The coroutine's result; SystemExit and KeyboardInterrupt of a task must not stop the loop of all tasks."""
+    task = asyncio.current_task()
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:
         raise _Escaped(error) from error
+    except GeneratorExit as error:
+        if _running_task() is not task:
+            raise  # the coroutine is closed from outside
+        raise RuntimeError("the task raised GeneratorExit") from error  # as a StopIteration of a coroutine (PEP 479)
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs in this thread
+        return None
 
 
 class _Escaped(Exception):  # noqa: N818 - carries one exception past the loop
@@ -165,13 +211,15 @@ _lock = threading.Lock()
 _shared: tuple[int, LoopThread] | None = None
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
+def run_coroutine(
+    coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None, grace_seconds: float | None = None
+) -> Any:
     """Run a coroutine on the process's loop, which the first call starts; a forked child starts its own.
 
     Raises:
         TaskTimeoutError: It took longer than ``timeout_seconds``; see :meth:`LoopThread.run`.
     """
-    return shared_loop().run(coroutine, timeout_seconds=timeout_seconds)
+    return shared_loop().run(coroutine, timeout_seconds=timeout_seconds, grace_seconds=grace_seconds)
 
 
 def spawn(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:

@@ -1,12 +1,13 @@
 """Running a job: a message in, an :data:`Outcome` out, and not one call to SQS (architecture, decision 2).
 
-Nothing a message holds and nothing a task does leaves :meth:`Executor.execute` as an exception, but for the process's
-own end (KeyboardInterrupt, unless the runtime asks for it to be an outcome too).
+Nothing a message holds and nothing a task does leaves :meth:`Executor.execute` as an exception, but for Ctrl-C where it
+raises a KeyboardInterrupt: in the main thread of a program that does not handle the signal itself.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -66,7 +67,7 @@ class Executor:
         last_receive: The receive after which a job that was not done is rejected, whatever its task allows; None
             leaves it to the queue's redrive policy, which moves it with the next receive.
         max_receive_count: Where that redrive policy's limit is, if it is known; for the log.
-        failures: What counts as a failure of the task; anything else ends the worker.
+        failures: What is a failure of the task for certain; Ctrl-C is not, unless it is listed here.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
 
@@ -171,7 +172,10 @@ class Executor:
         started = self._begin(call, task)
         try:
             result = await limited(self._coroutine(call, task), task.settings.timeout)
-        except self.failures as error:  # a CancelledError is not among them: the worker gives up on the job
+        except BaseException as error:
+            # The worker gives up on the job, or its loop ends. Asyncio is there, since this is a coroutine of it.
+            if isinstance(error, (GeneratorExit, sys.modules["asyncio"].CancelledError)) or not self._is_failure(error):
+                raise
             return self._judge(call, task, perf_counter() - started, error)
         return self._judge(call, task, perf_counter() - started, None, result)
 
@@ -219,11 +223,16 @@ class Executor:
         return coroutine
 
     def _is_failure(self, error: BaseException) -> bool:
-        """Whether what a plain task raised is its own failure; only the process's own end is not.
+        """Whether what a task raised is its own failure; only the process's own end is not.
 
-        A CancelledError, for example, is no Exception, and must not end the worker that a message drove into it.
+        A CancelledError or a GeneratorExit, for example, is no Exception, and must not end the worker that a message
+        drove into it.
         """
-        return isinstance(error, self.failures) or not isinstance(error, (KeyboardInterrupt, GeneratorExit))
+        if isinstance(error, self.failures) or not isinstance(error, KeyboardInterrupt):
+            return True
+        from sqs_tasks.execution.failures import may_be_ctrl_c
+
+        return not may_be_ctrl_c()
 
     def _judge(
         self, call: Call, task: RegisteredTask, seconds: float, error: BaseException | None, result: Any = None

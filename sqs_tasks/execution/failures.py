@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
@@ -132,6 +134,12 @@ def _from_application(error: BaseException) -> tuple[type[BaseException], BaseEx
             break  # asyncio may stand between two frames of ours
         frame = frame.tb_next
     return type(error), error, first or error.__traceback__
+
+
+def may_be_ctrl_c() -> bool:
+    """Whether a KeyboardInterrupt in this thread may be Ctrl-C; a worker handles that itself: then a task raised it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def described(error: BaseException) -> str:

@@ -1,4 +1,10 @@
-"""Interrupting plain code that runs too long: possible in the main thread where there is SIGALRM, else not."""
+"""Interrupting plain code that runs too long: possible in the main thread where there is SIGALRM, else not.
+
+The code sees a :class:`~sqs_tasks.errors.TaskInterruption`. That is no Exception: ``except Exception`` would take it
+for an error to handle, and botocore takes a TimeoutError for an error of the network and makes its call again. Code may
+catch an interruption all the same, to clean up or by mistake. So it comes again, sooner each time, until the block has
+ended. What leaves the block is the error that the limit was set with.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +14,11 @@ import threading
 from _signal import getsignal as get_handler  # type: ignore[import-not-found]  # without the search for enums
 from _signal import signal as set_handler
 from contextlib import AbstractContextManager, nullcontext
-from time import monotonic
+from time import monotonic, monotonic_ns
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from sqs_tasks.errors import TaskTimeoutError
+from sqs_tasks.errors import TaskInterruption, TaskTimeoutError
 
 get_ident = threading.get_ident
 #: None where there are no alarms.
@@ -20,6 +26,17 @@ setitimer: Any = getattr(signal, "setitimer", None)
 
 #: What the exception says, unless told otherwise.
 TIMEOUT_TEXT = "the task ran longer than its timeout of {:g} s"
+
+#: Seconds between the first interruption and the second: what cleaning up may take.
+PATIENCE_SECONDS = 1.0
+
+#: Pauses below this end the patience: then interruptions come at moments that no loop is in step with, until one finds
+#: the code outside of its handlers.
+_LEAST_PAUSE_SECONDS = 0.01
+
+#: Seconds after which an alarm comes again that nobody has answered: one that comes just before a wait begins in C is
+#: not seen until that wait is over, or interrupted.
+_UNANSWERED_SECONDS = 0.02
 
 #: The shortest time an alarm is set for: 0 would switch it off.
 _LEAST_SECONDS = 0.000_001
@@ -45,16 +62,30 @@ class MainThreadAlarm:
 
     Attributes:
         seconds_left: What :meth:`limit_task` gives a task at most.
+        patience_seconds: How long after the first interruption the second one comes.
     """
 
-    __slots__ = ("_before", "_ends_outside", "_left_text", "_limit", "_rings_at", "_thread_id", "seconds_left")
+    __slots__ = (
+        "_before",
+        "_ends_outside",
+        "_interval_outside",
+        "_left_text",
+        "_limit",
+        "_rings_at",
+        "_thread_id",
+        "patience_seconds",
+        "seconds_left",
+    )
 
     def __init__(self, left_text: str = TIMEOUT_TEXT) -> None:
         self.seconds_left = math.inf
+        self.patience_seconds = PATIENCE_SECONDS
         self._left_text = left_text
         self._before: Any = None
         #: When what was set outside is due, and when the alarm goes off next, by the monotonic clock.
         self._ends_outside = self._rings_at = math.inf
+        #: Seconds after which what was set outside is due again; 0 for once.
+        self._interval_outside = 0.0
         self._limit = _Limit(self)
         #: The thread that may set limits; 0 while nobody may.
         self._thread_id = 0
@@ -63,8 +94,7 @@ class MainThreadAlarm:
         """Take the alarm."""
         if get_ident() != threading.main_thread().ident or setitimer is None:
             return self
-        outside, _ = signal.getitimer(signal.ITIMER_REAL)
-        self._ends_outside = self._rings_at = monotonic() + outside if outside else math.inf
+        self._note_outside(monotonic())
         # None is a handler that was not set from Python; it cannot be put back. It is noted before ours is set,
         # which the alarm may call at once.
         before = get_handler(signal.SIGALRM)
@@ -82,7 +112,7 @@ class MainThreadAlarm:
         setitimer(signal.ITIMER_REAL, 0)
         set_handler(signal.SIGALRM, self._before)
         if self._ends_outside < math.inf:
-            setitimer(signal.ITIMER_REAL, max(self._ends_outside - monotonic(), _LEAST_SECONDS))
+            self._set(self._ends_outside - monotonic(), self._interval_outside)
 
     @property
     def is_mine(self) -> bool:
@@ -94,21 +124,24 @@ class MainThreadAlarm:
         seconds: float | None,
         text: str = TIMEOUT_TEXT,
         error: type[BaseException] = TaskTimeoutError,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> AbstractContextManager[None]:
-        """A context that raises when what runs in it takes longer; to be entered at once.
+        """A context that interrupts what runs in it when that takes longer; to be entered at once.
 
-        The exception appears between two bytecodes: a call into C that does not return is interrupted late, after it.
+        The code is interrupted between two bytecodes: a call into C that does not return is interrupted late, after it.
 
         Args:
             seconds: The limit, above 0; None sets none.
             text: What the exception says; ``{:g}`` stands for the seconds.
-            error: Its class: one that is no Exception passes through code that handles all of those.
+            error: The class of the exception that leaves the block.
+            patience_seconds: How long after the first interruption the second one comes.
         """
         if seconds is None or get_ident() != self._thread_id:
             return _NO_LIMIT
         limit = self._limit
         limit.ends_at = monotonic() + seconds
-        limit.seconds, limit.text, limit.error = seconds, text, error
+        limit.seconds, limit.text, limit.error, limit.pause = seconds, text, error, patience_seconds
         return limit
 
     def limit_task(self, timeout_seconds: float | None) -> AbstractContextManager[None]:
@@ -124,6 +157,7 @@ class MainThreadAlarm:
         else:
             return _NO_LIMIT
         limit.error = TaskTimeoutError
+        limit.pause = self.patience_seconds
         limit.ends_at = monotonic() + limit.seconds
         return limit
 
@@ -132,41 +166,71 @@ class MainThreadAlarm:
         if moment >= self._rings_at:
             return  # it will go off earlier, for a limit that was kept, and is then set for the rest
         self._rings_at = moment
-        setitimer(signal.ITIMER_REAL, max(moment - monotonic(), _LEAST_SECONDS))
+        self._set(moment - monotonic(), _UNANSWERED_SECONDS)
+
+    @staticmethod
+    def _set(seconds: float, interval: float) -> None:
+        setitimer(signal.ITIMER_REAL, max(seconds, _LEAST_SECONDS), interval)
+
+    def _note_outside(self, now: float) -> None:
+        """Note what is set for the alarm, which somebody else has set."""
+        outside, self._interval_outside = signal.getitimer(signal.ITIMER_REAL)
+        self._ends_outside = self._rings_at = now + outside if outside else math.inf
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         now, limit = monotonic(), self._limit
         self._rings_at = math.inf
         if self._ends_outside <= now:
-            self._ends_outside = math.inf
-            try:
-                if callable(self._before):
-                    self._before(number, frame)
-            finally:  # not before: the limit may be due too, and would end that handler before it has done anything
-                if limit.is_open:
-                    self._rings_by(limit.ends_at)
+            self._ring_outside(number, frame, now)
             return
         if limit.is_open and limit.ends_at <= now:
-            limit.is_open = False
-            self._rings_by(self._ends_outside)
-            raise limit.error(limit.text.format(limit.seconds))
+            # Never in here: a limit that is about to be left would be left open.
+            is_in_code = frame is None or frame.f_code.co_filename != __file__
+            limit.ends_at = now + (limit.next_pause() if is_in_code else _soon())
+            self._rings_by(min(limit.ends_at, self._ends_outside))
+            if is_in_code:
+                raise TaskInterruption(limit.text.format(limit.seconds), limit)
+            return
         next_end = min(self._ends_outside, limit.ends_at if limit.is_open else math.inf)
         if next_end < math.inf:
             self._rings_by(next_end)
+        else:
+            setitimer(signal.ITIMER_REAL, 0)
+
+    def _ring_outside(self, number: int, frame: FrameType | None, now: float) -> None:
+        """Ring what was set before the alarm was taken."""
+        interval = self._interval_outside
+        setitimer(signal.ITIMER_REAL, interval, interval)
+        try:
+            if callable(self._before):
+                self._before(number, frame)
+        finally:
+            # It may have set the alarm again: one of ours does so until its block has ended.
+            self._note_outside(now)
+            # Not before: the limit may be due too, and would end that handler before it has done anything.
+            if self._limit.is_open:
+                self._rings_by(self._limit.ends_at)
 
 
 class _Limit:
     """The limit that an alarm was set for last; one object for all of them, since there is one for each job."""
 
-    __slots__ = ("_alarm", "ends_at", "error", "is_open", "seconds", "text")
+    __slots__ = ("_alarm", "ends_at", "error", "is_open", "pause", "seconds", "text")
 
     def __init__(self, alarm: MainThreadAlarm) -> None:
         self._alarm = alarm
         self.is_open = False
         self.seconds = 0.0
+        #: When the next interruption is due, and the pause after it.
         self.ends_at = math.inf
+        self.pause = PATIENCE_SECONDS
         self.text = TIMEOUT_TEXT
         self.error: type[BaseException] = TaskTimeoutError
+
+    def next_pause(self) -> float:
+        """Seconds until the next interruption: half as many as the last time."""
+        pause, self.pause = self.pause, self.pause / 2
+        return pause if pause >= _LEAST_PAUSE_SECONDS else _soon()
 
     def __enter__(self) -> None:
         self.is_open = True
@@ -178,6 +242,13 @@ class _Limit:
     ) -> None:
         # The alarm may go off later all the same, for nothing: setting it once for many jobs is enough.
         self.is_open = False
+        if kind is TaskInterruption and isinstance(error, TaskInterruption) and error.limit is self:
+            raise self.error(str(error)).with_traceback(traceback) from None
+
+
+def _soon() -> float:
+    """A few dozen microseconds, another time each time."""
+    return (5 + monotonic_ns() * 7_919 % 48) / 1_000_000
 
 
 class main_thread_timeout:  # noqa: N801 - a context manager, named as one

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
-from sqs_tasks.execution.main_thread_alarm import MainThreadAlarm
+from sqs_tasks.execution.main_thread_alarm import PATIENCE_SECONDS, MainThreadAlarm
 from sqs_tasks.message import Job, JobBatch
 from sqs_tasks.outcome import NotStarted
 from sqs_tasks.registry import RegisteredTask
@@ -63,6 +63,8 @@ class Deadline:
             self.margin_seconds = min(MARGIN_SECONDS, total * MARGIN_SHARE)
         else:
             self.margin_seconds = min(margin_seconds, total * MAX_MARGIN_SHARE)
+        # At the margin the answer must get out however often a task catches its interruption.
+        self.alarm.patience_seconds = min(PATIENCE_SECONDS, self.margin_seconds / 4)
         #: Until when what was started since the last look at Lambda's clock may run, one after the other; and when the
         #: margin begins, as of that look. Both by the monotonic clock.
         self._busy_until = monotonic()
@@ -122,6 +124,13 @@ class Deadline:
             return None if left == math.inf else left
         return min(timeout_seconds, left)
 
+    def grace_seconds(self, limit_seconds: float | None) -> float | None:
+        """How long a coroutine may take to end after its limit: a second, or less where the answer must get out."""
+        left = self.seconds_left()
+        if limit_seconds is None or left == math.inf:
+            return None
+        return min(PATIENCE_SECONDS, max(left - limit_seconds - self.margin_seconds / 2, _LEAST_SECONDS))
+
     def settling(self) -> AbstractContextManager[None]:
         """A limit for settling: an answer that comes too late is none, and then everything is run again (S50).
 
@@ -129,7 +138,12 @@ class Deadline:
         """
         left = self.seconds_left()
         limit = None if left == math.inf else max(left - ANSWER_SECONDS, _LEAST_SECONDS)
-        return self.alarm.limit(limit, "given up after {:g} s, at the end of the invocation", OutOfTime)
+        return self.alarm.limit(
+            limit,
+            "given up after {:g} s, at the end of the invocation",
+            OutOfTime,
+            patience_seconds=ANSWER_SECONDS / 8,
+        )
 
 
 class ObservedDurations:

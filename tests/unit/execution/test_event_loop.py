@@ -93,6 +93,105 @@ def test_slow_coroutine_is_cancelled_at_its_timeout():
     assert cancelled.wait(5)
 
 
+def test_coroutine_that_handles_its_cancellation_is_cancelled_again(monkeypatch):
+    """Code that takes a cancellation for an error and tries again does not run on past its timeout."""
+    monkeypatch.setattr(event_loop, "CANCEL_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(event_loop, "LEAST_CANCEL_SECONDS", 0.01)
+    tries = []
+
+    async def stubborn():
+        for number in range(3):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                tries.append(number)
+        await asyncio.sleep(60)
+
+    with pytest.raises(TaskTimeoutError, match=r"longer than its timeout of 0\.01 s"):
+        run_coroutine(stubborn(), timeout_seconds=0.01)
+    assert tries == [0, 1, 2]
+
+
+def test_cancellation_from_outside_is_not_taken_for_a_timeout():
+    """A worker that gives up on a job sees it end as cancelled, also when its time is up by then."""
+
+    async def give_up():
+        job = asyncio.ensure_future(event_loop.limited(asyncio.sleep(60), 30))
+        await asyncio.sleep(0.01)
+        job.cancel()
+        await asyncio.wait([job])
+        return job.cancelled()
+
+    assert run_coroutine(give_up(), timeout_seconds=5)
+
+
+def test_coroutine_that_ends_at_its_timeout_leaves_no_cancellation_behind():
+    """What its asyncio task does next is not disturbed."""
+
+    async def ends_late():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "cleaned up"
+
+    async def go_on():
+        result = await event_loop.limited(ends_late(), 0.01)
+        await asyncio.sleep(0.01)
+        return result, asyncio.current_task().cancelling()
+
+    assert run_coroutine(go_on(), timeout_seconds=5) == ("cleaned up", 0)
+
+
+def test_generator_exit_of_a_coroutine_is_an_error_of_its_own():
+    """It ends no other coroutine that waits for it."""
+
+    async def fail():
+        raise GeneratorExit
+
+    with pytest.raises(RuntimeError, match="raised GeneratorExit"):
+        run_coroutine(fail(), timeout_seconds=None)
+
+
+def test_coroutine_that_is_closed_has_raised_nothing():
+    """The end of a loop is no failure of the jobs on it."""
+    ended = []
+
+    async def wait():
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append(True)
+
+    async def close():
+        coroutine = event_loop.limited(wait(), None)
+        coroutine.send(None)
+        asyncio.get_running_loop().call_soon(coroutine.close)
+        await asyncio.sleep(0.01)
+
+    run_coroutine(close(), timeout_seconds=5)
+    assert ended == [True]
+
+
+def test_loop_that_fails_itself_goes_on(monkeypatch, caplog):
+    """A MemoryError in the loop's own code ends no thread that all others wait for."""
+    monkeypatch.setattr(event_loop, "FAILED_PAUSE_SECONDS", 0)
+    thread = LoopThread()
+    selector = thread._loop._selector
+    select, failures = selector.select, [MemoryError()]
+
+    def fails_once(timeout=None):
+        if failures:
+            raise failures.pop()
+        return select(timeout)
+
+    monkeypatch.setattr(selector, "select", fails_once)
+
+    assert thread.run(answer(7), timeout_seconds=5) == 7
+    assert thread.run(answer(8), timeout_seconds=5) == 8
+    assert "the event loop failed" in caplog.text
+    thread.close()
+
+
 def test_timeout_of_the_coroutines_own_is_not_ours():
     """A TimeoutError that the coroutine raised stays one."""
 

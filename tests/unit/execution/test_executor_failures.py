@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sqs_tasks import SQSEnv
-from sqs_tasks.execution.event_loop import run_coroutine
+from sqs_tasks.execution.event_loop import limited, run_coroutine
 from sqs_tasks.message import ReceivedMessage, string_attribute
 from sqs_tasks.outcome import Outcome, Rejected, Retried
 
@@ -21,10 +23,12 @@ def outcome_of(error: BaseException, **options: object) -> Outcome:
     def go() -> None:
         raise error
 
-    return queue.executor().execute(
-        ReceivedMessage(
-            message_id="m", receipt_handle="r", body="{}", message_attributes={"JobName": string_attribute("go")}
-        )
+    return queue.executor().execute(message_for("go"))
+
+
+def message_for(name: str) -> ReceivedMessage:
+    return ReceivedMessage(
+        message_id="m", receipt_handle="r", body="{}", message_attributes={"JobName": string_attribute(name)}
     )
 
 
@@ -147,6 +151,70 @@ def test_an_interrupt_ends_the_worker_unless_the_runtime_says_otherwise() -> Non
     """Ctrl-C belongs to the person at the keyboard."""
     with pytest.raises(KeyboardInterrupt):
         outcome_of(KeyboardInterrupt())
+
+
+def test_an_interrupt_of_a_task_in_another_thread_is_its_failure() -> None:
+    """Ctrl-C comes to the main thread alone, so a task has raised it."""
+    with ThreadPoolExecutor(1) as threads:
+        outcome = threads.submit(outcome_of, KeyboardInterrupt()).result()
+
+    assert isinstance(outcome, Retried)
+
+
+def test_an_interrupt_of_a_task_is_its_failure_where_ctrl_c_is_handled() -> None:
+    """A worker has a handler for the signal, which raises nothing."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        outcome = outcome_of(KeyboardInterrupt())
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert isinstance(outcome, Retried)
+    assert outcome.reason == "KeyboardInterrupt: "
+
+
+def test_a_generator_exit_of_a_task_is_its_failure() -> None:
+    """It is no Exception, and nobody closes a task."""
+    assert isinstance(outcome_of(GeneratorExit()), Retried)
+
+
+class Fatal(BaseException):
+    """Derived from BaseException, as some libraries do."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), SystemExit(1), Fatal(), MemoryError()])
+def test_whatever_an_async_task_raises_on_the_loop_is_its_failure(error: BaseException) -> None:
+    """It shares the loop with others, and ends neither them nor the loop."""
+    queue = SQSEnv().queue("work")
+
+    @queue.processor("go")
+    async def go() -> None:
+        raise error
+
+    outcome = run_coroutine(queue.executor().execute_async(message_for("go"), limited=limited), timeout_seconds=5)
+
+    assert isinstance(outcome, Retried)
+
+
+def test_an_async_job_that_the_worker_gives_up_on_has_no_outcome() -> None:
+    """It was cancelled from outside: its message is given back and not counted as failed."""
+    queue = SQSEnv().queue("work")
+    outcomes: list[Outcome] = []
+    queue.env.post_task(lambda _job, outcome: outcomes.append(outcome))
+
+    @queue.processor("go")
+    async def go() -> None:
+        await asyncio.sleep(60)
+
+    async def give_up() -> bool:
+        job = asyncio.ensure_future(queue.executor().execute_async(message_for("go"), limited=limited))
+        await asyncio.sleep(0.01)
+        job.cancel()
+        await asyncio.wait([job])
+        return job.cancelled()
+
+    assert run_coroutine(give_up(), timeout_seconds=5)
+    assert outcomes == []
 
 
 def test_attempts_used_up_reject_the_job() -> None:

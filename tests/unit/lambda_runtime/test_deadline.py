@@ -338,7 +338,7 @@ def test_task_without_a_timeout_is_stopped_before_the_invocation_ends_s50(kind):
 
 def test_coroutine_that_blocks_the_loop_is_left_behind(monkeypatch):
     """It cannot be stopped; the batch goes on with a new loop."""
-    monkeypatch.setattr("sqs_tasks.execution.event_loop.CANCEL_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("sqs_tasks.lambda_runtime.deadline.PATIENCE_SECONDS", 0.05)
     function = Function()
     release = threading.Event()
 
@@ -353,6 +353,73 @@ def test_coroutine_that_blocks_the_loop_is_left_behind(monkeypatch):
     try:
         assert function("blocks", "fine") == ["0"]
         assert "did not stop" in function.reports[0].outcome.reason
+    finally:
+        release.set()
+
+
+class RealTime:
+    """The context of an invocation whose time passes."""
+
+    aws_request_id = "r-1"
+
+    def __init__(self, seconds):
+        self._ends_at = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self):
+        """What is left."""
+        return max(int((self._ends_at - time.monotonic()) * 1000), 0)
+
+    def spend(self, seconds):
+        """Let time pass, as it does."""
+        time.sleep(seconds)
+
+
+def sleeps_through_everything():
+    while True:
+        try:
+            time.sleep(0.2)
+        except BaseException:
+            continue
+
+
+def works_through_everything():
+    while True:
+        try:
+            spin(10)
+        except BaseException:
+            continue
+
+
+@pytest.mark.parametrize("timeout", [0.2, 60, None])
+@pytest.mark.parametrize("code", [sleeps_through_everything, works_through_everything])
+def test_task_that_handles_its_interruption_is_answered_before_the_deadline(code, timeout):
+    """A loop with a broad handler ends nevertheless, at its timeout or at the margin, and the jobs before it count."""
+    function = Function(2)
+    function.context = RealTime(2)
+    function.task("quick")
+    function.queue.processor("stubborn", timeout=timeout)(lambda x: code())
+
+    assert function("quick", "stubborn") == ["1"]
+    assert function.context.get_remaining_time_in_millis() > 0
+    assert "TaskTimeoutError" in function.reports[1].outcome.reason
+
+
+@pytest.mark.parametrize("timeout", [0.2, 60, None])
+def test_blocked_event_loop_is_answered_before_the_deadline(timeout):
+    """Also in functions of few seconds, whose margin is far below the second that a coroutine has to end."""
+    function = Function(1)
+    function.context = RealTime(1)
+    function.task("quick")
+    release = threading.Event()
+
+    @function.queue.processor("blocks", timeout=timeout)
+    async def blocks(x):
+        release.wait(10)
+
+    try:
+        assert function("quick", "blocks") == ["1"]
+        assert function.context.get_remaining_time_in_millis() > 0
+        assert "did not stop" in function.reports[1].outcome.reason
     finally:
         release.set()
 

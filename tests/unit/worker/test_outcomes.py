@@ -6,6 +6,7 @@ import pytest
 
 from sqs_tasks import Reject, Retry
 from sqs_tasks.backoff_policies import LEAVE_TO_QUEUE, ConstantBackoff
+from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from tests.support.scripted_client import failing
 
 
@@ -224,3 +225,32 @@ def test_async_task_has_the_same_outcomes(env, sqs, counts):
     assert counts("coroutines") == (0, 1)
     assert visibilities(sqs) == [7]
     assert counts("coroutines_dead") == (1, 0)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])
+def test_what_a_task_raises_ends_no_worker(env, counts, error, concurrency):
+    """Only its own job has failed: the worker handles Ctrl-C itself, so this one is no person's at the keyboard."""
+    queue = env.queue("jobs", backoff_policy=ConstantBackoff(600))
+    ran = []
+
+    @queue.processor("raises")
+    def raises() -> None:
+        raise error
+
+    @queue.processor("raises_async")
+    async def raises_async() -> None:
+        raise error
+
+    @queue.processor("good")
+    def good() -> None:
+        ran.append(1)
+
+    env.create_queues()
+    for name in ("raises", "raises_async", "good"):
+        queue.add_job(name)
+
+    queue.process_queue(MaxTasksShutdown(3), 0, concurrency=concurrency)
+
+    assert ran == [1]
+    assert counts(queue.queue_url) == (0, 2)
