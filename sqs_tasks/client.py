@@ -41,6 +41,8 @@ _ABOUT_CREDENTIALS = re.compile(
     "Token|Credential|AccessKey|Signature|InvalidSecurity|UnrecognizedClient|MissingAuthentication|AuthFailure|SSO"
 )
 
+_LONGEST_MESSAGE = re.compile(r"must be shorter than (\d+) bytes")
+
 #: Seconds between two clients that are made for their credentials: nobody renews them more often.
 RENEWAL_SECONDS = 1.0
 
@@ -64,6 +66,14 @@ def error_code(error: BaseException) -> str:
 def is_queue_missing(error: BaseException) -> bool:
     """Whether a client's exception says that the queue does not exist."""
     return error_code(error) in QUEUE_NOT_FOUND_CODES
+
+
+def size_limit_in(error: BaseException) -> int | None:
+    """The most bytes that a queue takes, from SQS's refusal of a longer message; None for any other error."""
+    response = getattr(error, "response", None)
+    text = str(response.get("Error", {}).get("Message", "")) if isinstance(response, Mapping) else ""
+    found = _LONGEST_MESSAGE.search(text)
+    return None if found is None else int(found[1])
 
 
 def is_about_credentials(error: BaseException) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from sqs_tasks import limits
-from sqs_tasks.message import JOB_ID, MessageAttribute, OutgoingMessage, ReceivedMessage, string_attribute
+from sqs_tasks.client import size_limit_in
+from sqs_tasks.message import JOB_ID, MessageAttribute, OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import Rejected
 from sqs_tasks.protocols import SQSClient
 
@@ -18,6 +21,10 @@ FAILURE_TYPE = "FailureType"
 FAILURE_ATTEMPTS = "FailureAttempts"
 FAILURE_REQUEST_ID = "FailureRequestId"
 FAILURE_ATTRIBUTES = (FAILURE_REASON, FAILURE_TYPE, FAILURE_ATTEMPTS, FAILURE_REQUEST_ID)
+
+#: The type of these attributes. SQS allows a label behind "String", by which ours are told from a sender's own of the
+#: same name.
+FAILURE_DATA_TYPE = "String.sqs_tasks"
 
 #: Characters of a reason that are kept.
 MAX_REASON_CHARS = 512
@@ -53,7 +60,7 @@ class DeadLetters:
         }
         try:
             letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
-            answer = self._client().send_message(QueueUrl=self._queue_url(), **letter.as_request())
+            answer = self._send(letter, extra)
         except Exception:  # no copy, no end: the message comes back, whatever stood in the way
             logger.exception(
                 "the dead-letter queue did not accept message %s; it stays in its queue",
@@ -68,6 +75,30 @@ class DeadLetters:
         )
         return True
 
+    def _send(self, letter: OutgoingMessage, extra: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._client().send_message(QueueUrl=self._queue_url(), **letter.as_request())
+        except Exception as error:
+            limit = size_limit_in(error)
+            bare = replace(letter, attributes=without_failure(letter.attributes))
+            if limit is None or len(bare.attributes) == len(letter.attributes):
+                raise
+            logger.warning(
+                "the dead-letter queue takes at most %d bytes; the copy goes without its failure attributes",
+                limit,
+                extra={"action": "failure_attributes_left_out", **extra},
+            )
+            return self._client().send_message(QueueUrl=self._queue_url(), **bare.as_request())
+
+
+def without_failure(attributes: Mapping[str, MessageAttribute]) -> dict[str, MessageAttribute]:
+    """The attributes without those that say how a job ended; a sender's own of the same names stay."""
+    return {name: attribute for name, attribute in attributes.items() if not _is_failure(name, attribute)}
+
+
+def _is_failure(name: str, attribute: MessageAttribute) -> bool:
+    return name in FAILURE_ATTRIBUTES and attribute["DataType"] == FAILURE_DATA_TYPE
+
 
 def dead_letter(
     message: ReceivedMessage, outcome: Rejected, *, fifo: bool, request_id: str | None = None
@@ -80,16 +111,26 @@ def dead_letter(
         FAILURE_ATTEMPTS: str(message.receive_count),
         FAILURE_REQUEST_ID: request_id or "",
     }
-    attributes: dict[str, MessageAttribute] = dict(message.message_attributes)
+    attributes = without_failure(message.message_attributes)
     letter = _copy(message, attributes, fifo=fifo)
     room = limits.MAX_MESSAGE_BYTES - letter.size_bytes
+    left_out: list[str] = []
     for name, value in failure.items():
-        attribute = string_attribute(value)
-        cost = len(name) + len("String") + len(value.encode())
-        known = name in attributes
-        if value and (known or (len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES and cost <= room)):
-            attributes[name] = attribute
-            room -= 0 if known else cost
+        if not value:
+            continue
+        cost = len(name) + len(FAILURE_DATA_TYPE) + len(value.encode())
+        if name in attributes or len(attributes) >= limits.MAX_MESSAGE_ATTRIBUTES or cost > room:
+            left_out.append(name)
+            continue
+        attributes[name] = {"DataType": FAILURE_DATA_TYPE, "StringValue": value}
+        room -= cost
+    if left_out:
+        logger.info(
+            "the copy of message %s for the dead-letter queue goes without %s: there is no room, or the name is taken",
+            message.message_id,
+            ", ".join(left_out),
+            extra={"action": "failure_attributes_left_out", "message_id": message.message_id},
+        )
     return letter
 
 

@@ -63,7 +63,8 @@ class JobWriter:
         Raises:
             SerializationError: An argument or a context value cannot travel; the text names it.
             MessageTooLargeError: Body and attributes together exceed the limit.
-            ConfigurationError: There is no such content type, or there are too many attributes.
+            ConfigurationError: There is no such content type, there are too many attributes, or one has the name of
+                one of ours.
         """
         chosen = content_type or self.content_type
         codec = self.codecs.get(chosen)
@@ -88,6 +89,12 @@ class JobWriter:
             JOB_ID: string_attribute(job_id),
         }
         if message_attributes:
+            taken = _OWN_ATTRIBUTES & message_attributes.keys()
+            if taken:
+                raise ConfigurationError(
+                    f"job {job_name!r}: the message attribute {min(taken)!r} is written by the library; "
+                    f"{', '.join(sorted(_OWN_ATTRIBUTES))} are taken, any other name is free"
+                )
             attributes = {**message_attributes, **attributes}
             if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
                 raise ConfigurationError(

@@ -6,13 +6,13 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sqs_tasks import limits
-from sqs_tasks.client import ClientProvider
-from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.client import ClientProvider, size_limit_in
+from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
 from sqs_tasks.hooks import AroundRequest, Hook
-from sqs_tasks.message import OutgoingMessage
+from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.sending.sender import Sender, chunks, unsent_error
 from sqs_tasks.sending.stream import stream
@@ -60,6 +60,7 @@ class Outbox:
         self._fifo = settings.fifo
         self._default_group_id = settings.default_group_id
         self._is_content_based = settings.content_based_deduplication
+        self._max_bytes, self._has_less = settings.max_message_bytes, False
         self._queue_url = queue_url
         self._deliver = deliver
         self._sender = Sender(
@@ -72,10 +73,19 @@ class Outbox:
 
     def send(self, message: OutgoingMessage) -> Receipt:
         """Send a message, or add it to the batch that is open here; the hooks are called."""
-        self._env.pre_send.emit(message)
+        added = self._call_hooks(message) if self._env.pre_send.callbacks else ()
         deliver = self._deliver()
         if deliver is None:
-            return self._sender.send(message)
+            try:
+                return self._sender.send(message)
+            except Exception as error:
+                limit = size_limit_in(error)
+                if limit is None:
+                    raise
+                # The queue takes less than its registration says; what hooks added may be left out.
+                self._max_bytes, self._has_less = limit, True
+                self._fit(message, added, refused=error)
+                return self._sender.send(message)
         receipt = deliver(message)
         self._env.post_send.emit(message, receipt)
         return receipt
@@ -88,7 +98,51 @@ class Outbox:
         """
         if self._deliver() is not None:
             return sum(1 for message in messages if self.send(message) is not None)
-        return stream(self._sender, messages, max_in_flight, before=self._env.pre_send.emit)
+        return stream(self._sender, messages, max_in_flight, before=self._call_hooks)
+
+    def _call_hooks(self, message: OutgoingMessage) -> Sequence[str]:
+        """Call the pre_send hooks, and see that the message can be sent with what they added to its attributes."""
+        hook = self._env.pre_send
+        if not hook.callbacks:
+            return ()
+        before = set(message.attributes)
+        hook.emit(message)
+        added = [name for name in message.attributes if name not in before]
+        if added or message.size_bytes > self._max_bytes:
+            self._fit(message, added)
+        return [name for name in added if name in message.attributes]
+
+    def _fit(self, message: OutgoingMessage, added: Sequence[str], *, refused: Exception | None = None) -> None:
+        """Leave out what hooks added, the last first, until the message is one that SQS takes.
+
+        Raises:
+            MessageTooLargeError: It is too large without that, too.
+        """
+        attributes = cast("dict[str, MessageAttribute]", message.attributes)
+        left_out: list[str] = []
+        for name in reversed(added):
+            if len(attributes) <= limits.MAX_MESSAGE_ATTRIBUTES and message.size_bytes <= self._max_bytes:
+                break
+            del attributes[name]
+            left_out.append(name)
+        if left_out:
+            logger.warning(
+                "job %s goes to queue %s without what pre_send hooks added (%s): with it, it is above %d bytes or %d "
+                "attributes",
+                message.job_name,
+                self._name,
+                ", ".join(left_out),
+                self._max_bytes,
+                limits.MAX_MESSAGE_ATTRIBUTES,
+                extra={"action": "attributes_left_out", "queue_name": self._name, "job_name": message.job_name},
+            )
+        if message.size_bytes > self._max_bytes or (refused is not None and not left_out):
+            what = f"job {message.job_name!r}" if message.job_name else "the message"
+            hint = f", or raise the queue's MaximumMessageSize from {self._max_bytes}" if self._has_less else ""
+            raise MessageTooLargeError(
+                f"queue {self._name!r}: {what} is {message.size_bytes} bytes with its attributes, at most "
+                f"{self._max_bytes} are allowed; store large data elsewhere and send its address{hint}"
+            ) from refused
 
     def forward(self, messages: Sequence[OutgoingMessage]) -> list[BaseException | None]:
         """Send messages that are made already, in tens, without hooks; for each None, or why SQS did not accept it."""

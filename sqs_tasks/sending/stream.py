@@ -18,7 +18,7 @@ def stream(
     messages: Iterable[OutgoingMessage],
     max_in_flight: int,
     *,
-    before: Callable[[OutgoingMessage], None],
+    before: Callable[[OutgoingMessage], object],
 ) -> int:
     """Send any number of messages, read as requests leave, and return how many were sent.
 
