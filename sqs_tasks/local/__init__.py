@@ -1,3 +1,3 @@
-"""AWS on your desk: an SQS in memory and over HTTP, and the event source that feeds a Lambda handler."""
+"""AWS on this machine: SQS, EventBridge Scheduler, and the event source that invokes a Lambda function."""
 
 from __future__ import annotations

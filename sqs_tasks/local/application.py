@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 #: Answers 200 as soon as the server answers at all.
 HEALTH_PATH = "/_sqs_tasks/health"
 
-#: Host headers that are remembered with what they make of URLs; in earnest there are two or three.
+#: Host headers whose callers are kept; usually there are two or three.
 _MAX_CALLERS = 64
 
 Reply = Callable[[Response], None]
@@ -70,7 +70,7 @@ class Application:
             self.set_timer()
 
     def set_timer(self) -> None:
-        """See to it that the loop comes back when the model next has something to do."""
+        """Set the timer of the event loop to the next moment at which the model has something to do."""
         moment = self._service.next_moment()
         if moment is None or (self._timer_moment is not None and self._timer_moment <= moment):
             return
@@ -83,7 +83,7 @@ class Application:
         self._timer = asyncio.get_running_loop().call_later(delay, self._ring)
 
     def close(self) -> None:
-        """Let nothing ring any more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -131,7 +131,7 @@ class Application:
             try:
                 answer = self._service.call(action, params, caller)
             except (AttributeError, KeyError, TypeError):
-                # A send that holds something else than it should; were it well-formed, this is a bug, raised again.
+                # A send with a member of the wrong type. If it is well-formed, this is a bug, and raised again.
                 answer = self._service.call(action, json_protocol.repair(action, params), caller)
         except SQSFault as fault:
             reply(self._json_fault(fault))
@@ -197,7 +197,7 @@ class Application:
             return Caller(_base_url(host), _region(request.headers.get(b"authorization", b"")))
         trace_header = request.headers.get(b"x-amzn-trace-id")
         if trace_header is not None:
-            # Escaped by botocore, which sends it for functions, so that Lambda finds those that feed themselves (S36).
+            # botocore sends it, escaped, from inside functions: by it Lambda finds those that feed themselves (S36).
             return Caller(_base_url(host), trace_header=unquote(trace_header.decode("ascii", errors="replace")))
         caller = self._callers.get(host)
         if caller is None:

@@ -41,8 +41,8 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=_binary).encode
 def read(action: str, body: bytes) -> dict[str, Any]:
     """The parameters of a request, with binary values as bytes.
 
-    Sends are not looked through member by member, for that would double what reading them costs: the model checks a
-    message before it stores it, and on something it cannot work with the server asks :func:`repair` what was wrong.
+    Sends are not checked member by member, because that would double the cost of reading them. The model checks a
+    message before it stores it; when it cannot work with one, the server calls :func:`repair` to find out why.
 
     Raises:
         SQSFault: The body is no JSON object, or a parameter is missing or of a wrong type.

@@ -53,7 +53,7 @@ def stored_messages(client: Any, queue_url: str) -> list[StoredMessage]:
 
 
 def next_moment(client: Any) -> float | None:
-    """When the session next has something to do: a delay, a visibility timeout or a retention ends."""
+    """When the session next has something to do: a delay or a visibility timeout ends, or a schedule is due."""
     session = session_of(client)
     with session._changed:  # noqa: SLF001 - the same
         return session._service.next_moment()  # noqa: SLF001 - the same

@@ -62,7 +62,7 @@ def read(action: str, given: Fields) -> dict[str, Any]:
     """The parameters of an action from form fields such as ``Attribute.1.Name``.
 
     Raises:
-        SQSFault: The action is unknown, a parameter is missing, or a number is none.
+        SQSFault: The action is unknown, a parameter is missing, or a number is not one.
     """
     shape = shapes.INPUTS.get(action)
     if shape is None:

@@ -4,7 +4,7 @@
         sqs = boto3.client("sqs", endpoint_url=server.endpoint_url)
 
 One event loop, one model, no other dependency. Nothing is checked about who calls: signatures are read for their region
-and nothing else, so it listens on the loopback interface unless told otherwise.
+and nothing else, so it listens on the loopback interface by default.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class LocalSQSServer:
         return self
 
     def stop(self) -> None:
-        """Stop at once: open connections, long polls too, are cut."""
+        """Stop at once: open connections are cut, those with long polls too."""
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
@@ -113,7 +113,7 @@ class LocalSQSServer:
                 "only a ManualClock can be advanced; make the server with LocalSQSServer(clock=ManualClock())"
             )
         if self._loop is None:
-            raise RuntimeError("the server is not running")
+            raise RuntimeError("the server is not running, so its clock cannot be advanced; call start() first")
 
         async def advance() -> None:
             target = clock.now() + seconds
@@ -183,9 +183,9 @@ def serve(
                 on_ready(f"http://{_in_url(host)}:{bound}")
             await stopping.wait()
 
-    # The process serves and does nothing else. Messages die by reference counting; looking through a backlog of 200,000
-    # for cycles, again and again while it fills, took a quarter of the time of a send. So new objects are looked at
-    # once, 2,000 at a time, since the loop stands still meanwhile; old ones as good as never.
+    # The process serves and does nothing else. Messages are freed by reference counting. Searching a backlog of 200,000
+    # for cycles again and again, while it fills, took a quarter of the time of a send. So new objects are looked at
+    # once, 2,000 at a time, because the loop stands still meanwhile; old ones almost never.
     gc.freeze()
     gc.set_threshold(2_000, 1_000, 1_000)
     with contextlib.suppress(KeyboardInterrupt):

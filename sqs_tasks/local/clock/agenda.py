@@ -1,7 +1,7 @@
 """The agenda: what has to happen at a later moment, soonest first.
 
-Every end of a delay, of a visibility timeout and of a long poll is one alarm here. A door asks for the next moment and
-comes back exactly then, so nothing in this package ever polls.
+Every end of a delay, of a visibility timeout and of a long poll is one alarm here. What drives the model asks for the
+next moment and comes back exactly then, so nothing in this package ever polls.
 """
 
 from __future__ import annotations

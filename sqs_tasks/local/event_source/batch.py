@@ -1,4 +1,4 @@
-"""Batches: received messages gathered until an invocation is worth its while (S7, S30, S32)."""
+"""Batches: received messages that are gathered until an invocation is due (S7, S30, S32)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Batcher:
     def room(self) -> int:
         """How many more messages to ask for.
 
-        On a FIFO queue gathered messages only ever wait for their busy groups, and others must not wait with them.
+        On a FIFO queue gathered messages wait for their busy groups only; messages of other groups must not wait too.
         """
         if self._fifo:
             return self._batch_size

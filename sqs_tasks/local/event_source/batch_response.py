@@ -17,8 +17,8 @@ class BatchVerdict:
 
     Attributes:
         failed: The message ids that stay in the queue, untouched, until their visibility ends (S16).
-        complete_failure: Why the whole batch failed although the function may have meant otherwise, or None.
-        advice: What is odd about an answer that Lambda accepts, or None.
+        complete_failure: Why the whole batch failed, though the function may have meant something else; or None.
+        advice: What is unusual about an answer that Lambda accepts, or None.
     """
 
     failed: frozenset[str]

@@ -1,4 +1,4 @@
-"""Delivery: one batch is invoked, its response read, its successes deleted, its story logged."""
+"""Delivery: invokes the function with one batch, reads its response, deletes what succeeded, and logs the report."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Delivery:
         self._clock = clock
         self._lock = threading.Lock()
         self._dice = FaultDice(faults, seed)
-        # Ids and trace headers need no secrecy, and tests want them repeatable.
+        # Ids and trace headers need not be secret, and tests need them to be repeatable.
         self._ids = random.Random(None if seed is None else f"{seed}:ids")  # noqa: S311
 
     def throttled(self) -> bool:
@@ -60,7 +60,7 @@ class Delivery:
             return self._dice.hits("slow_window")
 
     def refuse(self, batch: Batch) -> Invocation:
-        """The story of a throttled attempt: nothing reached the function, nothing is settled."""
+        """The record of a throttled attempt: nothing reached the function, and nothing is settled."""
         invocation = Invocation(
             records=tuple(item.record for item in batch.received),
             attempt=batch.attempt,

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 #: Seconds before a throttled batch is tried again the first time, and at most; AWS does not publish its own.
 THROTTLE_BACKOFF_SECONDS, MAX_THROTTLE_BACKOFF_SECONDS = 1.0, 30.0
 
-#: Seconds of one long poll while running: short, so that stop() is heard. Lambda's own take up to 20.
+#: Seconds of one long poll while running: short, so that stop() takes effect soon. Lambda's own take up to 20.
 POLL_WAIT_SECONDS = 1
 
 #: Seconds between attempts while the queue cannot be reached: doubled from the first to the last.
@@ -68,11 +68,11 @@ class EventSourceMapping:
             environments, which is one in this process.
         provisioned_pollers: The least and the most dedicated pollers, from 2, instead of a maximum concurrency: each is
             worth ten batches at a time, and the least are there from the start (S35).
-        reserved_concurrency: The function's own limit. Lambda polls past it and what is over it is throttled (S34).
+        reserved_concurrency: The function's own limit. Lambda polls beyond it, and throttles what exceeds it (S34).
         report_batch_item_failures: Whether the response is looked at (S9).
         allow_recursive_loop: Whether the function may feed itself without end; else a chain of messages is stopped
             after sixteen invocations (S36).
-        function_timeout_seconds: Seconds after which an invocation is lost; 30 unless told. Only for a callable, as
+        function_timeout_seconds: Seconds after which an invocation is lost; 30 by default. Only for a callable, as
             are ``function_name`` and ``memory_mb``.
         filters: Patterns over ``body``; messages that match none are deleted without an invocation (S41).
         faults: What goes wrong on purpose: :class:`Faults`, a mapping, or ``"throttle=0.05,crash=0.01"``.
@@ -191,7 +191,10 @@ class EventSourceMapping:
         while (invocation := self.poll_once()) is not None:
             invocations.append(invocation)
             if len(invocations) >= max_invocations:
-                raise RuntimeError(f"{self.queue.name} was not drained by {max_invocations} invocations")
+                raise RuntimeError(
+                    f"{self.queue.name} was not drained by {max_invocations} invocations; the queue of a handler "
+                    "that sends to it never is; otherwise give more with max_invocations="
+                )
         return invocations
 
     # Running
@@ -276,10 +279,10 @@ class EventSourceMapping:
         return batch
 
     def _next_batch_patiently(self) -> Batch | None:
-        """The batch to deliver now, or None; an endpoint that is away is waited for, it may be restarting."""
+        """The batch to deliver now, or None; an unreachable endpoint is waited for, because it may be restarting."""
         wait_seconds = self._wait_seconds()
         if 0 < wait_seconds < 1:
-            # SQS waits whole seconds; the rest is waited here, deaf to arrivals but not to stop().
+            # SQS waits whole seconds. The rest is waited here, where stop() is noticed and arrivals are not.
             self._stopping.wait(wait_seconds)
         try:
             batch = self._next_batch(wait_seconds=int(wait_seconds))
@@ -402,16 +405,16 @@ class EventSourceMapping:
         with self._lock:
             self.statistics.count(invocation)
             self._adjust_concurrency(invocation)
-        self._tell(invocation)
+        self._report(invocation)
         return invocation
 
-    def _tell(self, invocation: Invocation) -> None:
+    def _report(self, invocation: Invocation) -> None:
         if self._on_invocation is None:
             return
         try:
             self._on_invocation(invocation)
         except Exception:
-            # An observer watches; what it does wrong must not end the run.
+            # A mistake of an observer must not end the run.
             logger.exception("on_invocation failed for %s", invocation.request_id)
 
     def _over_reserved_concurrency(self) -> bool:

@@ -24,7 +24,7 @@ class Scaling:
 
     Args:
         first: Batches at a time in the beginning.
-        most: Batches at a time that can ever be.
+        most: Batches at a time, at most.
         more_a_minute: By how many the number grows.
     """
 

@@ -107,7 +107,10 @@ class EventSourceSettings:
             )
         if self.provisioned_pollers is not None:
             if maximum is not None:
-                raise ConfigurationError("provisioned_pollers and maximum_concurrency exclude each other")
+                raise ConfigurationError(
+                    f"provisioned_pollers={self.provisioned_pollers} and maximum_concurrency={maximum} exclude each "
+                    "other; give one of the two"
+                )
             least, most = self.provisioned_pollers
             if not (limits.MIN_POLLERS <= least <= limits.MAX_MINIMUM_POLLERS and least <= most <= limits.MAX_POLLERS):
                 raise ConfigurationError(

@@ -23,7 +23,7 @@ class Received:
 
     Attributes:
         record: The message as the event carries it.
-        expires_at: Seconds since the epoch at which its visibility ends and this receive is void.
+        expires_at: Seconds since the epoch at which its visibility ends and its receipt handle is no longer valid.
         group_id: The message group on a FIFO queue; None on a standard queue, group id or not (S2).
         size_bytes: Bytes of the record in the event's JSON.
     """

@@ -17,13 +17,13 @@ class EventSourceStatistics:
         filtered: Messages deleted because no filter matched (S41).
         recursive: Messages not delivered because their chain came back too often (S36).
         expired: Messages dropped because they became visible again before they could be delivered (S19).
-        throttles: Attempts refused for want of concurrency, or by a fault.
+        throttles: Attempts refused because of a limit on concurrency, or by a fault.
         invocations: Invocations that reached the function; throttled attempts are not among them.
         cold_starts: Those of them that started an environment.
         errors: Those that ended in a function error.
-        timeouts: Those that ran out of time.
+        timeouts: Those that timed out.
         crashes: Those whose runtime exited.
-        out_of_memory: Those that were killed for want of memory.
+        out_of_memory: Those that were killed because they used too much memory.
         records: Records in invocations.
         duplicates: Those of them that were delivered a second time on purpose.
         deleted: Messages deleted after an invocation returned.

@@ -30,7 +30,7 @@ class Faults(Mapping[str, float]):
         throttle: An invocation attempt is refused; the batch is retried while its records are invisible (S19).
         timeout: An invocation runs into the function's timeout.
         crash: The runtime exits in an invocation; the environment is replaced.
-        oom: The runtime is killed for want of memory; the environment is replaced.
+        oom: The runtime is killed because it used too much memory; the environment is replaced.
         duplicate: A record that was delivered is delivered again, in the same batch or in a later one (S6).
         cold_start: A warm environment is replaced before the invocation.
         slow_window: A batching window takes twenty seconds where it should take less, as on a quiet queue (S32).
@@ -130,5 +130,5 @@ class FaultDice:
         return drawn[0] if drawn else None
 
     def coin(self) -> bool:
-        """Heads or tails, for the faults that can come early or late."""
+        """A coin toss, for the faults that can come early or late."""
         return self._streams["when"].random() < 0.5  # noqa: PLR2004 - a coin

@@ -45,7 +45,7 @@ class FunctionConfiguration:
         name: The function's name.
         timeout_seconds: Seconds after which an invocation is killed, above 0. Lambda's own default is 3; it is 30
             here, as much as a new queue's visibility timeout allows (S18).
-        memory_mb: Megabytes, 128 to 10,240. A function in processes of its own is killed above it, on systems that tell
+        memory_mb: Megabytes, 128 to 10,240. A function in processes of its own is killed above it, on systems that show
             how much a process uses (Linux); one in this process is not.
         region: The region in the function's ARN.
         account_id: The account in the function's ARN.
@@ -103,7 +103,7 @@ class InvokeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvokeResult:
-    """How an invocation ended, before anyone has looked at the response.
+    """How an invocation ended, before its response was read.
 
     Attributes:
         status: SUCCEEDED when the handler returned, whatever it returned.

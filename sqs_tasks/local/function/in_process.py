@@ -28,7 +28,7 @@ from sqs_tasks.local.function.invocation import FunctionError, InvocationStatus
 class InProcessFunction:
     """A handler called in this process, in the thread that invokes it.
 
-    Fast and easy to step through. What it cannot do: stop a handler that runs over. The timeout is told afterwards,
+    Fast and easy to step through. It cannot stop a handler that runs too long. The timeout is reported afterwards,
     from the clock, and the late answer is dropped as Lambda would; for hanging handlers use a subprocess.
 
     Args:

@@ -1,4 +1,4 @@
-"""One invocation, as CloudWatch would tell of it."""
+"""One invocation, as CloudWatch would report it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqs_tasks.local.function.event_record import EventRecord
 
 
 class InvocationStatus(StrEnum):
-    """How an invocation ended; only of SUCCEEDED is the response looked at."""
+    """How an invocation ended; the response matters only when it is SUCCEEDED."""
 
     SUCCEEDED = "succeeded"
     ERROR = "error"

@@ -25,7 +25,7 @@ from sqs_tasks.local.process_guard import end_group, guard
 
 logger = logging.getLogger(__name__)
 
-#: Environments that a function may have at once unless told: as many batches as Lambda starts with (S33).
+#: Environments that a function may have at once by default: as many batches as Lambda starts with (S33).
 DEFAULT_ENVIRONMENTS = 5
 
 #: Seconds in which an environment must have loaded its handler; after that Lambda starts it once more and counts the
@@ -152,7 +152,7 @@ class SubprocessFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Begin:
-    """A cold start that no invocation has told of yet; the late seconds are the invocation's own."""
+    """A cold start that no invocation has reported yet; the late seconds are the invocation's own."""
 
     failure: InvokeResult | None
     late_seconds: float
@@ -268,7 +268,7 @@ class _Environment:
                 return self._lost(Fault.TIMEOUT, 0.0), late_seconds
 
     def _not_started(self, error: OSError) -> InvokeResult:
-        """The command cannot be run, as Lambda tells of a bootstrap that is missing or not executable."""
+        """The command cannot be run; in Lambda's words for a bootstrap that is missing or not executable."""
         message = f"Error: fork/exec {self._command[0]}: {(error.strerror or str(error)).lower()}"
         return InvokeResult(
             status=InvocationStatus.CRASHED,
@@ -401,7 +401,7 @@ def _watch(process: subprocess.Popen[bytes], api: RuntimeApi, lines: LineOutput 
 
 
 def _peak_memory_mb(pid: int) -> int | None:
-    """The process's highest resident megabytes, where the system tells of it without a tool (Linux)."""
+    """The process's highest resident megabytes, where the system shows it without a tool (Linux)."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except OSError:

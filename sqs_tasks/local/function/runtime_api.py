@@ -75,7 +75,7 @@ class RuntimeExitedError(Exception):
 class RuntimeApi:
     """Serves one runtime client on a loopback port.
 
-    Threads: each HTTP request has one of its own; they and the invoking thread meet at one condition. An environment
+    Threads: each HTTP request has one of its own; they and the invoking thread share one condition. An environment
     runs one invocation at a time, so there is at most one event to hand out and one answer to wait for.
     """
 
@@ -198,7 +198,7 @@ class _Server(ThreadingHTTPServer):
         self.guard = WebPageGuard()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a runtime that was killed leaves broken connections, and that is no news."""
+        """Log nothing: a runtime that was killed leaves broken connections, as expected."""
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
@@ -258,10 +258,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self._send_error(HTTPStatus.BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Nothing: the report tells of each invocation."""
+        """Log nothing: each invocation has its report."""
 
     def _is_refused(self) -> bool:
-        """Whether it came from a web page, which could take a function's event away; then it is answered already."""
+        """Whether it came from a web page, which could take a function's event; then it is answered already."""
         headers = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in self.headers.items()}
         reason = self.server.guard.refusal(headers)
         if reason is not None:
@@ -278,15 +278,15 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def _error(self, body: bytes) -> FunctionError:
         try:
-            told = json.loads(body)
+            given = json.loads(body)
         except ValueError:
-            told = {}
-        if not isinstance(told, dict):
-            told = {}
+            given = {}
+        if not isinstance(given, dict):
+            given = {}
         return FunctionError(
-            type=str(told.get("errorType") or self.headers.get(_ERROR_TYPE_HEADER) or "Unknown"),
-            message=str(told.get("errorMessage", "")),
-            stack_trace=tuple(str(entry) for entry in told.get("stackTrace") or ()),
+            type=str(given.get("errorType") or self.headers.get(_ERROR_TYPE_HEADER) or "Unknown"),
+            message=str(given.get("errorMessage", "")),
+            stack_trace=tuple(str(entry) for entry in given.get("stackTrace") or ()),
         )
 
     def _send_status(self, status: HTTPStatus) -> None:

@@ -117,7 +117,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._paused = False
         self._refused = False
         self._closing = False
-        # Asking for the time at each request would cost more than the rest of all this: the look notes it.
+        # The time is noted at the next look, because asking for it at each request would cost too much.
         self._since = 0.0
         self._moved = True
         self._abandon: Callable[[], None] | None = None
@@ -175,7 +175,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
             self._loop.call_soon(self._read_pending)
 
     def end_if_late(self, now: float) -> None:
-        """Close the connection if the client has let its time pass since the last look at which something had moved."""
+        """Close the connection if it has waited too long, counted from the last look that saw progress."""
         if self._moved:
             self._moved, self._since = False, now
             return

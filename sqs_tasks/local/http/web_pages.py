@@ -1,10 +1,10 @@
-"""Keeps web pages away from the servers of this machine.
+"""Keeps web pages from using the servers of this machine.
 
 A page in a developer's browser can send requests to the loopback interface. It cannot read the answers, but a
 ``<img>`` or a form is enough to send a message that the worker then runs. By DNS rebinding it can read answers too: its
 own name is made to point to this machine, so that the browser takes our server for the page's.
 
-What tells such requests from those of an SDK, and what a page cannot change:
+These headers distinguish such requests from those of an SDK, and a page cannot change them:
 
 - ``Host`` is the page's own name, when that was made to point here. So we answer to addresses, to ``localhost`` and to
   names that we were given.
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 #: Refusals that are logged; a page that goes on asking fills no log.
 _MAX_LOGGED = 20
 
-#: Host headers that are remembered as ours; in earnest there are two or three.
+#: Host headers that are remembered as ours; usually there are two or three.
 _MAX_REMEMBERED = 64
 
 #: What ``Sec-Fetch-Site`` says of a page that is not ours.

@@ -30,8 +30,8 @@ class Caller:
 
     Attributes:
         base_url: What queue URLs begin with, without a slash at the end.
-        region: The region in the ARNs of queues that this caller creates. Queues are found from every region: a
-            terminal with another default region is a nuisance on a laptop, not a boundary.
+        region: The region in the ARNs of queues that this caller creates. Queues are found from every region: on a
+            laptop a terminal with another default region should find them too.
         trace_header: The X-Ray header of the request, for the messages that it sends without one of their own.
             https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html
     """
@@ -104,7 +104,7 @@ class Account:
         ]
 
     def check_dead_letter_queue(self, arn: str, attributes: Mapping[str, str], *, fifo: bool) -> None:
-        """Refuse a redrive policy whose target does not exist, is of the other type or does not want it."""
+        """Refuse a redrive policy whose target does not exist, is of the other type or does not allow it."""
         text = attributes.get("RedrivePolicy")
         if not text:
             return

@@ -16,8 +16,7 @@ from sqs_tasks.local.model.fairness import Fairness
 from sqs_tasks.local.model.message import READY, Message
 
 #: ``[order, serial, message]``; the message is taken out when the entry no longer counts, and
-#: the rest is skipped later. The serial tells entries of one order apart: that of a message which was hidden while it
-#: waited, and its next.
+#: the rest is skipped later. The serial keeps entries of the same order apart.
 Entry = list[Any]
 
 #: Skipped messages are swept out of a lane when they outnumber the others and this many.
@@ -35,7 +34,7 @@ class Lane:
     """The waiting messages of one tenant: a line of newcomers, and a heap of those that came later than their number.
 
     Newcomers stand in the line as they are, without an entry: nearly all messages wait once, and 200,000 lists are
-    memory. They can leave it early only by dying of age.
+    memory. They can leave it early only when they expire.
     """
 
     __slots__ = ("_dead", "_new", "_returned", "group_id", "listed_at", "size")
@@ -103,7 +102,7 @@ class Backlog:
     """Messages of a standard queue that can be received.
 
     Attributes:
-        fairness: Counts what each tenant has in flight; the queue tells it.
+        fairness: Counts what each tenant has in flight; the queue keeps it up to date.
     """
 
     def __init__(self, next_number: Callable[[], int]) -> None:
@@ -138,7 +137,7 @@ class Backlog:
                 self._list(lane)
 
     def remove(self, message: Message) -> None:
-        """Take out a message that was deleted or hidden while it waited, after its state was changed."""
+        """Take out a message that was deleted while it waited, after its state was changed."""
         lane = self._nobody if message.group_id is None else self._lanes[message.group_id]
         lane.drop(message)
         self._left(lane)

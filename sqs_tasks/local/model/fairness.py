@@ -19,7 +19,7 @@ QUIET_AFTER_SECONDS = 300.0
 #: Seconds in which remembered processing time halves; AWS says no more than "recent".
 _HALF_LIFE_SECONDS = 60.0
 
-#: Seconds of remembered processing time below which nobody is judged by it: a queue that is hardly used has no noise.
+#: Seconds of remembered processing time below which it does not count: in a queue that is hardly used nobody is noisy.
 _LEAST_PROCESSING_SECONDS = 60.0
 
 

@@ -68,17 +68,17 @@ def purge_in_progress(queue_name: str) -> SQSFault:
 
 
 def invalid_parameter(message: str) -> SQSFault:
-    """A parameter that cannot be, in so many words."""
+    """A parameter that is not valid, with the text."""
     return SQSFault("InvalidParameterValueException", message, query_code="InvalidParameterValue")
 
 
 def invalid_value(parameter: str, value: object, reason: str) -> SQSFault:
-    """A parameter's value that cannot be, and why."""
+    """A parameter's value that is not valid, and why."""
     return invalid_parameter(f"Value {value} for parameter {parameter} is invalid. Reason: {reason}")
 
 
 def missing_parameter(parameter: str) -> SQSFault:
-    """A parameter that has to be there."""
+    """A required parameter that is missing."""
     text = f"The request must contain the parameter {parameter}."
     return SQSFault("MissingRequiredParameterException", text, query_code="MissingParameter")
 
@@ -89,7 +89,7 @@ def invalid_attribute_name(name: str) -> SQSFault:
 
 
 def invalid_attribute_value(name: str, reason: str = "") -> SQSFault:
-    """An attribute's value that cannot be."""
+    """An attribute's value that is not valid."""
     text = f"Invalid value for the parameter {name}." + (f" Reason: {reason}" if reason else "")
     return SQSFault("InvalidAttributeValue", text)
 
@@ -133,7 +133,7 @@ def entry_ids_not_distinct(entry_id: str) -> SQSFault:
 
 
 def invalid_entry_id() -> SQSFault:
-    """A batch with an id that is none."""
+    """A batch with an id that is not valid."""
     text = (
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
         "It can be at most 80 letters long."

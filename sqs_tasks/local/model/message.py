@@ -18,14 +18,14 @@ class State(IntEnum):
     GONE = 3
 
 
-#: Each by itself: looking a member up in its enumeration takes Python 3.11 longer than all the rest of such a line.
+#: As names of their own: looking a member up in its enumeration takes Python 3.11 longer than the rest of such a line.
 DELAYED, READY, IN_FLIGHT, GONE = State
 
 
 class Message:
     """A message and the record of its deliveries.
 
-    Mutable, and shared with nobody outside the model: doors see the dictionaries made by
+    Mutable, and not shared outside the model, which gives out the dictionaries made by
     :mod:`sqs_tasks.local.model.delivery`.
 
     Attributes:
@@ -33,7 +33,7 @@ class Message:
             number on a FIFO queue, and what a receipt handle points at.
         sent_at: When the message was sent, in seconds; a move to a standard dead-letter queue leaves it, a move to a
             FIFO one renews it (S44). Retention counts from here.
-        receive_count: Receives across all queues since it was sent, as ApproximateReceiveCount tells it.
+        receive_count: Receives across all queues since it was sent, as ApproximateReceiveCount shows it.
         receives_here: Receives from this queue, which the redrive policy counts.
         handle_number: How many receipt handles were issued in this queue; the last is the current one.
         visible_at: When the delay or the visibility timeout ends, while one runs.

@@ -19,7 +19,7 @@ from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.queue import Queue
 
 #: A message that was checked, its delay, the bytes that count against the limits (UTF-8, attributes included, S38), and
-#: what its sender will be told.
+#: the answer to its sender.
 _Prepared = tuple[Message, int, int, Answer]
 
 

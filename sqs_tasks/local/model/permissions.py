@@ -1,6 +1,6 @@
 """The policy document that AddPermission and RemovePermission edit.
 
-Policies are stored and shown, never enforced: an embedded SQS has no callers to tell apart.
+Policies are stored and shown, never enforced: an embedded SQS cannot tell one caller from another.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from sqs_tasks.local.model.faults import SQSFault
 class Poll:
     """A receive that found nothing and waits, at most until its deadline.
 
-    The queue answers it the moment a message becomes available. Whoever opened the poll sets ``on_answer`` to hear of
-    it, or looks at ``done``.
+    The queue answers it the moment a message becomes available. Whoever opened the poll sets ``on_answer`` to be
+    called, or looks at ``done``.
 
     Attributes:
         done: True when there is an answer, or nobody waits for one any more.

@@ -1,7 +1,7 @@
 """A queue: its messages and what happens to them.
 
-Nothing here looks at a clock or reads a request; every method is told the time, and a queue calls nobody but the
-agenda. Standard and FIFO queues differ in their backlog, and in the few places that say so.
+Nothing here looks at a clock or reads a request: every method is given the time. A queue calls only the agenda.
+Standard and FIFO queues differ in their backlog, and in the few places that say so.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Queue:
         agenda: Where delays and visibility timeouts end.
         next_number: Gives numbers that grow, for the order of messages.
         dead_letter: Moves a message that was received too often; False when it has nowhere to go.
-        woken: Told this queue whenever a message becomes available while a long poll waits.
+        woken: Called with this queue whenever a message becomes available while a long poll waits.
     """
 
     def __init__(

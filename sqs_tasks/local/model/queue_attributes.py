@@ -1,4 +1,4 @@
-"""The attributes of a queue: which exist, what they may hold, what they are when nobody says.
+"""The attributes of a queue: which exist, which values they may have, and their defaults.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 """
@@ -94,7 +94,7 @@ def checked(given: Mapping[str, str], *, fifo: bool) -> dict[str, str]:
 
 
 def check_together(attributes: Mapping[str, str]) -> None:
-    """Refuse values that are fine each and not together."""
+    """Refuse values that are valid each by itself and not together."""
     if (
         attributes.get("FifoThroughputLimit") == "perMessageGroupId"
         and attributes.get("DeduplicationScope") != "messageGroup"

@@ -1,7 +1,7 @@
 """The parameters of every action: names, types, which are required, and their names in the query protocol.
 
-One table serves three readers: the doors check requests with it, and the query protocol flattens requests and answers
-by it. A test holds it against boto3's own service model.
+One table serves three readers: the server and the client in memory check requests with it, and the query protocol
+flattens requests and answers by it. A test holds it against boto3's own service model.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Structure:
         self._others = {name: shape for name, shape in members.items() if not isinstance(shape, Scalar)}
 
     def fits(self, value: Any) -> bool:
-        """Whether a value has the shape exactly; quick, for every call passes here, and silent about what is wrong."""
+        """Whether a value has the shape exactly. It is fast, for every call passes here, and does not say why not."""
         if value.__class__ is not dict:
             return False
         for name in self.required:
@@ -249,7 +249,7 @@ OUTPUTS: dict[str, Structure] = {
 def problems(shape: Shape, value: Any, path: str = "") -> list[str]:
     """What is wrong with a value, in botocore's words.
 
-    Types are told apart as boto3 does: bytes may be given as text or a bytearray, lists as tuples, numbers as booleans.
+    Types are those that boto3 accepts: bytes may be given as text or a bytearray, lists as tuples, numbers as booleans.
     """
     where = path or "input"
     if isinstance(shape, Scalar):

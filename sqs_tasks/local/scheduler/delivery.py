@@ -95,7 +95,7 @@ class Delivery:
         if arn is None:
             logger.error("schedule %s: the run of %s is dropped", self._schedule_arn, occasion.scheduled_text)
             return
-        told = {
+        details = {
             "ERROR_CODE": code,
             "ERROR_MESSAGE": text,
             "EXECUTION_ID": occasion.execution_id,
@@ -109,7 +109,9 @@ class Delivery:
         request = {
             "QueueUrl": self._service.queue_url(arn) or "",
             "MessageBody": targets.payload(self._target, occasion),
-            "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in told.items()},
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in details.items()
+            },
         }
         try:
             self._service.send_at(request, now)
