@@ -16,7 +16,7 @@ from tests.support.lambda_events import FakeContext, event, record
 from tests.support.scripted_client import ScriptedClient
 
 FILES_OF_ONE_SEND = 15
-FILES_OF_ONE_MESSAGE_IN_THE_WORKER = 31
+FILES_OF_ONE_MESSAGE_IN_THE_WORKER = 32
 FILES_OF_ONE_MESSAGE_IN_LAMBDA = 18
 
 

@@ -23,20 +23,8 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 MAX_LINES = 450
 MAX_FLAT_FILES = 36
 
-#: Files that are being split. Nothing may be added.
-STILL_LONG = {
-    "sqs_tasks/execution/executor.py",
-    "sqs_tasks/lambda_runtime/invocation.py",
-    "sqs_tasks/local/event_source/mapping.py",
-    "sqs_tasks/worker/queue_loop.py",
-    "sqs_tasks_cdk/bundling.py",
-    "sqs_tasks_cdk/lambda_worker.py",
-    "sqs_tasks_cdk/manifest.py",
-    "sqs_tasks_cdk/task_queue.py",
-}
-
 #: Folders of tests/unit whose tests are of no one part.
-ACROSS_THE_PACKAGE = {"features", "faults", "properties", "docs", "dev"}
+ACROSS_THE_PACKAGE = {"features", "faults", "properties", "docs"}
 
 #: Filled in by other arguments than the options.
 NOT_OPTIONS = {"name"}
@@ -79,7 +67,7 @@ def test_no_file_is_too_long_to_be_read_at_a_sitting() -> None:
     files = {path.relative_to(ROOT).as_posix(): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in files.items()}
 
-    assert {name: count for name, count in lines.items() if count > MAX_LINES and name not in STILL_LONG} == {}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
 
 
 def test_the_architecture_shows_every_folder() -> None:
