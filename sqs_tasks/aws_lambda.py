@@ -27,6 +27,7 @@ from sqs_tasks.lambda_runtime.invocation import Invocation, InvocationOptions
 from sqs_tasks.lambda_runtime.queue_run import AnswerCheck, run_queue
 from sqs_tasks.lambda_runtime.records import read_records
 from sqs_tasks.limits import MAX_BATCHING_WINDOW_SECONDS, check_number
+from sqs_tasks.loggers import keep_loggers
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.settings import queue_name_in
 
@@ -106,6 +107,7 @@ class SQSEventHandler:
         if margin_seconds is not None:
             check_number(margin_seconds, "margin_seconds", 0, unit="seconds", whole=False)
         check_number(concurrency, "concurrency", 1)
+        keep_loggers()
         self.env = env
         self.on_start: Hook[[Sequence[ReceivedMessage], str]] = Hook("on_start")
         self.on_settled: Hook[[JobReport]] = Hook("on_settled")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
+from sqs_tasks.cli.job_fields import JobFields
 from sqs_tasks.cli.options import LogFormat
+from sqs_tasks.loggers import NAME as LIBRARY
+from sqs_tasks.loggers import keep_loggers
 
 #: What every record has; anything else on it came as ``extra``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -66,8 +70,51 @@ class JSONFormatter(logging.Formatter):
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
     """Send the logs of this process to standard error; the application's own set-up, if it has one, comes after."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[_handler(log_format)], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def after_application(level: str, log_format: LogFormat) -> None:
+    """Look after our own records when the application, which may have set up logging, has been loaded.
+
+    - What it disabled by accident is enabled.
+    - Its handlers get the fields of the running job on each record.
+    - With JSON our records stay JSON, whatever its own format is: programs read them, such as metric filters. Its
+      handlers for the terminal then leave them out; its other ones get them as before.
+    - Where it left no handler at all, our records go where they would have gone without it.
+    """
+    keep_loggers()
+    root, ours = logging.getLogger(), logging.getLogger(LIBRARY)
+    handlers = [handler for handler in root.handlers if not isinstance(handler, _OurHandler)]
+    for handler in handlers:
+        handler.addFilter(JobFields())
+    replaced = not any(isinstance(handler, _OurHandler) for handler in root.handlers)
+    if ours.handlers or not replaced or (log_format == "text" and root.handlers):
+        return
+    ours.addHandler(_handler(log_format))
+    if ours.level == logging.NOTSET:
+        ours.setLevel(level)
+    for handler in handlers:
+        if _is_for_the_terminal(handler):
+            handler.addFilter(_is_of_the_application)
+
+
+class _OurHandler(logging.StreamHandler[TextIO]):
+    """The handler of this command, told from those of the application."""
+
+
+def _handler(log_format: LogFormat) -> logging.Handler:
+    handler = _OurHandler()
+    handler.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
+    handler.addFilter(JobFields())
+    return handler
+
+
+def _is_for_the_terminal(handler: logging.Handler) -> bool:
+    stream = getattr(handler, "stream", None)
+    return stream is not None and stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+
+
+def _is_of_the_application(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] != LIBRARY

@@ -13,7 +13,8 @@ import click
 from sqs_tasks import limits
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
-from sqs_tasks.cli.logs import configure_logging
+from sqs_tasks.cli.job_fields import note_jobs
+from sqs_tasks.cli.logs import after_application, configure_logging
 from sqs_tasks.cli.options import LogFormat, log_format, log_level, setting
 from sqs_tasks.cli.worked_queues import check_exists, queues_to_work
 from sqs_tasks.cli.worker_limits import WorkerLimits
@@ -181,6 +182,8 @@ def worker(
         sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
     last_act = LastAct()
     env = load(app)
+    after_application(log_level.upper(), log_format)
+    note_jobs(env)
     queues = queues_to_work(env, names, app)
     for queue in queues:
         check_exists(queue)

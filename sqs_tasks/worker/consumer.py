@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.loggers import keep_loggers
 from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 from sqs_tasks.worker.memory_limit import resident_bytes
@@ -142,6 +143,7 @@ class Consumer:
         Args:
             shutdown_policy: A policy, or what makes one for each queue.
         """
+        keep_loggers()
         with self._signals.watching():
             for loop in self._loops:
                 logger.info(

@@ -328,6 +328,27 @@ def test_running_jobs_and_the_lines_of_the_application_are_shown(tmp_path):
         session.wait_for("job_succeeded")
 
 
+@pytest.mark.parametrize("runtime", ["worker", "lambda"])
+def test_application_that_sets_up_logging_does_not_silence_the_session(tmp_path, runtime):
+    """``disable_existing_loggers`` is on unless told otherwise, and the library is there before."""
+    (tmp_path / "app.py").write_text(
+        "import logging.config\n"
+        "from sqs_tasks import SQSEnv\n"
+        "console = {'class': 'logging.StreamHandler'}\n"
+        "root = {'level': 'WARNING', 'handlers': ['console']}\n"
+        "logging.config.dictConfig({'version': 1, 'handlers': {'console': console}, 'root': root})\n"
+        "env = SQSEnv()\n"
+        "@env.queue('calls').processor('fail', max_attempts=1)\n"
+        "def fail() -> None:\n"
+        "    raise ValueError('boom')\n"
+    )
+    with dev(tmp_path, "app:env", "--as", runtime) as session:
+        send(session, started(session), "fail")
+
+        session.wait_for("job_started")
+        assert "boom" in session.wait_for("job_rejected")["message"]
+
+
 class TypedSession:
     """A session on a terminal of its own, read and typed at by the test."""
 

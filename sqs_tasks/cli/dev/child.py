@@ -13,7 +13,7 @@ import click
 from sqs_tasks.cli.app import load, names_nothing
 from sqs_tasks.cli.aws_errors import aws_sentence, is_from_aws
 from sqs_tasks.cli.dev import debugger
-from sqs_tasks.cli.dev.child_logs import log_starts, log_to_session
+from sqs_tasks.cli.dev.child_logs import after_application, log_to_session
 from sqs_tasks.cli.dev.child_options import ChildOptions
 from sqs_tasks.cli.dev.event_sources import run_event_sources
 from sqs_tasks.cli.worked_queues import queues_to_work
@@ -38,9 +38,9 @@ def main(text: str) -> int:
         with contextlib.redirect_stderr(heard):
             env = load(options.app)
         sys.stderr.write(heard.getvalue())
+        after_application(env, options.log_level)
         queues = queues_to_work(env, options.queues, options.app)
         env.create_queues()
-        log_starts(env)
         _tell_queues(env, queues)
         if options.runtime == "lambda":
             run_event_sources(env, queues, options, poll_seconds=POLL_SECONDS)

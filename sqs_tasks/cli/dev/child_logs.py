@@ -5,29 +5,45 @@ from __future__ import annotations
 import logging
 import sys
 
+from sqs_tasks.cli.job_fields import JobFields, note_jobs
 from sqs_tasks.cli.logs import JSONFormatter, configure_logging
 from sqs_tasks.env import SQSEnv
+from sqs_tasks.loggers import NAME as LIBRARY
+from sqs_tasks.loggers import keep_loggers
 from sqs_tasks.message import Job
 
 logger = logging.getLogger("sqs_tasks.cli.dev.child")
 
 
 def log_to_session(level: str) -> None:
-    """Log as JSON; what this library tells gets through even when the application sets up logging of its own."""
+    """Log as JSON."""
     configure_logging(level.upper(), "json")
-    # boto3 tells at INFO where it found credentials, at every restart.
+    # boto3 reports at INFO where it found credentials, at every restart.
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    _ours_to_session(level)
+
+
+def after_application(env: SQSEnv, level: str) -> None:
+    """See to it that what this library logs reaches the session, however the application has set up logging.
+
+    Each job is reported when it starts, so that the session can show what is running.
+    """
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(JobFields())
+    keep_loggers()
+    _ours_to_session(level)
+    env.pre_task(_log_start)
+    note_jobs(env)
+
+
+def _ours_to_session(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
-    ours = logging.getLogger("sqs_tasks")
+    handler.addFilter(JobFields())
+    ours = logging.getLogger(LIBRARY)
     ours.handlers[:] = [handler]
     ours.setLevel(level.upper())
     ours.propagate = False
-
-
-def log_starts(env: SQSEnv) -> None:
-    """Report each job when it starts, so that the session can show what is running."""
-    env.pre_task(_log_start)
 
 
 def _log_start(job: Job) -> None:

@@ -7,15 +7,16 @@ import os
 from sqs_tasks.app_path import load_app
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.cli.dev import debugger
-from sqs_tasks.cli.dev.child_logs import log_starts, log_to_session
+from sqs_tasks.cli.dev.child_logs import after_application, log_to_session
 
 
 def __getattr__(name: str) -> SQSEventHandler:
     """``handler``, made when the runtime asks for it: that is when the application is loaded."""
     if name != "handler":
         raise AttributeError(name)
-    log_to_session(os.environ.get("SQS_TASKS_LOG_LEVEL", "info"))
+    level = os.environ.get("SQS_TASKS_LOG_LEVEL", "info")
+    log_to_session(level)
     debugger.install()
     env = load_app()
-    log_starts(env)
+    after_application(env, level)
     return SQSEventHandler(env)

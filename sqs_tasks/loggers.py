@@ -1,0 +1,37 @@
+"""The loggers of the library, which the application's set-up of logging must not switch off by accident.
+
+``logging.config.dictConfig`` and ``fileConfig`` disable every logger that exists already and that they do not name,
+unless told otherwise. An application imports this library first and sets up its logging afterwards, so a failing job
+would leave no line. Levels and handlers are the application's to choose; that is how it silences us on purpose.
+"""
+
+from __future__ import annotations
+
+import logging
+
+#: The first part of the names of our loggers.
+NAME = "sqs_tasks"
+
+
+class _KeptLogger(logging.Logger):
+    """A logger that stays enabled."""
+
+    @property
+    def disabled(self) -> bool:
+        """Never."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        """Leave it as it is."""
+
+
+def keep_loggers() -> None:
+    """Enable the loggers of this library, for good; what runs jobs calls it before it begins."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] != NAME or not isinstance(logger, logging.Logger):
+            continue
+        if type(logger) is logging.Logger:
+            logger.__class__ = _KeptLogger
+        else:
+            logger.disabled = False  # the application's own class of loggers
