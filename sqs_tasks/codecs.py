@@ -316,7 +316,7 @@ def inflate(data: bytes, max_bytes: int = MAX_INFLATED_BYTES) -> bytes:
     if len(inflated) > max_bytes:
         raise UndecodableMessageError(f"the body inflates to more than {max_bytes} bytes")
     if not inflater.eof or inflater.unused_data:
-        raise UndecodableMessageError("the zlib data in the body is cut off, or is followed by something else")
+        raise UndecodableMessageError("the zlib data in the body is truncated, or is followed by other data")
     return inflated
 
 

@@ -60,7 +60,9 @@ class SQSContext:
 
     def __setitem__(self, name: str, value: Any) -> None:
         if not isinstance(name, str):
-            raise ConfigurationError(f"context[{name!r}]: names are strings, so that every codec can carry them")
+            raise ConfigurationError(
+                f"context[{name!r}]: a name must be a string, since not every codec can carry other keys"
+            )
         self.update(**{name: value})
 
     def __delitem__(self, name: str) -> None:

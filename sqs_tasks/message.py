@@ -261,7 +261,7 @@ def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMes
     """
     attributes, lambda_attributes = record.get("attributes") or {}, record.get("messageAttributes") or {}
     if not isinstance(attributes, dict) or not isinstance(lambda_attributes, dict):
-        raise UndecodableMessageError("a record has attributes that are not values by name")
+        raise UndecodableMessageError("a record has attributes that are not an object")
     return ReceivedMessage(
         record["messageId"],
         record.get("receiptHandle", ""),

@@ -59,7 +59,7 @@ class RawQueue(GenericQueue):
         """As :meth:`raw_processor`, without a decorator."""
         if self._registered is not None:
             raise DuplicateTaskError(
-                f"queue {self.name!r} has a processor already ({self.processor!r}); a raw queue takes one"
+                f"queue {self.name!r} already has a processor ({self.processor!r}); a raw queue takes one"
             )
         settings = TaskSettings(name=getattr(processor, "__name__", "raw"), **options)
         is_async = is_coroutine_function(processor)
@@ -97,7 +97,7 @@ class RawQueue(GenericQueue):
         }
         if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
             raise ConfigurationError(
-                f"queue {self.name!r}: {len(attributes)} message attributes; SQS takes {limits.MAX_MESSAGE_ATTRIBUTES}"
+                f"queue {self.name!r}: {len(attributes)} message attributes; SQS allows {limits.MAX_MESSAGE_ATTRIBUTES}"
             )
         outbox = self.outbox
         message = OutgoingMessage(

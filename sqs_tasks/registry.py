@@ -50,7 +50,7 @@ class TaskRegistry:
             taken = self.get(name)
             if taken is not None:
                 raise DuplicateTaskError(
-                    f"queue {self.queue_name!r} has a task {name!r} already ({taken.processor.fn!r}); "
+                    f"queue {self.queue_name!r} already has a task {name!r} ({taken.processor.fn!r}); "
                     f"give {task.processor.fn!r} another name"
                 )
         self._tasks[task.name] = task

@@ -112,7 +112,7 @@ class QueueSettings:
             if dead.endswith(".fifo") is not self.fifo:
                 kind = "FIFO" if self.fifo else "standard"
                 raise ConfigurationError(
-                    f"queue {self.name!r}: its dead-letter queue {dead!r} must be {kind} too (S30); "
+                    f"queue {self.name!r}: its dead-letter queue {dead!r} must be {kind} too; "
                     f"try {default_dead_letter_queue(self.name)!r}"
                 )
 
@@ -198,7 +198,7 @@ class TaskSettings:
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
         if self.backoff_policy is not None and not hasattr(self.backoff_policy, "get_visibility_timeout"):
             raise ConfigurationError(
-                f"task {self.name!r}: backoff_policy={self.backoff_policy!r} is no backoff policy; "
+                f"task {self.name!r}: backoff_policy={self.backoff_policy!r} is not a backoff policy; "
                 "try ExponentialBackoff(...) or ConstantBackoff(seconds)"
             )
         exceptions = self.no_retry_on
@@ -239,10 +239,10 @@ def check_same_registration(queue_name: str, made: Mapping[str, Any], asked: Map
         return
     fix = f"register it in one place and ask for env.queue({queue_name!r})"
     if asked.get("queue_url", made.get("queue_url")) != made.get("queue_url"):
-        fix += f"; another queue of that name gets a name of its own: env.queue('{queue_name}-2', queue_url=...)"
+        fix += f"; another queue needs its own name: env.queue('{queue_name}-2', queue_url=...)"
     first, later = (", ".join(f"{name}={value!r}" for name, value in one.items()) or "nothing" for one in (made, asked))
     raise ConfigurationError(
-        f"queue {queue_name!r} is registered already with other options ({first}); this call says {later}; {fix}"
+        f"queue {queue_name!r} is already registered with other options ({first}); this call has {later}; {fix}"
     )
 
 

@@ -57,7 +57,7 @@ def list_queues(*, app: str | None, as_json: bool) -> None:
         table.print()
     missing = [one.queue_name for one in depths if one.ready is None]
     if missing:
-        click.echo(f"{', '.join(missing)}: not there; 'sqs-tasks queues create' creates what is registered", err=True)
+        click.echo(f"not found: {', '.join(missing)}; create them with 'sqs-tasks queues create'", err=True)
         sys.exit(1)
 
 

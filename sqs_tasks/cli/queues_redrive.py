@@ -93,6 +93,6 @@ def _check_not_shared(env: SQSEnv, queue: GenericQueue, dead: str) -> None:
     others = [one.name for one in env.queues.values() if one is not queue and one.settings.dead_letter_queue == dead]
     if others:
         raise ConfigurationError(
-            f"{dead} holds the dead letters of {', '.join(others)} too, and which is whose is not known; "
-            "give each queue a dead-letter queue of its own"
+            f"{dead} also holds the dead letters of {', '.join(others)}; which belongs to which queue is "
+            "not known; give each queue its own dead-letter queue"
         )

@@ -32,7 +32,7 @@ def queues_to_work(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQ
         raise ConfigurationError(f"{app} has no task on any queue; does its module import those with your tasks?")
     for queue in queues:
         if not queue.tasks:
-            raise click.UsageError(f"queue {queue.name!r} of {app} has no tasks, its messages would only come back")
+            raise click.UsageError(f"queue {queue.name!r} of {app} has no tasks, so its messages would only come back")
     return queues
 
 

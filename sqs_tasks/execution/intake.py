@@ -189,14 +189,14 @@ class Intake:
         early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
         if early_seconds > 0:
             return NotStarted(
-                reason=f"it is not to be run before {job.not_before}",
+                reason=f"it must not run before {job.not_before}",
                 delay_seconds=clamp_visibility(early_seconds, round_up=True),
             )
         return job, task
 
     def _check_age(self, job: Job, task: RegisteredTask) -> None:
         if job.expires_at is not None and job.expires_at.timestamp() < self.now():
-            raise JobExpiredError(f"the job was not to be run after {job.expires_at}")
+            raise JobExpiredError(f"the job must not run after {job.expires_at}")
         max_age = task.settings.max_age
         if max_age is None:
             return
@@ -236,7 +236,7 @@ class Intake:
         if self.last_receive is not None and job.attempt >= self.last_receive:
             return self._refuse(job.message, UnknownTaskError(f"task {job.job_name!r} is not registered"), job)
         logger.error(
-            "unknown task %r on queue %r; it returns in %d s, and the redrive policy decides in the end",
+            "unknown task %r on queue %r; it comes back in %d s, and in the end the redrive policy decides",
             job.job_name,
             self.queue_name,
             delay,

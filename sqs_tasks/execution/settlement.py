@@ -196,7 +196,7 @@ class Settlement:
 
     def _unsettled(self, action: str, message: ReceivedMessage, code: str) -> Unsettled:
         logger.warning(
-            "could not %s message %s of queue %s: %s; it comes back when its visibility ends",
+            "could not %s message %s of queue %s: %s; it comes back when its visibility timeout ends",
             action,
             message.message_id,
             self.queue_name,

@@ -115,7 +115,8 @@ class TimedSettlement:
             self._lost_calls += 1
             if self._lost_calls == MAX_LOST_CALLS:
                 logger.error(
-                    "SQS accepts no visibilities; failed messages of this invocation return when theirs end",
+                    "SQS accepts no visibility changes; failed messages of this invocation come back "
+                    "when their visibility timeouts end",
                     extra=self._extra("hide_given_up"),
                 )
 

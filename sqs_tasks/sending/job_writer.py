@@ -99,7 +99,7 @@ class JobWriter:
             if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
                 raise ConfigurationError(
                     f"job {job_name!r}: {len(attributes)} message attributes, 4 of them the library's own; "
-                    f"SQS takes {limits.MAX_MESSAGE_ATTRIBUTES}"
+                    f"SQS allows {limits.MAX_MESSAGE_ATTRIBUTES}"
                 )
         message = OutgoingMessage(
             body=body,

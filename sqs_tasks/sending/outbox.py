@@ -212,8 +212,8 @@ class Outbox:
             )
         except Exception as error:  # noqa: BLE001 - a producer may have the right to send and no other
             logger.warning(
-                "cannot ask queue %s whether it deduplicates by content (%s); each message gets an id of its own; "
-                "content_based_deduplication= on the registration saves the question",
+                "cannot ask queue %s whether it deduplicates by content (%s); each message gets its own id; "
+                "set content_based_deduplication= on the registration to save this request",
                 self._name,
                 type(error).__name__,
                 extra={"action": "queue_attributes_failed", "queue_name": self._name},

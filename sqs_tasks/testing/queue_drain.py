@@ -110,7 +110,7 @@ def _drain(
                 names = " and ".join(repr(queue.name) for queue in queues)
                 raise AssertionError(
                     f"queue {names} is not empty after {max_jobs} runs; does a task add itself again, or fail "
-                    "for ever without a dead-letter queue? max_jobs= allows more"
+                    "forever without a dead-letter queue? max_jobs= allows more"
                 )
         if not wait or not any(
             one.state != "ready" for queue in queues for one in peek.stored_messages(client, queue.queue_url)

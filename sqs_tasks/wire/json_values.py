@@ -241,7 +241,8 @@ class _Encoder:
         for base in kind.__mro__[1:]:
             if base.__name__ in _PLAIN_NAMES and base.__module__ in _PLAIN_MODULES:
                 self._refuse(
-                    f"{name} is a sub-class of {base.__name__} and would arrive as a plain one; convert it before"
+                    f"{name} is a sub-class of {base.__name__} and would arrive as a plain {base.__name__}; "
+                    "convert it first"
                 )
         self._refuse(f"{name} cannot travel in a message; {_ALLOWED}")
 

@@ -41,7 +41,7 @@ class TaskSignature:
         if taken:
             raise ConfigurationError(
                 f"task {label!r}: parameter {min(taken)!r} has a name that delay() and add_job() reserve; "
-                "call it otherwise"
+                "give it another name"
             )
         self.label = label
         self.injected = injected

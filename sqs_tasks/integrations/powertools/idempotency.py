@@ -114,7 +114,7 @@ class IdempotentJobs(ContextMiddleware):
     def _begin(self, job: Job) -> bool:
         """Whether the job is to run; it is then at work here, until :meth:`_done` or :meth:`_failed`."""
         if not hasattr(job, "job_id"):
-            raise ConfigurationError(f"{job.job_name!r} is a batch processor: its jobs have no one id to be known by")
+            raise ConfigurationError(f"{job.job_name!r} is a batch processor, and a batch has no single id")
         for _ in range(_RETRIES):
             record = self._taken(job)
             if record is None:
@@ -125,8 +125,8 @@ class IdempotentJobs(ContextMiddleware):
             # DynamoDB's numbers come as Decimal.
             left = float(record.in_progress_expiry_timestamp or 0) / 1000 - time.time()
             if record.status == "INPROGRESS" and left > 0:
-                raise Postpone(left, "the job is at work elsewhere")
-        raise Postpone(1, "the job's record changed twice while it was looked at")
+                raise Postpone(left, "the job is running elsewhere")
+        raise Postpone(1, "the job's record changed twice while it was read")
 
     def _taken(self, job: Job) -> DataRecord | None:
         """The record of a job that was there before, or None when it is made now."""
@@ -152,7 +152,9 @@ class IdempotentJobs(ContextMiddleware):
             self.store.save_success(data=key, result={})
         except Exception:  # the job is done, and running it again is what this is to prevent
             logger.exception(
-                "job %s is done and could not be remembered", job.job_name, extra=_extra("job_not_remembered", job)
+                "job %s is done, but its record could not be written; it may run again",
+                job.job_name,
+                extra=_extra("job_not_remembered", job),
             )
 
     def _failed(self, job: Job, error: BaseException) -> None:
@@ -160,7 +162,11 @@ class IdempotentJobs(ContextMiddleware):
         try:
             self.store.delete_record(data=key, exception=error)  # type: ignore[arg-type]  # it is only logged
         except Exception:  # the job's own error is the one to tell; its next attempt waits for the lease
-            logger.exception("the lease of job %s stays", job.job_name, extra=_extra("job_lease_stays", job))
+            logger.exception(
+                "the lease of job %s could not be removed; its next attempt waits for it",
+                job.job_name,
+                extra=_extra("job_lease_stays", job),
+            )
 
 
 def _no_context(_job: Any) -> AbstractContextManager[None]:
@@ -173,6 +179,9 @@ def _extra(action: str, job: Job) -> dict[str, Any]:
 
 def _away(job: Job, failure: Exception) -> Postpone:
     logger.error(
-        "cannot ask whether job %s was done", job.job_name, exc_info=failure, extra=_extra("idempotency_failed", job)
+        "cannot find out whether job %s was done",
+        job.job_name,
+        exc_info=failure,
+        extra=_extra("idempotency_failed", job),
     )
-    return Postpone(STORE_RETRY_SECONDS, "the idempotency store cannot be asked")
+    return Postpone(STORE_RETRY_SECONDS, "the idempotency store cannot be reached")

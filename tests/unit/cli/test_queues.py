@@ -95,7 +95,7 @@ def test_list_shows_queues_that_are_not_there_and_fails(run, fresh):
 
     assert result.exit_code == 1
     assert "f-letters          -          -        -     -" in result.stdout
-    assert "f-orders.fifo, f-letters, f-parcels: not there; 'sqs-tasks queues create'" in result.stderr
+    assert "not found: f-orders.fifo, f-letters, f-parcels; create them with 'sqs-tasks queues create'" in result.stderr
 
 
 def test_list_on_a_terminal_is_drawn(app, capsys, monkeypatch):
@@ -182,7 +182,7 @@ def test_redrive_of_a_fifo_queue_keeps_the_order_of_its_groups(run, fresh):
     ("queue", "exit_code", "told"),
     [
         ("nope", 2, "there is no queue 'nope'; there are orders.fifo, letters, parcels"),
-        ("letters", 1, "shared_dead holds the dead letters of parcels too"),
+        ("letters", 1, "shared_dead also holds the dead letters of parcels"),
     ],
 )
 def test_redrive_refuses_what_it_cannot_tell(run, fresh, queue, exit_code, told):

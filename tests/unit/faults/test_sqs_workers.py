@@ -523,10 +523,10 @@ def test_w19_the_same_queue_with_other_options_is_refused(desk: Desk) -> None:
 
     assert desk.env.queue("emails", backoff_policy=ConstantBackoff(5)) is desk.env.queue("emails")
     with pytest.raises(
-        ConfigurationError, match=r"registered already with other options.*backoff_value=5.*backoff_value=6"
+        ConfigurationError, match=r"already registered with other options.*backoff_value=5.*backoff_value=6"
     ):
         desk.env.queue("emails", backoff_policy=ConstantBackoff(6))
-    with pytest.raises(ConfigurationError, match="registered already"):
+    with pytest.raises(ConfigurationError, match="already registered"):
         desk.env.queue("emails", RawQueue)
 
 

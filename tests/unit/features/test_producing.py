@@ -345,7 +345,7 @@ def test_raw_sends_carry_attributes_and_are_checked(desk: Desk) -> None:
     for body in ("", b"x", {"a": 1}):
         with pytest.raises(ConfigurationError, match="must be a string that is not empty"):
             queue.add_raw_job(body)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="11 message attributes; SQS takes 10"):
+    with pytest.raises(ConfigurationError, match="11 message attributes; SQS allows 10"):
         queue.add_raw_job("x", message_attributes={str(n): "x" for n in range(11)})
     with pytest.raises(MessageTooLargeError, match="1048577 bytes"):
         queue.add_raw_job("x" * 1_048_577)

@@ -193,9 +193,9 @@ def test_a_task_has_one_explicit_name(desk: Desk) -> None:
 
     assert (anything.name, anything.__name__, anything.__doc__) == ("send_email", "anything", "Does it.")
     for name in ("send_email", "send_mail"):
-        with pytest.raises(DuplicateTaskError, match=f"has a task '{name}' already"):
+        with pytest.raises(DuplicateTaskError, match=f"already has a task '{name}'"):
             queue.processor(name)(lambda: None)
-    with pytest.raises(DuplicateTaskError, match="has a task 'send_mail' already"):
+    with pytest.raises(DuplicateTaskError, match="already has a task 'send_mail'"):
         queue.processor("other", aliases=["send_mail"])(lambda: None)
     with pytest.raises(ConfigurationError, match="with parentheses and a name"):
         queue.processor(lambda: None)  # type: ignore[arg-type]

@@ -204,7 +204,7 @@ def test_job_that_cannot_be_remembered_is_done_all_the_same(caplog):
 
     assert function(record("a", "work")) == []
     assert isinstance(function.outcomes[0], Succeeded)
-    assert "is done and could not be remembered" in caplog.text
+    assert "is done, but its record could not be written" in caplog.text
 
 
 def test_record_that_vanishes_while_it_is_looked_at_is_taken_over():

@@ -230,7 +230,7 @@ def test_visibilities_are_given_up_when_sqs_answers_nothing(function, caplog):
 
     assert len(failures(answer)) == 100
     assert function.client.counts["change_message_visibility_batch"] <= 6
-    assert "SQS accepts no visibilities" in caplog.text
+    assert "SQS accepts no visibility changes" in caplog.text
 
 
 def test_client_that_cannot_be_made_costs_nothing_else():
