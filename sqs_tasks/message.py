@@ -70,16 +70,20 @@ class OutgoingMessage:
     @property
     def size_bytes(self) -> int:
         """What SQS counts against its limit: UTF-8 of the body and of attribute names, types and values (S38)."""
-        return len(self.body.encode("utf-8", "surrogatepass")) + sum(
-            len(name.encode()) + len(attribute["DataType"].encode()) + _value_bytes(attribute)
-            for name, attribute in self.attributes.items()
-        )
+        size = _utf8_bytes(self.body)
+        for name, attribute in self.attributes.items():
+            size += _utf8_bytes(name) + _utf8_bytes(attribute["DataType"])
+            value = attribute.get("StringValue")
+            if value is not None:
+                size += _utf8_bytes(value)
+            elif "BinaryValue" in attribute:
+                size += len(attribute["BinaryValue"])
+        return size
 
 
-def _value_bytes(attribute: MessageAttribute) -> int:
-    if "BinaryValue" in attribute:
-        return len(attribute["BinaryValue"])
-    return len(attribute.get("StringValue", "").encode("utf-8", "surrogatepass"))
+def _utf8_bytes(text: str) -> int:
+    # Most is ASCII, which Python knows of a text without looking through it.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def string_attribute(value: str) -> MessageAttribute:
