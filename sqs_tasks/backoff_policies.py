@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Protocol
 
 from sqs_tasks.errors import ConfigurationError
@@ -165,6 +165,15 @@ class QueueBackoff(BackoffPolicy):
 DEFAULT_BACKOFF: BackoffPolicy = ExponentialBackoff()
 IMMEDIATE_RETURN: BackoffPolicy = ConstantBackoff()
 LEAVE_TO_QUEUE: BackoffPolicy = QueueBackoff()
+
+
+def first_delay_seconds(policy: BackoffPolicy) -> float | None:
+    """The seconds before a second attempt, as far as they are known: a policy of one's own may ask the clock."""
+    if type(policy) is ExponentialBackoff:
+        return replace(policy, jitter=0).delay_seconds(1)
+    if type(policy) in {ConstantBackoff, LinearBackoff, TableBackoff}:
+        return policy.delay_seconds(1)
+    return None
 
 
 def visibility_seconds(policy: BackoffPolicy, message: CountedMessage) -> int | None:

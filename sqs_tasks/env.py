@@ -271,14 +271,25 @@ class SQSEnv:
             chosen |= matching
         return [queue for name, queue in self._queues.items() if name in chosen]
 
-    def manifest(self, *, app: str | None = None) -> dict[str, Any]:
+    def manifest(self, *, app: str | None = None, without_tasks: bool = False) -> dict[str, Any]:
         """The registry as plain JSON data, for the CDK stack and for other tools; see ``docs/manifest.md``.
 
         Args:
-            app: Where this environment is found, as ``module:attribute``.
+            app: Where this environment is found, as ``module:attribute``: what deployed workers load.
+            without_tasks: Allow a registry in which nothing is registered to run, although workers load it.
+
+        Raises:
+            ConfigurationError: There is an ``app`` and no task; the modules with the tasks were not imported.
         """
         from sqs_tasks.manifest import manifest
 
+        if app is not None and not without_tasks and not any(queue.tasks for queue in self._queues.values()):
+            raise ConfigurationError(
+                f"{app} has no task (its queues: {', '.join(self._queues) or 'none'}): a stack made from it would have "
+                "no workers, and an update would remove those that are deployed; import the modules that register "
+                "your tasks where it is made, or say that it shall have none: manifest(without_tasks=True), "
+                "'sqs-tasks manifest --without-tasks'"
+            )
         return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app)
 
     # --- producing and working by name ------------------------------------------------------------------------------

@@ -12,7 +12,13 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sqs_tasks.__version__ import __version__
-from sqs_tasks.backoff_policies import ConstantBackoff, ExponentialBackoff, LinearBackoff, TableBackoff
+from sqs_tasks.backoff_policies import (
+    ConstantBackoff,
+    ExponentialBackoff,
+    LinearBackoff,
+    TableBackoff,
+    clamp_visibility,
+)
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
@@ -124,7 +130,10 @@ def _total_backoff_seconds(task: RegisteredTask, queue: GenericQueue) -> int | N
     failed = range(1, attempts)
     if type(policy) is ExponentialBackoff:
         calm, most = replace(policy, jitter=0), policy.max_visibility_timeout
-        return sum(ceil(min(calm.delay_seconds(attempt) * (1 + policy.jitter), most)) for attempt in failed)
-    if type(policy) in {ConstantBackoff, LinearBackoff, TableBackoff}:
-        return sum(ceil(policy.delay_seconds(attempt) or 0) for attempt in failed)
-    return None
+        waits = [min(calm.delay_seconds(attempt) * (1 + policy.jitter), most) for attempt in failed]
+    elif type(policy) in {ConstantBackoff, LinearBackoff, TableBackoff}:
+        waits = [policy.delay_seconds(attempt) or 0 for attempt in failed]
+    else:
+        return None
+    # As SQS is given them: whole seconds, and none that is shorter than one.
+    return max(ceil(sum(waits)), sum(map(clamp_visibility, waits)))

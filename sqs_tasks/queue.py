@@ -15,9 +15,9 @@ from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id,
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
-from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, group_id_of
+from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task, group_id_of
 from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
-from sqs_tasks.wire.signature import is_coroutine_function
+from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
@@ -201,6 +201,11 @@ class JobQueue(GenericQueue):
         if settings is not None:
             delay = settings.delay_seconds if delay is None else delay
             by = settings.group_by if self.fifo else settings.fair_by
+            if settings.max_age is not None and delay is not None and delay >= settings.max_age:
+                raise ConfigurationError(
+                    f"task {job_name!r}: a job with delay_seconds={delay!r} would be older than max_age="
+                    f"{settings.max_age:g} when it comes; give a shorter delay, or raise max_age"
+                )
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
         outbox = self.outbox
@@ -268,7 +273,9 @@ class JobQueue(GenericQueue):
         self, fn: Callable[P, R], job_name: str | None, batch_size: int, options: TaskOptions
     ) -> AsyncTask[P, R]:
         settings = TaskSettings(name=job_name or automatic_name(fn), **options)
-        self._check(settings)
+        label = f"task {settings.name!r} on queue {self.name!r}"
+        check_function(fn, label)
+        check_task(settings, self.settings, self.backoff_policy)
         is_async = is_coroutine_function(fn)
         if not batch_size:
             # A queue-wide batching policy makes every task a batch processor, as sqs-workers has it.
@@ -284,6 +291,9 @@ class JobQueue(GenericQueue):
         # Set and not passed: a maker takes what sqs-workers passes to its own, and no more.
         processor.ignore_unknown_arguments = settings.ignore_unknown_arguments
         processor.pass_context = settings.pass_context
+        by = settings.fair_by or settings.group_by
+        if by is not None and not batch_size:
+            processor.signature.check_parameter(by, "fair_by" if settings.fair_by else "group_by")
         registered = RegisteredTask(settings=settings, processor=processor, is_async=is_async, batch_size=batch_size)
         self.env.codecs.collect_types_of(fn)
         if settings.schedule is not None:
@@ -294,25 +304,6 @@ class JobQueue(GenericQueue):
         task = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
         self._async_tasks[settings.name] = task
         return task
-
-    def _check(self, settings: TaskSettings) -> None:
-        label = f"task {settings.name!r} on queue {self.name!r}"
-        most = self.settings.max_receive_count
-        if most is not None and settings.max_attempts is not None and settings.max_attempts > most:
-            raise ConfigurationError(
-                f"{label}: max_attempts={settings.max_attempts} cannot be reached, SQS moves the message to the "
-                f"dead-letter queue after max_receive_count={most} deliveries; raise that to "
-                f"{settings.max_attempts + limits.RECEIVE_HEADROOM}"
-            )
-        if self.fifo and (settings.delay_seconds or settings.fair_by):
-            option = "fair_by" if settings.fair_by else "delay_seconds"
-            raise ConfigurationError(
-                f"{label}: {option} is for standard queues; a FIFO queue has group_by, and delay_seconds on env.queue()"
-            )
-        if not self.fifo and settings.group_by:
-            raise ConfigurationError(
-                f"{label}: group_by is for FIFO queues, whose name ends in '.fifo'; standard queues have fair_by"
-            )
 
     def _lookup(self) -> TaskLookup:
         return self.registry

@@ -13,8 +13,8 @@ from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMe
 from sqs_tasks.processors import RawProcessor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings
-from sqs_tasks.wire.signature import is_coroutine_function
+from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task
+from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -62,6 +62,8 @@ class RawQueue(GenericQueue):
                 f"queue {self.name!r} already has a processor ({self.processor!r}); a raw queue takes one"
             )
         settings = TaskSettings(name=getattr(processor, "__name__", "raw"), **options)
+        check_function(processor, f"queue {self.name!r}: the processor")
+        check_task(settings, self.settings, self.backoff_policy)
         is_async = is_coroutine_function(processor)
         self._check_middleware(settings.name, is_async=is_async)
         self._registered = RegisteredTask(

@@ -5,18 +5,21 @@ These are the one truth that the container worker, the Lambda handler, the dev r
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from sqs_tasks import limits
-from sqs_tasks.backoff_policies import BackoffPolicy
+from sqs_tasks.backoff_policies import BackoffPolicy, first_delay_seconds
 from sqs_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
+
+logger = logging.getLogger(__name__)
 
 RunsOn = Literal["lambda", "fargate"]
 
@@ -103,7 +106,16 @@ class QueueSettings:
             )
         check_group_id(self.default_group_id, f"queue {self.name!r}: default_group_id")
         if isinstance(self.accept, str):
-            raise ConfigurationError(f"queue {self.name!r}: accept={self.accept!r} must be a list of content types")
+            raise ConfigurationError(
+                f"queue {self.name!r}: accept={self.accept!r} must be a list of content types; "
+                f"try accept=[{self.accept!r}]"
+            )
+        for reader in self.readers:
+            if not callable(reader):
+                raise ConfigurationError(
+                    f"queue {self.name!r}: {reader!r} in readers= is no reader, which is a function; "
+                    "try readers=[readers.celery], from sqs_tasks import readers"
+                )
         dead = self.dead_letter_queue
         if dead is not None and "://" not in dead:
             check_queue_name(dead)
@@ -196,6 +208,16 @@ class TaskSettings:
         _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
+        targets: Any = self.enqueues
+        if targets is not None and (isinstance(targets, str) or not all(isinstance(one, str) for one in targets)):
+            names = (
+                [targets]
+                if isinstance(targets, str)
+                else [one if isinstance(one, str) else _name_of(one) for one in targets]
+            )
+            raise ConfigurationError(
+                f"task {self.name!r}: enqueues={targets!r} must be a list of names of queues; try enqueues={names!r}"
+            )
         if self.backoff_policy is not None and not hasattr(self.backoff_policy, "get_visibility_timeout"):
             raise ConfigurationError(
                 f"task {self.name!r}: backoff_policy={self.backoff_policy!r} is not a backoff policy; "
@@ -209,6 +231,61 @@ class TaskSettings:
                 f"task {self.name!r}: no_retry_on={exceptions!r} must be a tuple of exception classes; "
                 "try no_retry_on=(ValueError,)"
             )
+
+
+def check_task(task: TaskSettings, queue: QueueSettings, backoff_policy: BackoffPolicy) -> None:
+    """Refuse what a task says if its queue makes it impossible.
+
+    Args:
+        task: The task.
+        queue: Its queue.
+        backoff_policy: The queue's policy, for tasks without their own.
+
+    Raises:
+        ConfigurationError: Attempts that SQS does not grant, an option for the other kind of queue, or an age that
+            every job, or every retry by the task's own policy, has passed before it runs. Where the policy is that of
+            the queue or the environment, it is logged: the task may be one whose retries nobody needs.
+    """
+    label = f"task {task.name!r} on queue {queue.name!r}"
+    most = queue.max_receive_count
+    if most is not None and task.max_attempts is not None and task.max_attempts > most:
+        raise ConfigurationError(
+            f"{label}: max_attempts={task.max_attempts} cannot be reached, SQS moves the message to the dead-letter "
+            f"queue after max_receive_count={most} deliveries; raise that to "
+            f"{task.max_attempts + limits.RECEIVE_HEADROOM}"
+        )
+    if queue.fifo and (task.delay_seconds or task.fair_by):
+        option = "fair_by" if task.fair_by else "delay_seconds"
+        raise ConfigurationError(
+            f"{label}: {option} is for standard queues; a FIFO queue has group_by, and delay_seconds on env.queue()"
+        )
+    if not queue.fifo and task.group_by:
+        raise ConfigurationError(
+            f"{label}: group_by is for FIFO queues, whose name ends in '.fifo'; standard queues have fair_by"
+        )
+    if task.max_age is None:
+        return
+    # An age counts from the send, so that a delay and the waits between attempts are part of it.
+    delay = queue.delay_seconds if task.delay_seconds is None else task.delay_seconds
+    if delay >= task.max_age:
+        raise ConfigurationError(
+            f"{label}: max_age={task.max_age:g} counts from the send, and delay_seconds={delay} lets every job pass it "
+            f"before it runs; give a max_age above {delay}, or a shorter delay"
+        )
+    first = first_delay_seconds(task.backoff_policy or backoff_policy)
+    if task.max_attempts != 1 and first is not None and delay + first >= task.max_age:
+        text = (
+            f"{label}: max_age={task.max_age:g} counts from the send, and the backoff lets even the first retry come "
+            f"after {delay + first:g} s, too late to run; give a greater max_age, a shorter backoff, or max_attempts=1"
+        )
+        if task.backoff_policy is not None:
+            raise ConfigurationError(text)
+        logger.warning(text, extra={"action": "retries_too_late", "queue_name": queue.name, "job_name": task.name})
+
+
+def _name_of(thing: object) -> str:
+    """The name of the queue that was meant by a queue or a task."""
+    return str(getattr(getattr(thing, "queue", thing), "name", "emails"))
 
 
 def check_queue_name(name: object) -> None:

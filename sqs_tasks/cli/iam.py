@@ -39,7 +39,7 @@ def iam(*, words: Sequence[str], role: str, account: str, region: str, partition
     """Print the least rights on APP's queues as an IAM policy."""
     app, queues = split_app(words)
     document = iam_policy(
-        load(app).manifest(app=app),
+        load(app).manifest(),
         role=cast("Role", role),
         queues=queues,
         partition=partition,

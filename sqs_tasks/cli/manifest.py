@@ -27,10 +27,11 @@ The same registry gives the same text, so a manifest can be committed and compar
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write to this file instead of standard output.",
 )
-def manifest(*, app: str | None, output: Path | None) -> None:
+@click.option("--without-tasks", is_flag=True, help="Allow an APP that registers no task: a stack of queues alone.")
+def manifest(*, app: str | None, output: Path | None, without_tasks: bool) -> None:
     """Print the queues and tasks of APP as JSON: what the CDK stack, Terraform or SAM build from."""
     path, _ = split_app([app] if app else [])
-    text = json.dumps(load(path).manifest(app=path), indent=2) + "\n"
+    text = json.dumps(load(path).manifest(app=path, without_tasks=without_tasks), indent=2) + "\n"
     if output is None:
         click.echo(text, nl=False)
         return

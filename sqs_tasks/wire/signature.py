@@ -69,6 +69,18 @@ class TaskSignature:
     def __str__(self) -> str:
         return f"{self.label}{self._signature}"
 
+    def check_parameter(self, name: str, option: str) -> None:
+        """Refuse an option that names a parameter which no job can have.
+
+        Raises:
+            ConfigurationError: There is no parameter of that name.
+        """
+        if name not in self._names and self._flat is None:
+            raise ConfigurationError(
+                f"task {self.label!r}: {option}={name!r} is none of its parameters, which are "
+                f"{', '.join(sorted(self._names)) or 'none'}; name one of them"
+            )
+
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Those of these names that no keyword argument of a job can have."""
         return [] if self._flat is not None else [name for name in names if name not in self._names]
@@ -135,6 +147,29 @@ class TaskSignature:
             given = [index for index, p in enumerate(leading) if p.name in left]
             leading = leading[: given[-1] + 1] if given else []
         return (*(left.pop(p.name) if p.name in left else p.default for p in leading), *variadic)
+
+
+def check_function(fn: object, label: str) -> None:
+    """Refuse what can be registered and never be run.
+
+    Raises:
+        ConfigurationError: It cannot be called, calling it runs nothing (a generator), or it lacks an instance (a
+            method of a class).
+    """
+    if not callable(fn):
+        raise ConfigurationError(f"{label}: {fn!r} cannot be called; register a function")
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise ConfigurationError(
+            f"{label}: {fn!r} is a generator, of which a call runs nothing; return instead of yield, or wrap it in a "
+            "function that iterates over it"
+        )
+    first = next(iter(inspect.signature(fn).parameters.values()), None)
+    holder = getattr(fn, "__qualname__", "").rpartition(".")[0]
+    if first is not None and first.name in ("self", "cls") and holder and not holder.endswith("<locals>"):
+        raise ConfigurationError(
+            f"{label}: {fn!r} is a method of the class {holder!r}, and no job has a {first.name!r} for it; register a "
+            "function, or the method of an instance"
+        )
 
 
 def is_coroutine_function(fn: Callable[..., Any]) -> bool:

@@ -32,7 +32,9 @@ def test_app_argument_wins_over_the_variable(run, app, monkeypatch):
 def test_working_directory_is_searched(run, directory):
     """A module in the working directory is found without an installation."""
     (directory / "only_here.py").write_text(
-        "from sqs_tasks import MemorySession, SQSEnv\nenv = SQSEnv(MemorySession())"
+        "from sqs_tasks import MemorySession, SQSEnv\n"
+        "env = SQSEnv(MemorySession())\n"
+        "env.queue('jobs').processor('work')(print)"
     )
 
     assert run("manifest", "only_here:env").exit_code == 0
