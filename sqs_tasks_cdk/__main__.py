@@ -59,7 +59,7 @@ def monitor(stack: TaskStack) -> None:
     names = ("alarm_email", "alarm_topic_arn", "alarms_declined_because")
     given = {name: value for name in names if (value := stack.node.try_get_context(name))}
     if len(given) > 1:
-        raise StackError(f"{' and '.join(given)} are given together; one of them says whom alarms tell")
+        raise StackError(f"{' and '.join(given)} are given together; give only one of them")
     if not given:
         return
     is_large = len(stack.tasks.manifest.queues) > MAX_QUEUES_WATCHED_INSIDE

@@ -73,7 +73,7 @@ class Alarms(Construct):
         if queue.dead_letter_queue is not None:
             self._add(
                 f"{name} dead-letters",
-                f"A message of queue {name} could not be done. See why, mend it, and redrive it within 14 days",
+                f"A message of queue {name} could not be done. Find the cause, fix it, and redrive within 14 days",
                 queue.metric_dead_letters(),
                 threshold=0,
             )
@@ -86,7 +86,7 @@ class Alarms(Construct):
         )
         self._add(
             f"{name} time-to-drain",
-            f"At its present speed the worker of queue {name} is not done with its backlog within its objective",
+            f"At its present speed the worker of queue {name} needs longer for its backlog than its objective",
             queue.metric_seconds_to_drain(period=_FIVE_MINUTES),
             threshold=objectives.time_to_drain.to_seconds(),
             periods=3,
@@ -133,7 +133,7 @@ class Alarms(Construct):
         )
         self._add(
             f"{name} duration",
-            f"Invocations for queue {name} come near the function timeout, after which nothing that they did counts",
+            f"Invocations for queue {name} come near the function timeout, after which the whole batch runs again",
             function.metric_duration(period=_FIVE_MINUTES, statistic="p95"),
             threshold=worker.timeout.to_milliseconds() * objectives.duration_share,
             periods=3,
@@ -191,7 +191,7 @@ class Alarms(Construct):
             alarm_rule=cloudwatch.AlarmRule.any_of(
                 *(cloudwatch.AlarmRule.from_alarm(alarm, cloudwatch.AlarmState.ALARM) for alarm in alarms)
             ),
-            alarm_description=f"Something is wrong with the tasks; the alarms that it is made of say what.{self._note}",
+            alarm_description=f"Something is wrong with the tasks; its alarms say what.{self._note}",
         )
 
     def _add(

@@ -181,7 +181,7 @@ class FargateWorker(Construct):
         if not self.task_queues:
             raise StackError(f"the worker {self.node.path!r} has no queue; give it one or more in task_queues=[...]")
         if "image" in settings and "bundle" in settings:
-            raise StackError("image= is ready made and bundle= says how to make it; give one of them")
+            raise StackError("image= is an existing image and bundle= says how to build one; give one of them")
         stop_timeout = settings.get("stop_timeout", DEFAULT_STOP_TIMEOUT)
         grace_seconds = self._grace_seconds(stop_timeout, settings.get("grace_period"))
         for queue in self.task_queues:
@@ -298,7 +298,7 @@ class FargateWorker(Construct):
         if grace_seconds > most:
             raise StackError(
                 f"grace_period of {grace_seconds} s with a stop_timeout of {stop_seconds} s: SIGKILL would come before "
-                f"the worker has given back what is left; set it to {most} s or less, or leave it out (E5)"
+                f"the worker has released what is left; set it to {most} s or less, or leave it out (E5)"
             )
         return grace_seconds
 
@@ -315,7 +315,7 @@ class FargateWorker(Construct):
     def _cluster(self, cluster: ecs.ICluster | None, vpc: ec2.IVpc | None) -> ecs.ICluster:
         if cluster is not None:
             if vpc is not None:
-                raise StackError("cluster= brings its network along; leave vpc= out")
+                raise StackError("cluster= has its own network; leave out vpc=")
             return cluster
         return make_cluster(self, vpc=vpc)
 

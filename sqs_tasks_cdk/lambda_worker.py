@@ -227,8 +227,8 @@ class LambdaWorker(Construct):
         if not isinstance(function, lambda_.Function):
             if timeout is None:
                 raise StackError(
-                    f"queue {queue!r}: the timeout of a function from elsewhere cannot be read here, and visibility "
-                    "follows from it; give timeout= as it is there"
+                    f"queue {queue!r}: the timeout of an imported function cannot be read here, and the visibility "
+                    "timeout depends on it; give timeout= with its value"
                 )
             return timeout
         own = function.timeout or Duration.seconds(_DEFAULT_FUNCTION_SECONDS)
@@ -279,8 +279,8 @@ class LambdaWorker(Construct):
             Annotations.of(self).add_warning_v2(
                 "sqs-tasks:fifo-batch",
                 f"FIFO queue {queue.logical_name!r} is worked in batches of {self.batch_size}. Each failure in a "
-                "message group is a delivery for those that came along behind it, so they have fewer attempts of "
-                "their own; batch_size=1 spares them (S23).",
+                "message group also costs the messages behind it a delivery, so they have fewer attempts; "
+                "batch_size=1 avoids this (S23).",
             )
         if queue.max_receive_count is not None and queue.max_receive_count < limits.MIN_LAMBDA_RECEIVE_COUNT:
             Annotations.of(self).add_warning_v2(
@@ -317,7 +317,7 @@ class LambdaWorker(Construct):
         if settings.get("filters") and not settings.get("filtered_messages_are_deleted"):
             raise StackError(
                 f"queue {queue!r}: Lambda deletes every message that its filters do not match, and no other function "
-                "sees it (S41); route jobs to queues of their own, or say that it is meant with "
+                "sees it (S41); route jobs to separate queues, or confirm with "
                 "filtered_messages_are_deleted=True"
             )
         if pollers is not None:

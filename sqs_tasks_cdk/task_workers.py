@@ -87,7 +87,7 @@ class TaskWorkers(Construct):
         self._check_settings("lambda", settings.get("lambda_settings"))
         self._check_settings("fargate", settings.get("fargate_settings"))
         if "cluster" in settings and "vpc" in settings:
-            raise StackError("cluster= brings its network along; leave vpc= out")
+            raise StackError("cluster= has its own network; leave out vpc=")
         self._app = settings.get("app", self._manifest.app)
         self._queues = queues
         self._references: dict[str, TaskQueue] = {}

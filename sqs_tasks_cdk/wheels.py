@@ -47,7 +47,7 @@ class Target:
         """
         if not runtime.name.startswith("python3."):
             raise BundlingError(
-                f"runtime {runtime.name!r} is not a managed Python runtime, so there is no telling which wheels it "
+                f"runtime {runtime.name!r} is not a managed Python runtime, so it is not known which wheels it "
                 "needs; use lambda_.Runtime.PYTHON_3_13, or give code= yourself"
             )
         machine = "aarch64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"

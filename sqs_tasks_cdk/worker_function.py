@@ -127,7 +127,7 @@ def check_function(settings: WorkerFunctionSettings, *, queue: str) -> None:
         StackError: Code and a bundle, or SnapStart with more storage than it takes.
     """
     if "code" in settings and "bundle" in settings:
-        raise StackError(f"queue {queue!r}: code= is ready made and bundle= says how to make it; give one of them")
+        raise StackError(f"queue {queue!r}: code= is existing code and bundle= says how to bundle it; give one of them")
     name = settings.get("function_name")
     if name is not None and len(name) > limits.MAX_FUNCTION_NAME_CHARS:
         raise RuleError(

@@ -37,7 +37,7 @@ def endpoint_options(command: Command) -> Command:
         expose_value=False,
         callback=_set_endpoint,
         is_eager=True,
-        help="Where SQS is, when not at AWS.  [env: SQS_TASKS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS]",
+        help="The URL of SQS, when it is not AWS.  [env: SQS_TASKS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS]",
     )
     return endpoint(region(command))
 

@@ -24,13 +24,15 @@ _COMMANDS = {
     "dev": _Place("sqs_tasks.cli.dev.command", "dev", "Run an application here: SQS, queues, worker, reload."),
     "worker": _Place("sqs_tasks.cli.worker", "worker", "Run the jobs of an application's queues."),
     "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
-    "queues": _Place("sqs_tasks.cli.queues", "queues", "Create an application's queues, look into them, redrive."),
+    "queues": _Place(
+        "sqs_tasks.cli.queues", "queues", "Create and list an application's queues, redrive dead letters."
+    ),
     "schedules": _Place(
         "sqs_tasks.cli.schedules.command", "schedules", "See, deploy and run an application's schedules."
     ),
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
     "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
-    "iam": _Place("sqs_tasks.cli.iam", "iam", "Print the least rights as an IAM policy."),
+    "iam": _Place("sqs_tasks.cli.iam", "iam", "Print the least permissions as an IAM policy."),
     "local-sqs": _Place("sqs_tasks.cli.local_sqs", "local_sqs", "Serve an SQS on this machine, in memory."),
     "invoke": _Place("sqs_tasks.cli.invoke", "invoke", "Run a Lambda handler against a queue, as Lambda would."),
 }

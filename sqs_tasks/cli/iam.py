@@ -34,9 +34,9 @@ declare nothing may send to every queue. No call to AWS is made.
 @click.option("--account", default="*", show_default=True, help="The queues' account.")
 @click.option("--region", default="*", show_default=True, help="The queues' region.")
 @click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
-@click.option("--kms-key-arn", help="The key that the queues are encrypted with, if it is one of your own.")
+@click.option("--kms-key-arn", help="The key that encrypts the queues, if it is your own.")
 def iam(*, words: Sequence[str], role: str, account: str, region: str, partition: str, kms_key_arn: str | None) -> None:
-    """Print the least rights on APP's queues as an IAM policy."""
+    """Print the least permissions on APP's queues as an IAM policy."""
     app, queues = split_app(words)
     document = iam_policy(
         load(app).manifest(),

@@ -45,46 +45,46 @@ _PASSED_ON = (
 @click.argument("handler")
 @option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll.")
 @endpoint_options
-@option("--batch-size", type=int, default=10, help="Records in one invocation at most.")
-@option("--batching-window", type=float, default=0, help="Seconds to gather a batch.")
+@option("--batch-size", type=int, default=10, help="The most records in one invocation.")
+@option("--batching-window", type=float, default=0, help="Seconds to wait for a full batch.")
 @option("--maximum-concurrency", type=int, help="Invocations at a time, 2 to 1000.")
 @option(
     "--provisioned-pollers",
     type=(int, int),
     metavar="LEAST MOST",
-    help="Dedicated pollers, ten invocations at a time each; instead of a maximum concurrency.",
+    help="Provisioned pollers, each with ten invocations at a time; instead of a maximum concurrency.",
 )
-@option("--reserved-concurrency", type=int, help="The function's own limit: what is over it is throttled.")
+@option("--reserved-concurrency", type=int, help="The function's own limit: invocations above it are throttled.")
 @option("--timeout", type=float, default=30, help="The function's timeout in seconds.")
-@option("--memory", type=int, default=128, help="The function's megabytes.")
-@option("--function-name", help="The function's name; the handler's module unless given.")
+@option("--memory", type=int, default=128, help="The function's memory in megabytes.")
+@option("--function-name", help="The function's name; by default the handler's module.")
 @option(
     "--report-batch-item-failures/--no-report-batch-item-failures",
     default=True,
-    help="Whether the mapping looks at the function's response.",
+    help="Whether the mapping reads the function's response.",
 )
 @option(
     "--recursive-loop",
     type=click.Choice(["terminate", "allow"]),
     default="terminate",
-    help="What becomes of a function that feeds itself, sixteen invocations on.",
+    help="What happens to a function that feeds itself, after sixteen invocations.",
 )
 @option("--filter", "filters", multiple=True, metavar="PATTERN", help="A filter pattern as JSON; repeatable.")
 @fault_options()
-@option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For the function; repeatable.")
+@option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the function; repeatable.")
 @option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
     show_default="the current directory",
-    help="Where the handler's code is.",
+    help="The directory of the handler's code.",
 )
 @option("--in-process", is_flag=True, help="Call the handler in this process, one at a time, for a debugger.")
-@option("--command", help="The runtime to start, such as ./bootstrap; awslambdaric unless given.")
+@option("--command", help="The runtime to start, such as ./bootstrap; by default awslambdaric.")
 @option(
     "--until-empty",
     is_flag=True,
-    help="End when the queue has nothing to deliver; exit 1 if any failed, or are still in flight or delayed.",
+    help="End when the queue has nothing to deliver; exit code 1 if messages failed, are in flight or delayed.",
 )
 @option(
     "--json",

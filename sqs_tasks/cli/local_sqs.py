@@ -29,14 +29,14 @@ _HINTS = {
 @option(
     "--enforce-waits",
     is_flag=True,
-    help="Refuse what AWS refuses for 60 seconds: a second purge, and a queue named like one just deleted.",
+    help="Refuse for 60 seconds, as AWS does, a second purge and a queue with the name of a deleted one.",
 )
 @setting(
     "--allow-host",
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="A name by which clients reach it, beside addresses and localhost: a container's. Repeat it for more.",
+    help="A further name by which clients reach the server, such as that of a container. Repeatable.",
 )
 def local_sqs(host: str, port: int, allowed_hosts: tuple[str, ...], *, enforce_waits: bool) -> None:
     """Serve an SQS in memory, for boto3, the AWS CLI and every other SDK.

@@ -21,7 +21,7 @@ For laptops, tests and small set-ups; in production the stack makes the queues, 
 
 @click.command("create", epilog=EPILOG)
 @click.argument("app", required=False, envvar=APP_VARIABLE)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and only ask SQS which queues there are.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, and print what would be done.")
 @endpoint_options
 def create(*, app: str | None, dry_run: bool) -> None:
     """Create the queues of APP and their dead-letter queues; those that exist get the registry's attributes.

@@ -28,9 +28,9 @@ once its queue has accepted it; its arguments, job id and message group stay, it
 
 @click.command("redrive", epilog=EPILOG)
 @click.argument("words", nargs=-1, metavar="[APP] QUEUE")
-@click.option("--limit", type=click.IntRange(min=1), help="Move so many at most.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Move so many in a second at most.")
-@click.option("--dry-run", is_flag=True, help="Move nothing, and say how many would be.")
+@click.option("--limit", type=click.IntRange(min=1), help="Move at most so many.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Move at most so many in a second.")
+@click.option("--dry-run", is_flag=True, help="Move nothing, and print how many would be moved.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @endpoint_options
 def redrive(*, words: Sequence[str], limit: int | None, rate: float | None, dry_run: bool, as_json: bool) -> None:

@@ -46,9 +46,9 @@ task's signature.
 @click.option(
     "--delay-seconds",
     type=click.IntRange(0, limits.MAX_DELAY_SECONDS),
-    help="How long SQS holds the jobs back; standard queues only.",
+    help="How long SQS delays the jobs; standard queues only.",
 )
-@click.option("--group-id", help="The message group: an order on FIFO queues, a tenant on standard ones.")
+@click.option("--group-id", help="The message group: the order on FIFO queues, the tenant on standard ones.")
 @click.option("--deduplication-id", help="FIFO queues: a second job with this id within five minutes is not delivered.")
 @endpoint_options
 def send(

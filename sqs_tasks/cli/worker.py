@@ -53,37 +53,37 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     "--concurrency",
     type=click.IntRange(min=1),
     default=10,
-    help="Jobs at once in this process, shared by its queues; 1 with one queue runs them in the main thread.",
+    help="Jobs at a time in this process, for all its queues; with 1 and one queue they run in the main thread.",
 )
 @setting(
     "--async-concurrency",
     type=click.IntRange(min=1),
-    help="async def jobs at once in this process, on its event loop; the same as --concurrency unless given.",
+    help="async def jobs at a time in this process, on its event loop; by default as --concurrency.",
 )
 @setting(
     "-p",
     "--processes",
     type=click.IntRange(min=1),
     default=1,
-    help="Worker processes; with more than one a supervisor starts them again when they die.",
+    help="Worker processes; with more than one, a supervisor starts them again when they die.",
 )
 @setting(
     "--supervise",
     is_flag=True,
-    help="Have a supervisor for a single process too.",
+    help="Use a supervisor for a single process too.",
 )
 @setting(
     "--prefetch",
     type=click.IntRange(min=0),
     default=0,
-    help="Messages received beyond what can start, so that jobs of milliseconds come in tens; not for FIFO queues.",
+    help="Messages to receive before they can start, so that short jobs come in tens; not for FIFO queues.",
 )
 @setting(
     "--weight",
     "weights",
     multiple=True,
     metavar="QUEUE=N",
-    help="How much of the concurrency a queue gets while others want it too; 1 unless given.",
+    help="How much of the concurrency a queue gets while others want it too; by default 1.",
 )
 @setting(
     "--strict-priority",
@@ -105,7 +105,7 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
 @setting(
     "--max-tasks",
     type=click.IntRange(min=1),
-    help="Stop after this many jobs, for example to bound what a leak can leak.",
+    help="Stop after this many jobs, for example to limit a memory leak.",
 )
 @setting(
     "--max-runtime",
@@ -121,12 +121,12 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
 @setting(
     "--idle-seconds",
     type=click.FloatRange(min=0),
-    help="Stop after this many seconds without a job in any queue; 0: as soon as they are empty.",
+    help="Stop after this many seconds without a job in any queue; with 0 as soon as they are empty.",
 )
 @setting(
     "--health-port",
     type=click.IntRange(1, 65535),
-    help="Answer /live, /ready and /metrics (Prometheus) there; N processes use the N ports after it as well.",
+    help="Serve /live, /ready and /metrics (Prometheus) on this port; N processes also use the next N ports.",
 )
 @setting(
     "--report-interval",

@@ -366,7 +366,7 @@ def test_cluster_and_network_exclude_each_other(stack: Stack) -> None:
     """A cluster brings its network along."""
     vpc = ec2.Vpc(stack, "Vpc", max_azs=1)
 
-    with pytest.raises(StackError, match="leave vpc= out"):
+    with pytest.raises(StackError, match="leave out vpc="):
         _worker(stack, cluster=ecs.Cluster(stack, "Cluster", vpc=vpc), vpc=vpc)
 
 

@@ -477,7 +477,7 @@ def test_function_from_elsewhere_needs_its_timeout_and_role(stack: Stack) -> Non
     imported = lambda_.Function.from_function_attributes(stack, "Mailer", function_arn=arn, role=role)
     bare = lambda_.Function.from_function_arn(stack, "Bare", arn)
 
-    with pytest.raises(StackError, match=r"timeout of a function from elsewhere .* give timeout="):
+    with pytest.raises(StackError, match=r"timeout of an imported function .* give timeout="):
         LambdaWorker(stack, "A", task_queue=_queue(stack, "a"), app="shop.tasks:env", function=imported)
     with pytest.raises(StackError, match=r"no role here .*from_function_attributes"):
         LambdaWorker(

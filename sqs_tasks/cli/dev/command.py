@@ -56,7 +56,7 @@ queue. Messages stay in the embedded SQS across restarts, and are gone when dev 
     default="worker",
     help="Run jobs as a container would, or through the event source simulator as Lambda would.",
 )
-@option("--endpoint-url", help="An SQS that is there already; the embedded one is not started then.")
+@option("--endpoint-url", help="An SQS that is already running; then the embedded one is not started.")
 @option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -68,14 +68,14 @@ queue. Messages stay in the embedded SQS across restarts, and are gone when dev 
     "--concurrency",
     type=click.IntRange(min=1),
     default=10,
-    help="Jobs at once in the worker; invocations at once for each queue, 5 at most, as Lambda.",
+    help="Jobs at a time in the worker; with --as lambda, invocations at a time for each queue, at most 5.",
 )
 @option(
     "--watch",
     "directories",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Where to watch for saved Python files; the current directory unless given.  Repeatable.",
+    help="A directory to watch for saved Python files; by default the current one.  Repeatable.",
 )
 @option(
     "--grace-seconds",
@@ -100,7 +100,7 @@ def dev(
     log_level: str,
     log_format: LogFormat,
 ) -> None:
-    """Run APP on this machine: an SQS, its queues, a worker that restarts when you save.
+    """Run APP on this machine: an SQS, its queues, and a worker that restarts when you save.
 
     APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name or a pattern; all queues
     that have tasks are worked unless given.
