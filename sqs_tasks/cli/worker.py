@@ -35,7 +35,8 @@ Examples:
 
 \b
 SIGTERM, SIGINT and SIGQUIT stop it in order: no more messages are received, running jobs get --grace-seconds to
-finish, what never started goes back to its queue at once. A second signal ends it there and then.
+finish, what never started goes back to its queue at once. Another signal, a second later or more, ends it there and
+then.
 
 \b
 With --processes or --supervise a process that has reached --max-tasks, --max-runtime or --max-rss is replaced by a
@@ -165,10 +166,9 @@ def worker(
     its own.
     """
     from sqs_tasks.worker.consumer import Consumer
-    from sqs_tasks.worker.exit_codes import RECYCLE_EXIT_CODE
-    from sqs_tasks.worker.last_act import LastAct
     from sqs_tasks.worker.metrics import Metrics
     from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
+    from sqs_tasks.worker.process_end import ProcessEnd
 
     app, given = split_app(words)
     names = given or os.environ.get(QUEUES_VARIABLE, "").split()
@@ -180,7 +180,7 @@ def worker(
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
         command = [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
         sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
-    last_act = LastAct()
+    end = ProcessEnd()
     env = load(app)
     after_application(log_level.upper(), log_format)
     note_jobs(env)
@@ -215,11 +215,17 @@ def worker(
         max_rss=None if max_rss is None else max_rss * 1024 * 1024,
         idle_seconds=idle_seconds,
     )
-    with reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds):
-        supervised = run_worker(consumer, ends, metrics=metrics, last_act=last_act, health_port=health_port)
-    if supervised and (consumer.stopping.requested or ends.wants_fresh_process()):
-        # Also after a signal: unless the supervisor is stopping too, somebody else sent it, and the place is empty.
-        sys.exit(RECYCLE_EXIT_CODE)
+    code = run_worker(
+        consumer,
+        ends,
+        metrics=metrics,
+        end=end,
+        wants_fresh_process=ends.wants_fresh_process,
+        during=reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds),
+        health_port=health_port,
+    )
+    if code:
+        sys.exit(code)
 
 
 def _check_workers_ports(health_port: int, processes: int) -> None:

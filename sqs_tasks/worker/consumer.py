@@ -137,6 +137,19 @@ class Consumer:
         """Ask all loops to stop; safe in a signal handler and from any thread."""
         self._signals.wake()
 
+    def listen_for_signals(self) -> None:
+        """Listen already now, and until :meth:`listen_no_more`; :meth:`run` alone listens while it runs."""
+        self._signals.start()
+
+    def listen_no_more(self) -> None:
+        """Put back the signal handlers that were there before."""
+        self._signals.end()
+
+    def on_first_answer(self, call: Callable[[], None]) -> None:
+        """Have a function called when SQS first answers a receive, before any job of that answer starts."""
+        for state in self.states:
+            state.on_first_answer = call
+
     def run(self, shutdown_policy: ShutdownPolicy | Callable[[], ShutdownPolicy] = NEVER_SHUTDOWN) -> None:
         """Work until the policy, a signal or :meth:`stop` ends it, then drain.
 
@@ -155,6 +168,7 @@ class Consumer:
                 self._poll(shutdown_policy)
             finally:
                 self._close()
+                self._stop.flush_log()
                 for loop in self._loops:
                     logger.info(
                         "stopped processing queue %s",
@@ -254,7 +268,8 @@ class Consumer:
         deadline = None if self._stop.seconds_left() is None else time.monotonic() + CLOSE_SECONDS
         for loop in self._loops:
             if not loop.buffer.close(_left(deadline)):
-                logger.error(
+                self._stop.log(
+                    logging.ERROR,
                     "%d messages of queue %s could not be settled in time; they come back",
                     len(loop.buffer),
                     loop.queue.name,

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.execution.forks import closed_in_children
 from sqs_tasks.worker.metrics import CONTENT_TYPE
 from sqs_tasks.worker.poll_state import PollState
 
@@ -110,7 +111,8 @@ def serving_health(health: Health, port: int, *, host: str = "") -> Iterator[int
     thread.start()
     logger.info("health on port %d", server.server_port, extra={"action": "health_started", "port": server.server_port})
     try:
-        yield server.server_port
+        with closed_in_children(server.socket):  # else a process that a task leaves behind keeps the port
+            yield server.server_port
     finally:
         server.shutdown()
         server.server_close()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import time
 from collections.abc import Collection
 
 from sqs_tasks.execution.event_loop import limited
 from sqs_tasks.execution.executor import Executor
+from sqs_tasks.execution.forks import forks_so_far
 from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Skipped, Succeeded, UnknownTask, Verdict
@@ -71,6 +75,7 @@ class LaneWorker:
         self._progress = progress
         self.stop = stop
         self._metrics = metrics
+        self._forks = forks_so_far()
 
     def work(self, lane: Lane, *, on_loop: bool) -> Work:
         """A lane as a pool takes it; ``on_loop`` says that its one message is for an async task on the event loop."""
@@ -110,8 +115,21 @@ class LaneWorker:
 
     def lane_over(self, work: _LaneWork) -> None:
         """A lane is over, in whichever way: its slot is free."""
+        self.end_fork(None)
         self._slots.lane_over(on_loop=work.on_loop)
         self._progress.lane_over(work.lane)
+
+    def end_fork(self, outcome: Outcome | None) -> None:
+        """End this process if it is a child that a job forked: its way out of the task must not make it a worker.
+
+        Its parent runs the job too, and settles it.
+        """
+        if forks_so_far() == self._forks:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(_exit_code(outcome))
 
     def _run_one(self, work: _LaneWork, message: ReceivedMessage) -> None:
         """What nearly all lanes are, without what the others need: a no-op job costs little more than its requests."""
@@ -213,6 +231,17 @@ class _LaneWork:
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
         now = time.perf_counter()
+        self._worker.end_fork(outcome)
         self.seconds = now - self._started
         self._started = now  # the jobs of one call of a batch processor: the first stands for the whole of it
         return self._worker.settlement.conclude(message, outcome)
+
+
+def _exit_code(outcome: Outcome | None) -> int:
+    """What a forked child exits with that has left its task in this way."""
+    if isinstance(outcome, Succeeded):
+        return 0
+    error = getattr(outcome, "error", None)
+    if not isinstance(error, SystemExit) or error.code is None:
+        return 0 if isinstance(error, SystemExit) else 1
+    return error.code if isinstance(error.code, int) else 1

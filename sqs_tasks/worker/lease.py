@@ -16,10 +16,12 @@ A task that must not work on when its message may be running elsewhere asks for 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 
+from sqs_tasks.execution.forks import forks_so_far
 from sqs_tasks.message import ReceivedMessage
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class Lease:
         due: ``time.monotonic()`` of the next beat.
     """
 
-    __slots__ = ("_callbacks", "due", "lost", "message", "reason", "until")
+    __slots__ = ("_callbacks", "_forks", "due", "lost", "message", "reason", "until")
 
     def __init__(self, message: ReceivedMessage, *, due: float, until: float) -> None:
         self.message = message
@@ -45,7 +47,13 @@ class Lease:
         self.reason = ""
         self.due = due
         self.until = until
+        self._forks = forks_so_far()
         self._callbacks: tuple[Callable[[Lease], None], ...] = ()
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether the heartbeat that prolongs it runs in this process."""
+        return self._forks == forks_so_far()
 
     def on_lost(self, callback: Callable[[Lease], None]) -> None:
         """Have a function called, in the heartbeat's thread, when the lease is lost; at once when it is already."""
@@ -89,12 +97,19 @@ class Lease:
 #: One for all: it is held for a few assignments, and a lock in each lease would cost more than the lease.
 _lock = threading.Lock()
 
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
 _current: ContextVar[Lease | None] = ContextVar("sqs_tasks_lease", default=None)
 
 
 def current_lease() -> Lease | None:
-    """The lease of the job that runs here; None outside a job, in a batch processor and in Lambda."""
-    return _current.get()
+    """The lease of the job that runs here; None outside a job, in a batch processor and in Lambda.
+
+    None also in a process that a job forks: nobody prolongs the lease there, and nobody would report its loss.
+    """
+    lease = _current.get()
+    return lease if lease is not None and lease.is_of_this_process else None
 
 
 def set_current_lease(lease: Lease | None) -> None:

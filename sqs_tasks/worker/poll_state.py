@@ -32,6 +32,8 @@ class PollState:
         self.last_error = ""
         self.has_received = False
         self.is_over = False
+        #: Called by the first answer.
+        self.on_first_answer: Callable[[], None] = lambda: None
 
     def receiving(self) -> None:
         """A receive is sent."""
@@ -40,8 +42,10 @@ class PollState:
     def received(self) -> None:
         """It was answered."""
         self._receiving_since = self._failing_since = None
-        self.has_received = True
         self.last_error = ""
+        if not self.has_received:
+            self.has_received = True
+            self.on_first_answer()
 
     def failed(self, error: str) -> None:
         """It failed."""

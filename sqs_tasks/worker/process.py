@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 from sqs_tasks.shutdown_policies import ShutdownPolicy
 from sqs_tasks.worker.busy_watch import watching_busy
@@ -12,11 +13,16 @@ from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.exit_codes import RECYCLE_EXIT_CODE
 from sqs_tasks.worker.fleet_health import FleetHealth, worker_port
 from sqs_tasks.worker.health import WorkerHealth, serving_health
-from sqs_tasks.worker.last_act import LastAct, ending_in_time
 from sqs_tasks.worker.metrics import Metrics
+from sqs_tasks.worker.process_end import ProcessEnd
 from sqs_tasks.worker.scale_in import ScaleInProtection
 from sqs_tasks.worker.supervisor import Supervisor
 from sqs_tasks.worker.supervisor_link import DESCRIPTOR_VARIABLE, SupervisorLink
+
+#: Seconds beyond the grace period for what an orderly end does after it.
+END_MARGIN_SECONDS = 1.0
+
+_NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
 def is_supervised(variables: MutableMapping[str, str] = os.environ) -> bool:
@@ -29,10 +35,12 @@ def run_worker(
     policy: ShutdownPolicy,
     *,
     metrics: Metrics,
-    last_act: LastAct,
+    end: ProcessEnd,
+    wants_fresh_process: Callable[[], bool] = lambda: False,
+    during: AbstractContextManager[Any] = _NOTHING,
     health_port: int | None = None,
     variables: MutableMapping[str, str] = os.environ,
-) -> bool:
+) -> int:
     """Run a consumer until it ends, with health, its supervisor and scale-in protection where there are such.
 
     The process ends soon after: jobs that outlive the grace period are given back in its last moment.
@@ -41,15 +49,33 @@ def run_worker(
         consumer: The consumer.
         policy: When it stops by itself.
         metrics: What the consumer counts in.
-        last_act: What the process does last.
+        end: The end of this process.
+        wants_fresh_process: Whether a worker that stopped by itself makes room for a fresh one.
+        during: What else lasts as long as the worker runs.
         health_port: Where to answer for its health; None does not.
         variables: The process's environment.
 
     Returns:
-        Whether it runs under a supervisor.
+        What the process is to exit with.
     """
     link = SupervisorLink.inherited(variables, consumer.stop)
+
+    def exit_code() -> int:
+        # Also after a signal: unless the supervisor is stopping too, somebody else sent it, and the place is empty.
+        is_recycled = link is not None and (consumer.stopping.requested or wants_fresh_process())
+        return RECYCLE_EXIT_CODE if is_recycled else 0
+
     with ExitStack() as stack:
+        stack.enter_context(
+            end.bounded(
+                consumer.stopping,
+                last_act=consumer.settle_without_waiting,
+                exit_code=exit_code,
+                # Where jobs run in the main thread, nothing else ends one that is late.
+                margin_seconds=0 if consumer.runs_jobs_here else END_MARGIN_SECONDS,
+            )
+        )
+        stack.enter_context(during)
         if health_port is not None:
             health = WorkerHealth(
                 lambda: consumer.states,
@@ -63,19 +89,18 @@ def run_worker(
                 port = worker_port(health_port, link.number)
                 stack.enter_context(serving_health(health, port, host="127.0.0.1"))
         if link is not None:
-            told = link
-            stack.enter_context(watching_busy(consumer.running, lambda busy: told.tell(busy=busy)))
+            consumer.on_first_answer(link.report_works)
+            stack.enter_context(watching_busy(consumer.running, link.report_busy))
         else:
             on_busy = stack.enter_context(_protection(variables))
             if on_busy is not None:
                 stack.enter_context(watching_busy(consumer.running, on_busy))
-        if consumer.runs_jobs_here:
-            code = 0 if link is None else RECYCLE_EXIT_CODE
-            stack.enter_context(ending_in_time(consumer.stopping, consumer.settle_without_waiting, code))
+        consumer.listen_for_signals()
         consumer.run(policy)
-    if consumer.unfinished():
-        last_act.be(consumer.give_back_unfinished)
-    return link is not None
+        if not consumer.stopping.requested:
+            consumer.listen_no_more()
+        # Else until the end: the same wish once more must not change how the process ends.
+    return exit_code()
 
 
 def run_supervisor(

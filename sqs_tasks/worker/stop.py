@@ -1,13 +1,19 @@
-"""The request to stop: asked by a signal, by code or by a parent that is gone; heard by every thread of the worker."""
+"""The request to stop: made by a signal, by code or by the end of a supervisor; every thread of the worker sees it."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqs_tasks.worker.log_thread import LogThread
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that the log lines of a stop may take at its end.
+LOG_SECONDS = 1.0
 
 
 class Stop:
@@ -26,6 +32,7 @@ class Stop:
         self._lock = threading.Lock()
         self._deadline: float | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._log_thread = LogThread()
 
     @property
     def requested(self) -> bool:
@@ -39,15 +46,25 @@ class Stop:
                 return
             self._deadline = time.monotonic() + self.grace_seconds
             listeners = tuple(self._listeners)
-        logger.info(
+        self._event.set()
+        for listener in listeners:
+            listener()
+        # It counts before it is said: nobody may be reading the log any more.
+        self.log(
+            logging.INFO,
             "stopping (%s): no more messages are received, running jobs have %g s to finish",
             reason,
             self.grace_seconds,
             extra={"action": "worker_stopping", "reason": reason},
         )
-        self._event.set()
-        for listener in listeners:
-            listener()
+
+    def log(self, level: int, text: str, *args: object, extra: Mapping[str, Any]) -> None:
+        """Log something about the stop, and wait for nobody to read it."""
+        self._log_thread.log(logger, level, text, *args, extra=extra)
+
+    def flush_log(self) -> None:
+        """Wait until all that has been logged here is written, but not for long."""
+        self._log_thread.flush(LOG_SECONDS)
 
     def on_request(self, listener: Callable[[], None]) -> None:
         """Have a function called at the request, or now when it has been made."""

@@ -18,7 +18,7 @@ from sqs_tasks.local.server import LocalSQSServer
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from tests.support.fault_proxy import FaultProxy
 from tests.support.polling import until
-from tests.support.worker_processes import client, environment, processes
+from tests.support.worker_processes import client, environment, processes, signal_until_gone
 
 #: Every task appends a line to a file; O_APPEND keeps lines of several processes whole.
 APP = """
@@ -201,9 +201,8 @@ def test_a_second_signal_exits_at_once(run, queues):
 
     worker.send_signal(signal.SIGTERM)
     until(lambda: "stopping" in run.log(worker), what="the first signal is heard")
-    worker.send_signal(signal.SIGTERM)
 
-    assert worker.wait(5) == 128 + signal.SIGTERM
+    assert signal_until_gone(worker, signal.SIGTERM) == 128 + signal.SIGTERM
     assert run.lines("left") == []
 
 

@@ -253,6 +253,34 @@ def test_a_job_that_outlives_the_grace_period_is_visible_as_soon_as_its_process_
     assert (stage.left(), stage.done()) == ((1, 0), [])
 
 
+@pytest.mark.parametrize("options", [["-c", "1"], ["-c", "4"], ["-c", "4", "--supervise"]])
+def test_a_signal_that_comes_twice_is_one_wish(stage, options):
+    """A wrapper passes it on that the platform has sent to the whole group (taskcluster#8291): the job may finish."""
+    stage.add("gated", 1)
+    stage.start(*options)
+    stage.started()
+
+    stage.worker.send_signal(signal.SIGTERM)
+    until(lambda: "stopping" in stage.run.log(stage.worker), what="the signal has been heard", every=0.01)
+    stage.worker.send_signal(signal.SIGTERM)
+    stage.open_gate()
+
+    stage.ended()
+    assert (stage.left(), stage.done()) == ((0, 0), [1])
+
+
+def test_nor_does_it_change_the_exit_code_of_an_idle_worker(stage):
+    """Which has nothing to wait for, and may be about to end when the signal comes again."""
+    stage.start("--wait-seconds", "0")
+    until(lambda: "processing queue" in stage.run.log(stage.worker), what="it polls")
+
+    for _ in range(50):
+        stage.worker.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+
+    stage.ended()
+
+
 def test_it_is_given_back_after_the_application_has_ended(stage):
     """As late as can be: until then its thread still runs the job."""
     stage.add("gated", 1)

@@ -18,7 +18,7 @@ import pytest
 
 from sqs_tasks import SQSEnv
 from tests.support.polling import until
-from tests.support.worker_processes import client, environment, processes
+from tests.support.worker_processes import client, environment, processes, signal_until_gone
 
 APP = """
 import ctypes
@@ -200,9 +200,7 @@ def test_a_second_signal_ends_all_at_once(run, jobs):
     supervisor.send_signal(signal.SIGTERM)
     until(lambda: "stopping (SIGTERM)" in run.log(supervisor), what="the worker has heard")
 
-    supervisor.send_signal(signal.SIGTERM)
-
-    assert supervisor.wait(10) != 0
+    assert signal_until_gone(supervisor, signal.SIGTERM) != 0
     assert not any(is_running(pid) for pid in run.lines("loaded"))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -76,6 +78,21 @@ class Processes:
         path = self.directory / name
         text = path.read_text() if path.exists() else ""
         return text[: text.rfind("\n") + 1].splitlines()
+
+
+def signal_until_gone(process: subprocess.Popen[Any], number: int, seconds: float = 10) -> int:
+    """Send a signal again and again, as an impatient person does; the exit code.
+
+    Signals within a second of the first are the same wish, so the one that counts is not the next.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        process.send_signal(number)
+        try:
+            return process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
 
 
 @contextmanager

@@ -345,22 +345,75 @@ def test_resident_bytes_are_those_of_this_process():
 # --- signals --------------------------------------------------------------------------------------------------------
 
 
-def test_the_second_signal_exits_at_once():
+def test_a_second_signal_a_second_later_exits_at_once(clock):
     """With the code a shell expects."""
-    heard, exits, done = [], [], threading.Event()
+    heard, exits, stopping, done = [], [], threading.Event(), threading.Event()
+
+    def stop(reason):
+        heard.append(reason)
+        stopping.set()
 
     def exit_now(code):
         exits.append(code)
         done.set()
 
-    watch = SignalWatch(heard.append, exit_now=exit_now)
+    watch = SignalWatch(stop, exit_now=exit_now, clock=clock)
     with watch.watching():
         os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wait(10)
+        clock.now += 1
         os.kill(os.getpid(), signal.SIGINT)
         assert done.wait(10)
 
-    assert heard[0] == "SIGTERM"
+    assert heard == ["SIGTERM"]
     assert exits == [128 + signal.SIGINT]
+
+
+def test_signals_within_a_second_are_one_wish(clock):
+    """A process group and a wrapper both pass the platform's on, be it the same signal or another."""
+    heard, ours = [], threading.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: ours.set())
+    watch = SignalWatch(heard.append, exit_now=heard.append, clock=clock)
+    try:
+        with watch.watching():
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+                clock.now += 0.3
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert ours.wait(10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert heard == ["SIGTERM"]
+
+
+def test_a_signal_counts_although_the_wake_up_buffer_is_full():
+    """Other signals that nobody reads in time must not make the one go unheard."""
+    heard, stopping, held, let_go = [], threading.Event(), threading.Event(), threading.Event()
+
+    def stop(reason):
+        if reason == "stop()":
+            held.set()
+            let_go.wait(10)
+        else:
+            heard.append(reason)
+            stopping.set()
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    watch = SignalWatch(stop)
+    try:
+        with watch.watching():
+            watch.wake()
+            assert held.wait(10)
+            for _ in range(1000):  # the thread does not read meanwhile
+                os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            let_go.set()
+            assert stopping.wait(10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert heard == ["SIGTERM"]
 
 
 def test_handlers_and_the_wakeup_descriptor_are_put_back():
