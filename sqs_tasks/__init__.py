@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sqs_tasks.queue import JobQueue as JobQueue
     from sqs_tasks.raw_queue import RawQueue as RawQueue
     from sqs_tasks.scheduling.cron import Cron as Cron
+    from sqs_tasks.scheduling.eventbridge import Scheduler as Scheduler
     from sqs_tasks.scheduling.intervals import At as At
     from sqs_tasks.scheduling.intervals import Every as Every
     from sqs_tasks.scheduling.schedule import Schedule as Schedule
@@ -75,6 +76,7 @@ _MODULES = {
     "At": "scheduling.intervals",
     "Every": "scheduling.intervals",
     "Schedule": "scheduling.schedule",
+    "Scheduler": "scheduling.eventbridge",
     "AsyncTask": "task",
     "__version__": "__version__",
 }

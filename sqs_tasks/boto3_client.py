@@ -28,12 +28,15 @@ _DEFAULT_CONFIG: Mapping[str, Any] = {
 }
 
 
-def make_client(session: SQSSession | None, config: Mapping[str, Any], **options: Any) -> SQSClient:
-    """A client of boto3.
+def make_client(
+    session: SQSSession | None, config: Mapping[str, Any], *, service: str = "sqs", **options: Any
+) -> SQSClient:
+    """A client of boto3, typed as the one that nearly all are.
 
     Args:
         session: The ``boto3`` module or a ``boto3.Session``; None for the module.
         config: Keyword arguments of ``botocore.config.Config`` over the library's own.
+        service: The service.
         **options: Further ones of ``session.client``.
 
     Raises:
@@ -49,7 +52,7 @@ def make_client(session: SQSSession | None, config: Mapping[str, Any], **options
             raise ConfigurationError(
                 "no AWS region is set; set AWS_REGION, pass SQSEnv(region_name=...), or choose one with 'aws configure'"
             )
-    client: SQSClient = made_of.client("sqs", **options)
+    client: SQSClient = made_of.client(service, **options)
     return client
 
 

@@ -112,6 +112,7 @@ class ClientProvider:
         self._region_name = region_name
         self._config = dict(config or {})
         self._client: Any = None
+        self._others: dict[str, Any] = {}
         self._pid = 0
         self._renewed_at = -RENEWAL_SECONDS
 
@@ -129,10 +130,51 @@ class ClientProvider:
             made: SQSClient = self._client
             return made
 
+    def of_service(self, service: str, *, endpoint_url: str | None = None) -> Any:
+        """The client of another service: from the same session, for the same region, with the same settings.
+
+        Args:
+            service: As boto3 names it.
+            endpoint_url: Where the service is; None leaves it to boto3.
+        """
+        given = self._given
+        if given is not None and self.is_in_memory:
+            return getattr(given, "of_service")(service_name=service)  # noqa: B009 - no SQSClient has it
+        with making:
+            key = f"{os.getpid()} {service} {id(given)}"
+            if key not in self._others:
+                region = self._region_name or getattr(getattr(given, "meta", None), "region_name", None)
+                options = {"endpoint_url": endpoint_url, "region_name": region}
+                self._others[key] = self._made(service, {k: v for k, v in options.items() if v is not None})
+            return self._others[key]
+
+    def _made(self, service: str, options: dict[str, Any]) -> Any:
+        session = self._session
+        if session is not None and not _is_boto3(session):
+            return session.client(service, **options)
+        from sqs_tasks.boto3_client import make_client
+
+        return make_client(session, self._config, service=service, **options)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the queues are in this process: a MemorySession's. Makes no client of boto3 for the answer."""
+        return hasattr(self._session if self._given is None else self._given, "is_in_memory")
+
+    def now(self) -> float:
+        """The time: that of the queues in memory, whose clock can be moved, or the present."""
+        return float(getattr(self(), "now")()) if self.is_in_memory else time.time()  # noqa: B009 - no SQSClient has it
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where SQS is, as far as the environment was told; None leaves it to boto3."""
+        return self._endpoint_url or getattr(getattr(self._given, "meta", None), "endpoint_url", None)
+
     def reset(self) -> None:
         """Forget the client, so that the next call makes a new one with new connections (after a SnapStart restore)."""
         with making:
             self._client = None
+            self._others.clear()
 
     def renew(self, refused: SQSClient) -> SQSClient | None:
         """A client with other credentials than one that SQS refused; None when one was made a moment ago."""

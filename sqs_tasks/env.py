@@ -35,6 +35,7 @@ from sqs_tasks.task import AsyncTask
 if TYPE_CHECKING:
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.provisioning import RedrivePolicy
+    from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.sending.outbox import Deliver
 
@@ -60,6 +61,7 @@ class SQSEnv:
         region_name: The region; None leaves it to boto3.
         client_config: Keyword arguments of ``botocore.config.Config`` over the library's own.
         codecs: Codecs of your own; each needs naming in ``codec`` or ``accept`` to be used.
+        scheduler: Where jobs are held that are due later than SQS can hold them back; None takes what the stack says.
         direct_calls: Calling a task, ``send_email(...)``, runs its function; else it is refused as a likely mistake.
         eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
 
@@ -93,6 +95,7 @@ class SQSEnv:
         region_name: str | None = None,
         client_config: Mapping[str, Any] | None = None,
         codecs: Sequence[Codec] = (),
+        scheduler: Scheduler | None = None,
         direct_calls: bool = False,
         eager: bool = False,
     ) -> None:
@@ -111,6 +114,7 @@ class SQSEnv:
         self.middleware = tuple(middleware)
         self.context = context_maker()
         self.direct_calls = direct_calls
+        self.scheduler = scheduler
         self.deliver: Deliver | None = None
         if eager:
             from sqs_tasks.execution.eager import EagerDelivery
@@ -240,11 +244,7 @@ class SQSEnv:
 
     @property
     def schedules(self) -> Mapping[str, RegisteredSchedule]:
-        """The registered schedules by their names in EventBridge Scheduler, in the order of registration.
-
-        Raises:
-            ConfigurationError: Two of them come to the same name.
-        """
+        """The registered schedules by their names in EventBridge Scheduler, in the order of registration."""
         from sqs_tasks.scheduling.registered_schedule import schedules_of  # for those who deploy and look
 
         return {one.name: one for one in schedules_of(self._queues.values())}
@@ -283,14 +283,17 @@ class SQSEnv:
         """
         from sqs_tasks.manifest import manifest
 
-        if app is not None and not without_tasks and not any(queue.tasks for queue in self._queues.values()):
-            raise ConfigurationError(
-                f"{app} has no task (its queues: {', '.join(self._queues) or 'none'}): a stack made from it would have "
-                "no workers, and an update would remove those that are deployed; import the modules that register "
-                "your tasks where it is made, or say that it shall have none: manifest(without_tasks=True), "
-                "'sqs-tasks manifest --without-tasks'"
-            )
-        return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app)
+        return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app, without_tasks=without_tasks)
+
+    def cancel(self, job_id: str) -> bool:
+        """Take back a job that EventBridge Scheduler holds until it is due; whether it did: SQS gives nothing back.
+
+        Raises:
+            ConfigurationError: Nobody says where schedules are made.
+        """
+        from sqs_tasks.sending.one_shots import ScheduledJobs
+
+        return ScheduledJobs(self).cancel(job_id)
 
     # --- producing and working by name ------------------------------------------------------------------------------
 
@@ -371,14 +374,9 @@ class SQSEnv:
 
     def create_queues(self) -> list[str]:
         """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""
-        from sqs_tasks.provisioning import create_registered
+        from sqs_tasks.provisioning import create_all
 
-        created: list[str] = []
-        dead = {queue.settings.dead_letter_queue for queue in self._queues.values()}
-        for name, queue in self._queues.items():
-            if name not in dead:
-                created.extend(one for one in create_registered(self, queue) if one not in created)
-        return created
+        return create_all(self, self._queues)
 
     # --- names ------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 if TYPE_CHECKING:
     from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.middleware import Middleware
+    from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.sending.outbox import Deliver, Outbox
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Environment(Protocol):
     backoff_policy: BackoffPolicy
     middleware: tuple[Middleware, ...]
     processor_maker: ProcessorMaker
+    scheduler: Scheduler | None
     direct_calls: bool
     deliver: Deliver | None
     pre_send: Hook[[OutgoingMessage]]

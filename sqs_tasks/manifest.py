@@ -19,6 +19,7 @@ from sqs_tasks.backoff_policies import (
     TableBackoff,
     clamp_visibility,
 )
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
@@ -32,7 +33,12 @@ SCHEMA_VERSION = 1
 
 
 def manifest(
-    env: Environment, queues: Iterable[GenericQueue], *, prefix: str, app: str | None = None
+    env: Environment,
+    queues: Iterable[GenericQueue],
+    *,
+    prefix: str,
+    app: str | None = None,
+    without_tasks: bool = False,
 ) -> dict[str, Any]:
     """The queues and tasks of a registry as JSON data.
 
@@ -43,11 +49,19 @@ def manifest(
         queues: The registered queues.
         prefix: The environment's prefix.
         app: Where the environment is found, as ``module:attribute``; what a deployed function loads.
+        without_tasks: Allow a registry in which nothing is registered to run, although workers load it.
 
     Raises:
-        ConfigurationError: Two schedules come to the same name.
+        ConfigurationError: There is an ``app`` and no task, or two schedules come to the same name.
     """
     listed = list(queues)
+    if app is not None and not without_tasks and not any(queue.tasks for queue in listed):
+        raise ConfigurationError(
+            f"{app} has no task (its queues: {', '.join(queue.name for queue in listed) or 'none'}): a stack made from "
+            "it would have no workers, and an update would remove those that are deployed; import the modules that "
+            "register your tasks where it is made, or say that it shall have none: manifest(without_tasks=True), "
+            "'sqs-tasks manifest --without-tasks'"
+        )
     if any(task.schedules for queue in listed for task in queue.tasks):
         from sqs_tasks.scheduling.registered_schedule import schedules_of
 

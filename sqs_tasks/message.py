@@ -47,6 +47,8 @@ class OutgoingMessage:
     deduplication_id: str | None = None
     #: X-Ray's header, which travels as the one system attribute that senders may set.
     trace_header: str | None = None
+    #: When it is to be sent, by EventBridge Scheduler; None for now.
+    run_at: datetime | None = None
     #: For error texts and hooks; not sent.
     queue_name: str = ""
     job_name: str = ""

@@ -125,6 +125,16 @@ def delete_queue(env: ProvisioningEnvironment, queue_name: str) -> None:
     env.urls.forget(env.get_sqs_queue_name(queue_name))
 
 
+def create_all(env: ProvisioningEnvironment, queues: Mapping[str, GenericQueue]) -> list[str]:
+    """Create registered queues with their dead-letter queues, or bring them up to date; return their names in SQS."""
+    created: list[str] = []
+    dead = {queue.settings.dead_letter_queue for queue in queues.values()}
+    for name, queue in queues.items():
+        if name not in dead:
+            created.extend(one for one in create_registered(env, queue) if one not in created)
+    return created
+
+
 def create_registered(env: ProvisioningEnvironment, queue: GenericQueue) -> list[str]:
     """Create a registered queue with its dead-letter queue first; return the names in SQS of both.
 

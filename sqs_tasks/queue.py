@@ -196,10 +196,10 @@ class JobQueue(GenericQueue):
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> OutgoingMessage:
         """The message that carries a job whose arguments are bound already; nothing is sent."""
-        delay = options.delay_seconds
+        delay, run_at = options.delay_seconds, options.run_at
         group_id = options.group_id
         if settings is not None:
-            delay = settings.delay_seconds if delay is None else delay
+            delay = settings.delay_seconds if delay is None and run_at is None else delay
             by = settings.group_by if self.fifo else settings.fair_by
             if settings.max_age is not None and delay is not None and delay >= settings.max_age:
                 raise ConfigurationError(
@@ -209,6 +209,8 @@ class JobQueue(GenericQueue):
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
         outbox = self.outbox
+        if delay is not None or run_at is not None:
+            delay, run_at = outbox.when(delay, run_at)
         message = (self._writer or self._make_writer()).write(
             job_name,
             job_kwargs,
@@ -225,8 +227,8 @@ class JobQueue(GenericQueue):
         if self.fifo and message.deduplication_id is None:
             # SQS's own content-based id is of the body alone (S31): two tasks called with equal arguments would be one
             # message, and the second job lost without a word. Ours is of the task's name too.
-            return replace(message, deduplication_id=content_id(job_name, message.body))
-        return message
+            message = replace(message, deduplication_id=content_id(job_name, message.body))
+        return message if run_at is None else replace(message, run_at=run_at)
 
     def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
         """Register a schedule of a task: its arguments are checked, and its message is made.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
 
 from sqs_tasks.message import MessageAttribute, OutgoingMessage
@@ -27,7 +28,9 @@ class SendOptions:
     """How one job is sent, beside its arguments.
 
     Attributes:
-        delay_seconds: How long SQS holds it back, 0 to 900; standard queues only.
+        delay_seconds: How long it is held back: up to 900 seconds by SQS, on standard queues; longer, and on FIFO
+            queues, by EventBridge Scheduler, which is precise to the minute.
+        run_at: When it is due, instead of a delay; timezone-aware. A moment that has passed is now.
         group_id: The message group: an order on FIFO queues, a tenant on standard ones (S39).
         deduplication_id: FIFO only: a second message with this id within five minutes is not delivered.
         content_type: The codec to write it with.
@@ -35,7 +38,8 @@ class SendOptions:
         queue: The queue to send to instead of the task's own.
     """
 
-    delay_seconds: int | None = None
+    delay_seconds: float | None = None
+    run_at: datetime | None = None
     group_id: str | None = None
     deduplication_id: str | None = None
     content_type: str | None = None
@@ -46,7 +50,8 @@ class SendOptions:
 class SendOptionsDict(TypedDict, total=False):
     """The keywords of :meth:`AsyncTask.options`; each is documented on :class:`SendOptions`."""
 
-    delay_seconds: int | None
+    delay_seconds: float | None
+    run_at: datetime | None
     group_id: str | None
     deduplication_id: str | None
     content_type: str | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack, cast
 
 from aws_cdk import Acknowledgment, ArnFormat, CfnOutput, Stack, Token, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -23,9 +23,15 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest_schedules import MAX_EVENT_AGE_SECONDS, MIN_EVENT_AGE_SECONDS, ManifestSchedule
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
+from sqs_tasks_cdk.queue_urls import HasEnvironment, Worker
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues
+
+#: Where a process learns the group, the role and the queue for what could not be sent.
+GROUP_VARIABLE: Final = "SQS_TASKS_SCHEDULE_GROUP"
+ROLE_VARIABLE: Final = "SQS_TASKS_SCHEDULER_ROLE_ARN"
+DEAD_LETTER_VARIABLE: Final = "SQS_TASKS_SCHEDULER_DEAD_LETTER_ARN"
 
 #: How often Scheduler tries within the maximum age of an event; its default.
 MAX_RETRY_ATTEMPTS: Final = 185
@@ -45,6 +51,13 @@ class TaskSchedulesSettings(TypedDict, total=False):
 
     #: A KMS key for that queue in place of SSE-SQS.
     encryption_master_key: kms.IKey | None
+
+    #: Whether single jobs that are due later may be held here, for any queue of the registry; see
+    #: :meth:`TaskSchedules.grant_delays`.
+    delays: bool | None
+
+    #: Whether the registry's own schedules are left out, and single jobs alone are held here.
+    without_schedules: bool | None
 
 
 class TaskSchedules(Construct):
@@ -96,16 +109,22 @@ class TaskSchedules(Construct):
             description="What EventBridge Scheduler sends the jobs of schedules with",
         )
         self.schedules: dict[str, scheduler.CfnSchedule] = {}
-        self._let_send(self.dead_letter_queue)
+        self._has_delays = bool(settings.get("delays"))
+        targets = [self.dead_letter_queue.queue_arn]
+        self._let_use_key(self.dead_letter_queue)
         for registered in queues.manifest.queues:
             listed = [schedule for task in registered.tasks for schedule in task.schedules]
-            if not listed:
+            if settings.get("without_schedules"):
+                listed = []
+            if not listed and not self._has_delays:
                 continue
             queue = self._queue(registered.name)
             self._check_region(queue)
-            self._let_send(queue.queue)
+            targets.append(queue.queue.queue_arn)
+            self._let_use_key(queue.queue)
             for schedule in listed:
                 self.schedules[schedule.name] = self._make(schedule, queue)
+        self.role.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=targets))
         policy = self.role.node.find_child("DefaultPolicy")
         for made in self.schedules.values():
             made.node.add_dependency(policy)  # a rate without a start runs as soon as it is made
@@ -114,6 +133,44 @@ class TaskSchedules(Construct):
     def __iter__(self) -> Iterator[scheduler.CfnSchedule]:
         """The schedules, in the order of registration."""
         return iter(self.schedules.values())
+
+    def grant_delays(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
+        """Let ``grantee`` hold jobs here that are due later than SQS can hold them back, and take them back.
+
+        It learns the group, the role and the queue for what could not be sent by its environment, if it has one. It
+        may make and delete the schedules of single jobs alone, not those of the registry.
+
+        Raises:
+            StackError: These schedules were made without ``delays=True``.
+        """
+        if not self._has_delays:
+            raise StackError(
+                "these schedules are not for single jobs; their role may send to queues with schedules alone; "
+                "make them with delays=True"
+            )
+        environment = grantee.queue_environment if isinstance(grantee, Worker) else grantee
+        if isinstance(environment, HasEnvironment):
+            environment.add_environment(GROUP_VARIABLE, self.group_name)
+            environment.add_environment(ROLE_VARIABLE, self.role.role_arn)
+            environment.add_environment(DEAD_LETTER_VARIABLE, self.dead_letter_queue.queue_arn)
+        principal = cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
+        stack = Stack.of(self)
+        grant = iam.Grant.add_to_principal(
+            grantee=principal,
+            actions=["scheduler:CreateSchedule", "scheduler:DeleteSchedule"],
+            resource_arns=[
+                stack.format_arn(service="scheduler", resource="schedule", resource_name=f"{self.group_name}/job-*")
+            ],
+        )
+        passing = iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[self.role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        )
+        principal.grant_principal.add_to_principal_policy(passing)
+        if isinstance(grantee, Worker):
+            self._acknowledge(grantee.role)
+        return grant
 
     def metric_undelivered(self) -> cloudwatch.Metric:
         """How many runs lie in the queue for what could not be sent."""
@@ -174,8 +231,22 @@ class TaskSchedules(Construct):
         )
         return made
 
-    def _let_send(self, queue: sqs.IQueue) -> None:
-        self.role.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[queue.queue_arn]))
+    def _acknowledge(self, role: iam.IRole) -> None:
+        """Answer cdk-nag where it asks for no wildcard: the ids of jobs that are yet to be sent are not known."""
+        stack = Stack.of(self)
+        region, account = (
+            f"<AWS::{name}>" if Token.is_unresolved(value) else value
+            for name, value in (("Region", stack.region), ("AccountId", stack.account))
+        )
+        jobs = f"schedule/<{stack.get_logical_id(self.group)}>/job-*"
+        Validations.of(role).acknowledge(
+            Acknowledgment(
+                id=f"AwsSolutions::AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:scheduler:{region}:{account}:{jobs}]",
+                reason="Each job that is due later is a schedule named by the job's id, in this group alone",
+            )
+        )
+
+    def _let_use_key(self, queue: sqs.IQueue) -> None:
         key = queue.encryption_master_key
         if key is not None:
             key.grant(self.role, *SEND_KEY_ACTIONS)

@@ -31,6 +31,10 @@ class SqsTasksSettings(TaskWorkersSettings, total=False):
     #: run by itself.
     schedules: bool | None
 
+    #: Whether workers may hold jobs that are due later than the 900 seconds of SQS: ``options(run_at=...)``. They may
+    #: not when left out.
+    delays: bool | None
+
     #: Settings for the schedules, their group and their queue.
     schedule_settings: TaskSchedulesSettings | None
 
@@ -67,7 +71,7 @@ class SqsTasks(Construct):
         manifest: The registry.
         queues: Its queues.
         workers: Its workers.
-        schedules: Its schedules, or None: it has none, or they are not wanted.
+        schedules: Its schedules, or None: it has none and no delays, or they are not wanted.
 
     Raises:
         StackError: What :class:`TaskQueues` and :class:`TaskWorkers` refuse.
@@ -92,13 +96,21 @@ class SqsTasks(Construct):
             defaults=settings.pop("queue_defaults", None),
             settings=settings.pop("queue_settings", None),
         )
-        is_scheduled = settings.pop("schedules", True) and has_schedules(self.queues)
-        schedule_settings = settings.pop("schedule_settings", None) or {}
-        self.schedules = (
-            TaskSchedules(self, "Schedules", queues=self.queues, **schedule_settings) if is_scheduled else None
-        )
+        is_scheduled, has_delays = settings.pop("schedules", True), bool(settings.pop("delays", False))
+        schedule_settings: TaskSchedulesSettings = settings.pop("schedule_settings", None) or {}
+        self.schedules: TaskSchedules | None = None
+        if has_delays or (is_scheduled and has_schedules(self.queues)):
+            of_schedules: TaskSchedulesSettings = {
+                **schedule_settings,
+                "delays": has_delays,
+                "without_schedules": not is_scheduled,
+            }
+            self.schedules = TaskSchedules(self, "Schedules", queues=self.queues, **of_schedules)
         of_workers: TaskWorkersSettings = settings
         self.workers = TaskWorkers(self, "Workers", queues=self.queues, **of_workers)
+        if self.schedules is not None and has_delays:
+            for worker in self.workers:
+                self.schedules.grant_delays(worker)
 
     def monitor(
         self,

@@ -27,15 +27,27 @@ declare nothing may send to every queue. No call to AWS is made.
 @click.option(
     "--for",
     "role",
-    type=click.Choice(["producer", "worker", "redrive"]),
+    type=click.Choice(["producer", "worker", "redrive", "scheduler"]),
     required=True,
-    help="Who adds jobs, who works queues, or who moves dead letters back.",
+    help="Who adds jobs, who works queues, who moves dead letters back, or the role of EventBridge Scheduler.",
 )
 @click.option("--account", default="*", show_default=True, help="The queues' account.")
 @click.option("--region", default="*", show_default=True, help="The queues' region.")
 @click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
 @click.option("--kms-key-arn", help="The key that encrypts the queues, if it is your own.")
-def iam(*, words: Sequence[str], role: str, account: str, region: str, partition: str, kms_key_arn: str | None) -> None:
+@click.option("--schedule-group", help="The group for jobs that are due later; a producer may then hold them there.")
+@click.option("--scheduler-role-arn", help="With it, the role that EventBridge Scheduler sends them with.")
+def iam(
+    *,
+    words: Sequence[str],
+    role: str,
+    account: str,
+    region: str,
+    partition: str,
+    kms_key_arn: str | None,
+    schedule_group: str | None,
+    scheduler_role_arn: str | None,
+) -> None:
     """Print the least permissions on APP's queues as an IAM policy."""
     app, queues = split_app(words)
     document = iam_policy(
@@ -46,5 +58,7 @@ def iam(*, words: Sequence[str], role: str, account: str, region: str, partition
         region=region,
         account=account,
         kms_key_arn=kms_key_arn,
+        schedule_group=schedule_group,
+        scheduler_role_arn=scheduler_role_arn,
     )
     click.echo(json.dumps(document, indent=2))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqs_tasks.errors import ConfigurationError
 
 #: Who a policy is for.
-Role = Literal["producer", "worker", "redrive"]
+Role = Literal["producer", "worker", "redrive", "scheduler"]
 
 #: What a producer does on a queue. The URL is looked up once, unless the environment has it.
 SEND_ACTIONS = ("sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl")
@@ -41,7 +41,11 @@ KEY_ACTIONS: Mapping[Role, tuple[str, ...]] = {
     "producer": ("kms:GenerateDataKey", "kms:Decrypt"),
     "worker": ("kms:GenerateDataKey", "kms:Decrypt"),
     "redrive": ("kms:GenerateDataKey", "kms:Decrypt"),
+    "scheduler": ("kms:GenerateDataKey", "kms:Decrypt"),
 }
+
+#: What a producer does in a schedule group with jobs that are due later than SQS can hold them back.
+DELAY_ACTIONS = ("scheduler:CreateSchedule", "scheduler:DeleteSchedule")
 
 
 def iam_policy(
@@ -53,6 +57,8 @@ def iam_policy(
     region: str = "*",
     account: str = "*",
     kms_key_arn: str | None = None,
+    schedule_group: str | None = None,
+    scheduler_role_arn: str | None = None,
 ) -> dict[str, Any]:
     """The policy document for queues of a registry.
 
@@ -67,9 +73,11 @@ def iam_policy(
         region: The queues' region; ``*`` for any.
         account: The queues' account; ``*`` for any.
         kms_key_arn: The key that the queues are encrypted with, if it is one of your own.
+        schedule_group: For a producer or worker that sends jobs which are due later: the group that holds them.
+        scheduler_role_arn: With it, the role that EventBridge Scheduler sends them with.
 
     Raises:
-        ConfigurationError: No such queue, or nothing that could be redriven.
+        ConfigurationError: No such queue, nothing that could be redriven, or a group without a role.
     """
     by_name = {queue["name"]: queue for queue in manifest["queues"]}
     for name in queues:
@@ -95,12 +103,31 @@ def iam_policy(
         allow("WorkQueues", CONSUME_ACTIONS, own)
         targets = _targets(chosen, by_name)
         allow("SendFurther", SEND_ACTIONS, [*dead, *targets])
+    elif role == "scheduler":
+        allow("SendRuns", ("sqs:SendMessage",), own)
     else:
         if not dead:
             raise ConfigurationError("none of these queues has a dead-letter queue, so there is nothing to redrive")
         allow("MoveDeadLetters", REDRIVE_ACTIONS, dead)
         sources = [queue["queue_name"] for queue in chosen if queue["dead_letter_queue"] is not None]
         allow("PutThemBack", SEND_ACTIONS, sources)
+    if schedule_group is not None:
+        if scheduler_role_arn is None:
+            raise ConfigurationError(
+                f"schedule group {schedule_group!r} is given without the role that EventBridge Scheduler sends with; "
+                "whoever makes a schedule must be allowed to pass it; give --scheduler-role-arn too"
+            )
+        group = f"arn:{partition}:scheduler:{region}:{account}:schedule/{schedule_group}/job-*"
+        statements += [
+            {"Sid": "HoldJobs", "Effect": "Allow", "Action": list(DELAY_ACTIONS), "Resource": [group]},
+            {
+                "Sid": "PassRole",
+                "Effect": "Allow",
+                "Action": ["iam:PassRole"],
+                "Resource": [scheduler_role_arn],
+                "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+            },
+        ]
     if kms_key_arn is not None:
         statements.append(
             {"Sid": "UseTheKey", "Effect": "Allow", "Action": list(KEY_ACTIONS[role]), "Resource": [kms_key_arn]}

@@ -65,6 +65,9 @@ class MemorySession:
         # One lock around the models; threads in a long poll wait on it for any other call to change something.
         self._changed = threading.Condition()
 
+    #: For those who must know whether the queues are in this process.
+    is_in_memory = True
+
     @overload
     def client(self, service_name: Literal["sqs"] = "sqs", /, **_options: Any) -> MemoryClient: ...
 
@@ -172,6 +175,17 @@ class MemoryClient:
 
     def close(self) -> None:
         """Nothing to close; the session keeps its queues."""
+
+    #: For those who must know whether the queues are in this process.
+    is_in_memory = True
+
+    def of_service(self, *, service_name: str) -> Any:
+        """The client of another service of the same session."""
+        return self._session.client(service_name)
+
+    def now(self) -> float:
+        """The time of the session's clock."""
+        return self._session.clock.now()
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
         action = _ACTION_OF_METHOD.get(name)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sqs_tasks import limits
-from sqs_tasks.client import ClientProvider, size_limit_in
-from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
+from sqs_tasks.client import ClientProvider, making, size_limit_in
+from sqs_tasks.errors import BatchSendError, ConfigurationError, MessageTooLargeError
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.sending.sender import Sender, chunks, unsent_error
 from sqs_tasks.sending.stream import stream
 from sqs_tasks.settings import QueueSettings, check_group_id
+
+if TYPE_CHECKING:
+    from sqs_tasks.scheduling.eventbridge import Scheduler
+    from sqs_tasks.sending.one_shots import OneShots
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,7 @@ class SendingEnvironment(Protocol):
     """What sending asks of an environment."""
 
     client: ClientProvider
+    scheduler: Scheduler | None
     pre_send: Hook[[OutgoingMessage]]
     post_send: Hook[[OutgoingMessage, Receipt]]
     around_request: AroundRequest | None
@@ -63,6 +69,7 @@ class Outbox:
         self._max_bytes, self._has_less = settings.max_message_bytes, False
         self._queue_url = queue_url
         self._deliver = deliver
+        self._one_shots: OneShots | None = None
         self._sender = Sender(
             queue_name=settings.name,
             client=env.client,
@@ -76,6 +83,9 @@ class Outbox:
         added = self._call_hooks(message) if self._env.pre_send.callbacks else ()
         deliver = self._deliver()
         if deliver is None:
+            if message.run_at is not None:
+                one_shots = self._one_shots or self._make_one_shots()
+                return one_shots.collect(message) if self._sender.is_collecting else one_shots.send(message)
             try:
                 return self._sender.send(message)
             except Exception as error:
@@ -98,7 +108,22 @@ class Outbox:
         """
         if self._deliver() is not None:
             return sum(1 for message in messages if self.send(message) is not None)
-        return stream(self._sender, messages, max_in_flight, before=self._call_hooks)
+        held, messages = 0, iter(messages)
+
+        def to_sqs() -> Iterator[OutgoingMessage]:
+            nonlocal held
+            for message in messages:
+                if message.run_at is None:
+                    yield message
+                    continue
+                # Schedules are made side by side: from here to the next message for SQS, which is all of them mostly.
+                one_shots = self._one_shots or self._make_one_shots()
+                made, following = one_shots.send_all(message, messages, before=self._call_hooks)
+                held += made
+                if following is not None:
+                    yield following
+
+        return stream(self._sender, to_sqs(), max_in_flight, before=self._call_hooks) + held
 
     def _call_hooks(self, message: OutgoingMessage) -> Sequence[str]:
         """Call the pre_send hooks, and see that the message can be sent with what they added to its attributes."""
@@ -155,9 +180,45 @@ class Outbox:
             )
         return results
 
-    def batch(self) -> AbstractContextManager[None]:
-        """Collect what this thread (or asyncio task) sends in the block, and send it in tens."""
-        return self._sender.batch()
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Collect what this thread (or asyncio task) sends in the block, and send it in tens.
+
+        Raises:
+            BatchSendError: At the end of the block: some messages were not accepted after retries; it carries them.
+        """
+        unsent: list[OutgoingMessage] = []
+        errors: list[Any] = []
+        is_over = False
+        try:
+            with self._sender.batch():
+                try:
+                    yield
+                    is_over = True
+                finally:
+                    if self._one_shots is not None:
+                        unsent, errors = self._one_shots.finish()
+        except BaseException as error:
+            if unsent and is_over and isinstance(error, BatchSendError):
+                raise unsent_error(self._name, [*unsent, *error.unsent], [*errors, *error.errors]) from error
+            if unsent:
+                error.add_note(str(unsent_error(self._name, unsent, errors)))
+            raise
+        if unsent:
+            raise unsent_error(self._name, unsent, errors)
+
+    def _make_one_shots(self) -> OneShots:
+        from sqs_tasks.sending.one_shots import OneShots, ScheduledJobs  # most producers send for now
+
+        with making:
+            if self._one_shots is None:
+                self._one_shots = OneShots(
+                    self._name,
+                    jobs=ScheduledJobs(self._env),
+                    queue_url=self._queue_url,
+                    on_sent=self._env.post_send.emit,
+                )
+            return self._one_shots
 
     # --- the options of a message -----------------------------------------------------------------------------------
 
@@ -182,6 +243,27 @@ class Outbox:
         if self._is_content_based is None:
             self._is_content_based = self._ask_content_based()
         return None if self._is_content_based else unique()
+
+    def when(self, delay_seconds: float | None, run_at: datetime | None) -> tuple[float | None, datetime | None]:
+        """How a job waits: the seconds for which SQS holds it back, or when EventBridge Scheduler sends it.
+
+        Raises:
+            ConfigurationError: Both are given, or Scheduler is needed and nobody says where schedules are made.
+        """
+        if run_at is None and not self._fifo and not _is_above(delay_seconds, limits.MAX_DELAY_SECONDS):
+            return delay_seconds, None
+        from sqs_tasks.sending.one_shots import ScheduledJobs, later  # most delays are SQS's
+
+        now = self._env.client.now()
+        seconds, due = later(delay_seconds, run_at, fifo=self._fifo, label=f"queue {self._name!r}", now=now)
+        if due is not None and self._deliver() is None:
+            ScheduledJobs(self._env).place(
+                f"queue {self._name!r} is FIFO, where SQS delays only all messages alike (delay_seconds on env.queue())"
+                if self._fifo
+                else f"queue {self._name!r}: the job is due at {due.isoformat(timespec='seconds')}, and SQS holds jobs "
+                f"back for {limits.MAX_DELAY_SECONDS} s at most"
+            )
+        return seconds, due
 
     def delay_seconds(self, given: float | None) -> int | None:
         """How long SQS holds a message back; None leaves it to the queue."""
@@ -220,3 +302,7 @@ class Outbox:
             )
             return False
         return str(answer.get("Attributes", {}).get("ContentBasedDeduplication", "")).lower() == "true"
+
+
+def _is_above(value: object, limit: float) -> bool:
+    return isinstance(value, (int, float)) and value > limit

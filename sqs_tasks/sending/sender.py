@@ -57,6 +57,12 @@ class Sender:
         self._sleep = sleep
         self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
 
+    @property
+    def is_collecting(self) -> bool:
+        """Whether a batch of the caller is open."""
+        batch = self._open.get()
+        return batch is not None and batch.is_ours()
+
     def send(self, message: OutgoingMessage) -> Receipt:
         """Send a message, or add it to the batch that is open here."""
         batch = self._open.get()
@@ -148,7 +154,7 @@ class _Batch:
     def __init__(self, send_chunk: SendChunk, on_sent: OnSent) -> None:
         self._send_chunk = send_chunk
         self._on_sent = on_sent
-        self._owner = _current_task()
+        self._owner = current_task()
         self._messages: list[OutgoingMessage] = []
         self._pending: list[PendingMessage] = []
         self._bytes = 0
@@ -158,7 +164,7 @@ class _Batch:
 
     def is_ours(self) -> bool:
         """Whether the caller opened it; threads, tasks and child processes that it started send for themselves."""
-        return not self._closed and self._owner == _current_task()
+        return not self._closed and self._owner == current_task()
 
     def add(self, message: OutgoingMessage) -> PendingMessage:
         size = message.size_bytes
@@ -239,7 +245,7 @@ def _message_id(message: OutgoingMessage, answer: Mapping[str, Any]) -> MessageI
     return MessageId(answer["MessageId"], job_id=message.job_id, sequence_number=answer.get("SequenceNumber"))
 
 
-def _current_task() -> tuple[int, int, int]:
+def current_task() -> tuple[int, int, int]:
     """What tells this process, thread and asyncio task from others; imports no asyncio where nobody else has."""
     asyncio = sys.modules.get("asyncio")
     try:

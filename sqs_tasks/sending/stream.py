@@ -44,7 +44,7 @@ def stream(
             before(message)
             yield message
 
-    for chunk, ids, errors in _in_order(send, chunks(announced()), max_in_flight, stop=lambda: bool(unsent)):
+    for chunk, ids, errors in in_order(send, chunks(announced()), max_in_flight, stop=lambda: bool(unsent)):
         failures.extend(errors)
         for message, message_id in zip(chunk, ids, strict=True):
             if message_id is None:
@@ -57,7 +57,7 @@ def stream(
     return sent
 
 
-def _in_order(
+def in_order(
     call: Callable[[T], U], items: Iterable[T], max_in_flight: int, *, stop: Callable[[], bool]
 ) -> Iterator[U]:
     """Results in order, with at most so many calls under way; after ``stop()`` nothing new is begun."""

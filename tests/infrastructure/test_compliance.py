@@ -64,6 +64,7 @@ def _everything(stack: Stack) -> None:
         "Tasks",
         manifest=REGISTRY,
         vpc=vpc,
+        delays=True,
         queue_defaults={
             "encryption_master_key": kms.Key(stack, "Key", enable_key_rotation=True),
             "data_key_reuse": Duration.hours(1),

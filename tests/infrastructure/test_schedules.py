@@ -279,3 +279,54 @@ def test_cron_of_the_registry_reaches_the_template(stack: Stack) -> None:
     assert (made["ScheduleExpression"], made["ScheduleExpressionTimezone"]) == ("cron(0 2 * * ? *)", "Europe/Berlin")
     request = json.loads(joined(made["Target"]["Input"]))
     assert request["MessageDeduplicationId"] == "orders.fifo.close@<aws.scheduler.scheduled-time>"
+
+
+def test_workers_may_hold_jobs_that_are_due_later(stack: Stack) -> None:
+    """Their environment says where; they may make and delete schedules of single jobs, and pass this role alone."""
+    deployed(stack, manifest(queue("emails"), queue("orders.fifo")), delays=True)
+    resources = Resources(stack)
+
+    (group,) = resources.of_type("Scheduler::ScheduleGroup")
+    (role,) = (key for key in resources.of_type("IAM::Role") if "Schedules" in key)
+    for function in resources.of_type("Lambda::Function").values():
+        variables = function["Properties"]["Environment"]["Variables"]
+        assert variables["SQS_TASKS_SCHEDULE_GROUP"] == {"Ref": group}
+        assert variables["SQS_TASKS_SCHEDULER_ROLE_ARN"] == {"Fn::GetAtt": [role, "Arn"]}
+        assert "Undelivered" in variables["SQS_TASKS_SCHEDULER_DEAD_LETTER_ARN"]["Fn::GetAtt"][0]
+    (policy,) = (one for key, one in resources.of_type("IAM::Policy").items() if "Workersemails" in key)
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    making = next(one for one in statements if "scheduler:CreateSchedule" in one["Action"])
+    passing = next(one for one in statements if one["Action"] == "iam:PassRole")
+    assert making["Action"] == ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"]
+    assert joined(making["Resource"]).endswith(f":schedule/${{{group}}}/job-*")
+    assert passing["Resource"] == {"Fn::GetAtt": [role, "Arn"]}
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    (sending,) = (one for key, one in resources.of_type("IAM::Policy").items() if "Schedules" in key)
+    (statement,) = sending["Properties"]["PolicyDocument"]["Statement"]
+    assert len(statement["Resource"]) == 3, "both queues, and the one for what could not be sent"
+    assert not resources.of_type("Scheduler::Schedule")
+
+
+def test_delays_stay_where_schedules_are_off(stack: Stack) -> None:
+    """A stage in which nothing runs by itself still sends its jobs when they are due."""
+    resources = deployed(stack, scheduled(schedule()), schedules=False, delays=True)
+
+    assert resources.of_type("Scheduler::ScheduleGroup")
+    assert not resources.of_type("Scheduler::Schedule")
+
+
+def test_producer_of_ones_own_is_granted_delays(stack: Stack) -> None:
+    """As it is granted queues; schedules that were made without cannot be used for it."""
+    producer = lambda_.Function(
+        stack, "Producer", code=CODE["code"], handler="index.handler", runtime=lambda_.Runtime.PYTHON_3_13
+    )
+    tasks = SqsTasks(stack, "Tasks", manifest=manifest(), lambda_defaults=CODE, delays=True)
+    assert tasks.schedules is not None
+    tasks.schedules.grant_delays(producer)
+    other = SqsTasks(stack, "Other", manifest=scheduled(schedule(), name="images"), lambda_defaults=CODE)
+    assert other.schedules is not None
+
+    with pytest.raises(StackError, match="make them with delays=True"):
+        other.schedules.grant_delays(producer)
+    (function,) = (one for key, one in Resources(stack).of_type("Lambda::Function").items() if "Producer" in key)
+    assert "SQS_TASKS_SCHEDULE_GROUP" in function["Properties"]["Environment"]["Variables"]

@@ -16,7 +16,8 @@ from sqs_tasks import SQSEnv, app_path, aws_lambda, client
 from sqs_tasks.deployment import drift, iam_policy
 from sqs_tasks.deployment.lambda_function import QueueFunction, queue_functions
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks_cdk import environment, queue_rights, queue_urls, rules
+from sqs_tasks.scheduling import eventbridge
+from sqs_tasks_cdk import environment, queue_rights, queue_urls, rules, schedules
 from sqs_tasks_cdk.errors import RuleError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import Manifest
@@ -90,6 +91,8 @@ def test_environment_variables_have_one_name() -> None:
     assert environment.BATCHING_WINDOW_VARIABLE == aws_lambda.BATCHING_WINDOW_VARIABLE
     assert environment.TASKS_VARIABLE == drift.TASKS_VARIABLE
     assert queue_urls.QUEUE_URLS_VARIABLE == client.QUEUE_URLS_VARIABLE
+    for name in ("GROUP_VARIABLE", "ROLE_VARIABLE", "DEAD_LETTER_VARIABLE"):
+        assert getattr(schedules, name) == getattr(eventbridge, name)
 
 
 def test_rights_are_those_of_the_policy_for_others() -> None:

@@ -7,15 +7,20 @@ from datetime import UTC, datetime
 from typing import Any, assert_type
 
 from sqs_tasks import (
+    At,
     BatchMessages,
     ConstantBackoff,
+    Cron,
     DeadLetterQueue,
+    Every,
     JobQueue,
     MemorySession,
     RawQueue,
     ReceivedMessage,
     Reject,
     Retry,
+    Schedule,
+    Scheduler,
     SQSEnv,
     envelopes,
 )
@@ -69,6 +74,23 @@ send_email.bake()  # type: ignore[call-arg]
 send_email.options(delay_secs=60)  # type: ignore[call-arg]
 send_email.options(delay_seconds=60).delay(1, "Hi")  # type: ignore[arg-type]
 wait.delay("soon")  # type: ignore[arg-type]
+wait.options(run_at="soon")  # type: ignore[arg-type]
+assert_type(wait.options(run_at=datetime.now(UTC)).delay(5).run_at, datetime | None)
+assert_type(wait.options(delay_seconds=86_400.5).delay(5).cancel(), bool)
+assert_type(env.cancel("job"), bool)
+SQSEnv(scheduler=Scheduler(group="shop", role_arn="arn:aws:iam::123456789012:role/shop"))
+
+
+# Schedules are part of a registration, and a task stays the task it was.
+@emails.processor("nightly", schedule=Cron("0 2 * * ? *", timezone="Europe/Berlin"))
+def scheduled(full: bool = False) -> None: ...
+
+
+assert_type(scheduled.schedule("monday", Every(minutes=15), arguments={"full": True}).run(), None)
+scheduled.schedule("once", At(datetime.now(UTC)), late_seconds=600, overlap="allow")
+emails.processor("often", schedule=Schedule(Every(hours=1), enabled=False))
+emails.processor("often", schedule="0 2 * * ? *")  # type: ignore[arg-type]
+scheduled.schedule("twice", Every(minutes=15), argumnets={})  # type: ignore[call-arg]
 Retry(delay_seconds="5")  # type: ignore[arg-type]
 
 assert_type(send_email.delay("a", "b").job_id, str | None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -13,6 +12,7 @@ from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.options import Declaration, option
 from sqs_tasks.deployment.schedules import DeployedSchedules
 from sqs_tasks.env import SQSEnv
+from sqs_tasks.scheduling.clients import scheduler_endpoint
 from sqs_tasks.scheduling.eventbridge import (
     DEAD_LETTER_VARIABLE,
     GROUP_VARIABLE,
@@ -72,13 +72,7 @@ def scheduler_client() -> SchedulerClient:
     """boto3's client; where SQS is no AWS endpoint but a local one, Scheduler is asked there too."""
     import boto3
 
-    url = os.environ.get("AWS_ENDPOINT_URL_SCHEDULER")
-    if url is None:
-        sqs = os.environ.get("AWS_ENDPOINT_URL_SQS")
-        # An interface endpoint in a VPC is SQS's alone.
-        if sqs is not None and ".amazonaws." not in (urlsplit(sqs).hostname or ""):
-            url = sqs
-    client: SchedulerClient = boto3.client("scheduler", endpoint_url=url)
+    client: SchedulerClient = boto3.client("scheduler", endpoint_url=scheduler_endpoint(os.environ))
     return client
 
 

@@ -126,3 +126,30 @@ def test_command_names_the_unknown_queue(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert done.exit_code == 1
     assert "no queue is named 'still'" in done.output
+
+
+def test_scheduler_may_send_runs_and_nothing_else() -> None:
+    """The role of EventBridge Scheduler: one action on the queues, and their key."""
+    document = iam_policy(REGISTRY, role="scheduler", queues=["emails"], kms_key_arn="arn:aws:kms:::key/1")
+
+    assert _allowed(document) == {
+        "shop-emails": {"sqs:SendMessage"},
+        "key/1": {"kms:GenerateDataKey", "kms:Decrypt"},
+    }
+
+
+def test_producer_may_hold_jobs_that_are_due_later() -> None:
+    """It makes and deletes schedules of single jobs in one group, and passes one role to one service."""
+    role = "arn:aws:iam::123456789012:role/shop-scheduler"
+    document = iam_policy(REGISTRY, role="producer", queues=["emails"], schedule_group="shop", scheduler_role_arn=role)
+
+    assert _allowed(document) == {
+        "shop-emails": SEND,
+        "schedule/shop/job-*": {"scheduler:CreateSchedule", "scheduler:DeleteSchedule"},
+        "role/shop-scheduler": {"iam:PassRole"},
+    }
+    assert document["Statement"][-1]["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
+    }
+    with pytest.raises(ConfigurationError, match="give --scheduler-role-arn too"):
+        iam_policy(REGISTRY, role="producer", schedule_group="shop")

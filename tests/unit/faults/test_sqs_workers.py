@@ -594,8 +594,9 @@ def test_w23_a_delay_on_a_fifo_queue_fails_where_it_is_written(desk: Desk) -> No
     send = queue.processor("send", group_by="tenant")(lambda tenant: None)
     desk.create()
 
+    without_scheduler = SQSEnv(region_name="us-east-1").queue("emails.fifo", content_based_deduplication=True)
     with pytest.raises(ConfigurationError, match=r"FIFO.*delay_seconds on env.queue"):
-        queue.add_job("send", tenant="a", _delay_seconds=5)
+        without_scheduler.add_job("send", tenant="a", _delay_seconds=5)
     send.delay(tenant="a")
     send.delay(tenant=7)
     send.delay(tenant="Société Générale")
