@@ -58,6 +58,25 @@ def load(app: str) -> SQSEnv:
         raise click.ClickException(f"cannot load {app}: {type(error).__name__}: {error}") from error
 
 
+def check_has_tasks(env: SQSEnv, app: str) -> None:
+    """Refuse a registry without any task: the modules that register them were not imported.
+
+    Args:
+        env: The environment.
+        app: Its name.
+
+    Raises:
+        ConfigurationError: No queue has a task.
+    """
+    if any(queue.tasks for queue in env.queues.values()):
+        return
+    found = f"its queues {', '.join(env.queues)} have none" if env.queues else "it has no queue either"
+    raise ConfigurationError(
+        f"{app} has no task: {found}; import the modules that register your tasks in the module of {app}, or name the "
+        "one that imports them"
+    )
+
+
 def names_nothing(error: BaseException) -> bool:
     """Whether this error of :func:`load` is about the name: none of the application's own lines raised it."""
     last = error.__traceback__

@@ -21,7 +21,8 @@ class ArgumentReader:
 
     ``KEY=VALUE`` is read by the annotation of the parameter: text for ``str``, ISO for dates, and so on; without an
     annotation it is JSON if it can be, and text otherwise. An object is what the body of a message would be, so tagged
-    values (a Decimal, a datetime) are read as a worker reads them.
+    values (a Decimal, a datetime) are read as a worker reads them; plain ones are made what the parameter wants, as far
+    as JSON's own type allows it: text becomes a date or a number, and a number a Decimal.
 
     Args:
         function: The task's function.
@@ -54,7 +55,7 @@ class ArgumentReader:
         """The arguments in an object of JSON.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is none, or a value is not what its parameter wants.
         """
         try:
             found = self._codec.deserialize(text)
@@ -62,7 +63,7 @@ class ArgumentReader:
             raise ValueError(f"not an object of JSON: {error}") from error
         if not isinstance(found, Mapping):
             raise ValueError(f"the arguments must be an object of JSON, not {type(found).__name__}")  # noqa: TRY004
-        return dict(found)
+        return {name: self._fitted(name, value) for name, value in found.items()}
 
     def _value(self, name: str, text: str) -> Any:
         reason: Exception | None = None
@@ -71,11 +72,27 @@ class ArgumentReader:
                 return self._converted(wanted, text)
             except (ValueError, ArithmeticError, KeyError) as error:
                 reason = error
+        raise self._not_wanted(name) from reason
+
+    def _fitted(self, name: str, value: Any) -> Any:
+        """A value of an object as its parameter wants it; types that are not known here take what there is."""
+        alternatives = _alternatives(self._annotations.get(name, Any))
+        if any(_is_one(value, wanted) for wanted in alternatives):
+            return value
+        reason: Exception | None = None
+        for wanted in alternatives:
+            try:
+                return self._converted(wanted, value) if isinstance(value, str) else _converted_number(wanted, value)
+            except (ValueError, ArithmeticError, KeyError) as error:
+                reason = error
+        raise self._not_wanted(name) from reason
+
+    def _not_wanted(self, name: str) -> ValueError:
         annotation = self._annotations[name]
         # Not the value: it may be a secret, and error texts end in logs.
         examples = " or ".join(filter(None, map(_example, _alternatives(annotation))))
         such_as = f", for example {examples}" if examples else ""
-        raise ValueError(f"{name}: not the {_told(annotation)} that the task wants{such_as}") from reason
+        return ValueError(f"{name}: not the {_told(annotation)} that the task wants{such_as}")
 
     def _converted(self, wanted: Any, text: str) -> Any:
         """The text as one type wants it.
@@ -93,6 +110,27 @@ class ArgumentReader:
             return self._codec.deserialize(text)
         except UndecodableMessageError:
             return text
+
+
+def _is_one(value: Any, wanted: Any) -> bool:
+    """Whether a value needs no conversion."""
+    if wanted is not str and wanted not in _READERS and not (isinstance(wanted, type) and issubclass(wanted, Enum)):
+        return True
+    # Exactly: a bool is no number here, and a moment no date.
+    return type(value) is wanted
+
+
+def _converted_number(wanted: Any, value: Any) -> Any:
+    """A number of JSON as one type wants it.
+
+    Raises:
+        ValueError: It is no number, or the type takes none.
+    """
+    if type(value) is int and wanted is float:
+        return float(value)
+    if type(value) in (int, float) and wanted is Decimal:
+        return Decimal(str(value))
+    raise ValueError(type(value).__name__)
 
 
 def _none(text: str) -> None:

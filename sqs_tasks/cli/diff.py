@@ -10,13 +10,15 @@ from dataclasses import asdict
 import click
 
 from sqs_tasks.app_path import APP_VARIABLE
-from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.app import check_has_tasks, load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
 from sqs_tasks.cli.schedules.place import scheduler_client
 from sqs_tasks.client import error_code
 from sqs_tasks.deployment.deployed_stacks import DeployedStacks
 from sqs_tasks.deployment.difference import Difference
 from sqs_tasks.deployment.drift import differences
+from sqs_tasks.env import SQSEnv
+from sqs_tasks.errors import ConfigurationError
 
 EPILOG = """\b
 Examples:
@@ -32,7 +34,7 @@ Nothing is changed; 'cdk deploy' or 'sqs-tasks queues create' does that.
 
 
 class NotComparedError(click.ClickException):
-    """AWS did not tell what is deployed; a build must not take it for a difference."""
+    """What is registered or deployed is not known; a build must not take it for a difference."""
 
     exit_code = 2
 
@@ -53,7 +55,7 @@ def diff(*, app: str | None, stacks: Sequence[str], as_json: bool) -> None:
     import boto3
 
     path, _ = split_app([app] if app else [])
-    env = load(path)
+    env = _load(path)
     try:
         found = differences(
             env.manifest(app=path),
@@ -74,6 +76,18 @@ def diff(*, app: str | None, stacks: Sequence[str], as_json: bool) -> None:
         _print(found)
     if found:
         sys.exit(1)
+
+
+def _load(path: str) -> SQSEnv:
+    """The environment; one that cannot be had, or has no task, can be compared with nothing."""
+    try:
+        env = load(path)
+        check_has_tasks(env, path)
+    except ConfigurationError as error:
+        raise NotComparedError(str(error)) from error
+    except click.ClickException as error:
+        raise NotComparedError(error.format_message()) from error
+    return env
 
 
 def _print(found: list[Difference]) -> None:

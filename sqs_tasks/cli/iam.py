@@ -8,7 +8,8 @@ from typing import cast
 
 import click
 
-from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.app import check_has_tasks, load, split_app
+from sqs_tasks.cli.queue_names import names_in_code
 from sqs_tasks.deployment.iam_policy import Role, iam_policy
 
 EPILOG = """\b
@@ -50,10 +51,13 @@ def iam(
 ) -> None:
     """Print the least permissions on APP's queues as an IAM policy."""
     app, queues = split_app(words)
+    env = load(app)
+    if role == "worker":
+        check_has_tasks(env, app)
     document = iam_policy(
-        load(app).manifest(),
+        env.manifest(),
         role=cast("Role", role),
-        queues=queues,
+        queues=names_in_code(env, queues),
         partition=partition,
         region=region,
         account=account,

@@ -29,7 +29,11 @@ The same registry gives the same text, so a manifest can be committed and compar
 )
 @click.option("--without-tasks", is_flag=True, help="Allow an APP that registers no task: a stack of queues alone.")
 def manifest(*, app: str | None, output: Path | None, without_tasks: bool) -> None:
-    """Print the queues and tasks of APP as JSON: what the CDK stack, Terraform or SAM build from."""
+    """Print the queues and tasks of APP as JSON: what the CDK stack, Terraform or SAM build from.
+
+    A registry without any task is refused: the modules that register tasks were not imported, and a deploy would remove
+    all workers.
+    """
     path, _ = split_app([app] if app else [])
     text = json.dumps(load(path).manifest(app=path, without_tasks=without_tasks), indent=2) + "\n"
     if output is None:

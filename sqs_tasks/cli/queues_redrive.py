@@ -9,6 +9,7 @@ import click
 
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.queue_names import queue_named
 from sqs_tasks.deadletter_queue import DeadLetterQueue
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
@@ -70,11 +71,9 @@ def redrive(*, words: Sequence[str], limit: int | None, rate: float | None, dry_
 
 def _dead_letters(env: SQSEnv, name: str) -> DeadLetterQueue:
     """The dead-letter queue of a registered queue, registered or not."""
-    queue = env.queues.get(name)
+    queue = queue_named(env, name)
     if isinstance(queue, DeadLetterQueue):
         return queue
-    if queue is None:
-        raise click.UsageError(f"there is no queue {name!r}; there are {', '.join(env.queues) or 'none'}")
     dead = queue.settings.dead_letter_queue
     if dead is None:
         raise click.UsageError(f"queue {name!r} has no dead-letter queue")

@@ -13,6 +13,7 @@ from sqs_tasks import limits
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.arguments import ArgumentReader
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.queue_names import queue_named
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.queue import JobQueue
@@ -29,7 +30,7 @@ Examples:
 
 \b
 VALUE is read as the task's parameter is annotated: text for str, 12.50 for Decimal, 2026-01-31 for date; without an
-annotation as JSON, or else as text.
+annotation as JSON, or else as text. The values of a JSON object are converted and checked in the same way.
 
 \b
 Other users of a machine can see its command lines: give secrets on standard input, with - as the only argument.
@@ -125,9 +126,7 @@ def _check(task: AsyncTask[..., Any], arguments: dict[str, Any], where: str = ""
 
 
 def _task(env: SQSEnv, queue_name: str, task_name: str) -> tuple[JobQueue, AsyncTask[..., Any]]:
-    queue = env.queues.get(queue_name)
-    if queue is None:
-        raise click.UsageError(f"there is no queue {queue_name!r}; there are {', '.join(env.queues) or 'none'}")
+    queue = queue_named(env, queue_name)
     if not isinstance(queue, JobQueue):
         raise ConfigurationError(f"queue {queue_name!r} is a {type(queue).__name__} and has no tasks by name")
     registered = queue.registry.get(task_name)

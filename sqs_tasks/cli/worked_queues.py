@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from sqs_tasks.cli.queue_names import names_in_code
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
@@ -25,7 +26,7 @@ def queues_to_work(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQ
         ConfigurationError: There are no tasks at all.
     """
     try:
-        queues = env.select_queues(*names)
+        queues = env.select_queues(*names_in_code(env, names))
     except ConfigurationError as error:
         raise click.UsageError(f"{app}: {error}") from error
     if not queues:

@@ -16,6 +16,7 @@ from sqs_tasks.cli.endpoint import endpoint_options
 from sqs_tasks.cli.job_fields import note_jobs
 from sqs_tasks.cli.logs import after_application, configure_logging
 from sqs_tasks.cli.options import LogFormat, log_format, log_level, setting
+from sqs_tasks.cli.queue_names import names_in_code
 from sqs_tasks.cli.worked_queues import check_exists, queues_to_work
 from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.errors import ConfigurationError
@@ -196,7 +197,7 @@ def worker(
             prefetch=prefetch,
             wait_seconds=wait_seconds,
             grace_seconds=grace_seconds,
-            weights=weight_by_queue,
+            weights={names_in_code(env, [name])[0]: weight for name, weight in weight_by_queue.items()},
             strict_priority=strict_priority,
             metrics=None if health_port is None else metrics,
         )

@@ -7,6 +7,7 @@ was told of, with all that they started in their process groups.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -69,7 +70,15 @@ class ProcessGuard:
             assert self._process.stdin is not None  # noqa: S101 - it is a pipe
             self._process.stdin.write(line)
 
+    def close(self) -> None:
+        """End what is still guarded, as the end of this process does, and wait for the guard."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            process.communicate()
+
     def _start(self) -> subprocess.Popen[bytes]:
+        atexit.register(_close_in_process, self, os.getpid())
         return subprocess.Popen(  # noqa: S603 - the program above
             [sys.executable, "-I", "-S", "-c", _PROGRAM, str(self._grace_seconds)],
             bufsize=0,
@@ -79,6 +88,11 @@ class ProcessGuard:
             # Ctrl-C and a terminal that closes are for the parent, which may need its time to end the children.
             start_new_session=True,
         )
+
+
+def _close_in_process(guard: ProcessGuard, pid: int) -> None:
+    if pid == os.getpid():
+        guard.close()
 
 
 _guard = ProcessGuard()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.app import check_has_tasks, load, split_app
 from sqs_tasks.cli.options import Declaration, option
 from sqs_tasks.deployment.schedules import DeployedSchedules
 from sqs_tasks.env import SQSEnv
@@ -77,9 +77,15 @@ def scheduler_client() -> SchedulerClient:
 
 
 def load_app(app: str | None) -> tuple[str, SQSEnv]:
-    """APP's name and its environment."""
+    """APP's name and its environment.
+
+    Raises:
+        ConfigurationError: It has no task; to apply its schedules would delete all that are deployed.
+    """
     path, _ = split_app([app] if app else [])
-    return path, load(path)
+    env = load(path)
+    check_has_tasks(env, path)
+    return path, env
 
 
 def chosen(env: SQSEnv, name: str) -> RegisteredSchedule:

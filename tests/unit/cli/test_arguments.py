@@ -129,3 +129,53 @@ def test_refused_value_is_told_how_to_write_one(reader, word, example):
     """The error ends with an example for the parameter's type."""
     with pytest.raises(ValueError, match=f"that the task wants, for example {example}$"):
         reader.read([word])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"to": "0123"}', "0123"),
+        ('{"copies": "3"}', 3),
+        ('{"share": 1}', 1.0),
+        ('{"total": "12.50"}', Decimal("12.50")),
+        ('{"total": 12.5}', Decimal("12.5")),
+        ('{"when": "2026-01-31T12:00:00+00:00"}', datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ('{"day": "2026-01-31"}', date(2026, 1, 31)),
+        ('{"ident": "00000000-0000-4000-8000-000000000001"}', UUID("00000000-0000-4000-8000-000000000001")),
+        ('{"urgent": true}', True),
+        ('{"urgent": "false"}', False),
+        ('{"colour": "RED"}', Colour.RED),
+        ('{"maybe": null}', None),
+        ('{"maybe": "4"}', 4),
+        ('{"either": "4"}', "4"),
+        ('{"tags": ["a"]}', ["a"]),
+        ('{"anything": {"a": 1}}', {"a": 1}),
+    ],
+)
+def test_value_of_an_object_is_converted_as_a_pair_is(reader, text, value):
+    """A task that takes a date must not get a text, because the job was written as JSON."""
+    (read,) = reader.read([text]).values()
+
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"to": 7}',
+        '{"to": null}',
+        '{"copies": "many"}',
+        '{"copies": 1.5}',
+        '{"copies": true}',
+        '{"total": "much"}',
+        '{"urgent": 1}',
+        '{"day": "soon"}',
+        '{"colour": "BLUE"}',
+        '{"either": 1.5}',
+    ],
+)
+def test_value_of_an_object_that_does_not_fit_is_refused(reader, text):
+    """As a pair is, at the prompt and not in the worker."""
+    with pytest.raises(ValueError, match="that the task wants"):
+        reader.read([text])

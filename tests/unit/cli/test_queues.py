@@ -196,3 +196,12 @@ def test_redrive_refuses_what_it_cannot_tell(run, fresh, queue, exit_code, told)
 def test_redrive_of_a_queue_without_dead_letters_is_wrong_usage(run, app):
     """A queue without a dead-letter queue is exit code 2."""
     assert run("queues", "redrive", app.name, "news").exit_code == 2
+
+
+def test_redrive_takes_the_names_that_list_shows(run, app, buried):
+    """The queue's and the dead-letter queue's, with the prefix."""
+    shown = run("queues", "list", app.name).stdout.splitlines()[1].split()[0]
+
+    assert shown == "t-emails"
+    assert run("queues", "redrive", app.name, shown, "--dry-run").exit_code == 0
+    assert run("queues", "redrive", app.name, "t-emails_dead", "--dry-run").exit_code == 0

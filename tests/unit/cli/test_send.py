@@ -116,3 +116,20 @@ def test_arguments_are_in_no_log(run, app, caplog):
     result = run("send", app.name, "emails", "send_email", "to=hunter2", "copies=many")
 
     assert "hunter2" not in caplog.text + result.stderr
+
+
+def test_line_of_json_whose_value_does_not_fit_is_refused(run, app):
+    """With its number, and nothing of it is sent."""
+    result = run("send", app.name, "emails", "send_email", "-", given='{"to": "a", "copies": "many"}\n')
+
+    assert result.exit_code == 2
+    assert "line 1: copies: not the int that the task wants, for example 17" in result.stderr
+    assert bodies(app.module.emails) == []
+
+
+def test_queue_may_be_named_as_sqs_knows_it(run, app):
+    """That is the name which 'queues list' shows."""
+    result = run("send", app.name, "t-emails", "send_email", "to=x")
+
+    assert result.exit_code == 0, result.output
+    assert len(bodies(app.module.emails)) == 1

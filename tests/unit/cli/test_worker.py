@@ -197,3 +197,15 @@ def test_wrong_weight_is_refused_before_it_says_that_it_starts(run, app, weight)
     assert result.exit_code == 2
     assert weight.partition("=")[0] in result.stderr
     assert "INFO" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["t-news", "t-ne*"])
+def test_works_the_queues_that_are_named_as_sqs_knows_them(run, app, name):
+    """The names that 'queues list' shows, patterns and weights included."""
+    app.module.send_email.delay(to="x")
+    app.module.print_news.delay(edition=7)
+
+    result = run("worker", app.name, name, "--idle-seconds", "0", "--weight", "t-news=2")
+
+    assert result.exit_code == 0, result.output
+    assert app.module.done == [7]

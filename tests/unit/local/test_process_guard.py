@@ -99,4 +99,4 @@ def test_guard_that_was_killed_is_no_error():
 
     guard.add(1)
     guard.discard(1)
-    guard._process.stdin.close()
+    guard.close()
