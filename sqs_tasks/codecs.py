@@ -30,7 +30,7 @@ from sqs_tasks.wire.registered_types import RegisteredTypes
 #: What is written unless an environment, a queue or a send says otherwise. sqs-workers' default is ``pickle_compat``.
 DEFAULT_CONTENT_TYPE: Final = "json"
 
-#: The content types a consumer decodes unless told otherwise; pickle never is among them (fault W4).
+#: The content types that a consumer decodes by default; pickle is never among them (fault W4).
 SAFE_CONTENT_TYPES = frozenset({"json", "json+zlib"})
 
 #: Bytes that a compressed body may inflate to. A message of 1 MiB can hold a gigabyte of zeros; nobody's arguments are.

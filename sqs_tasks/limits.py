@@ -35,7 +35,7 @@ MAX_WAIT_SECONDS = 20
 #: Seconds a queue keeps a message: one minute to fourteen days.
 MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS = 60, 1_209_600
 
-#: Seconds a queue keeps a message unless told otherwise: four days.
+#: Seconds for which a queue keeps a message by default: four days.
 DEFAULT_RETENTION_SECONDS = 345_600
 
 #: Deliveries before SQS moves a message to the dead-letter queue.

@@ -42,7 +42,7 @@ class RedrivePolicy:
     Attributes:
         env: The environment of the queues.
         dead_letter_queue_name: The queue, by its name in code; it must exist.
-        max_receive_count: Deliveries before the move. With 3, a message is handed out three times and moved instead
+        max_receive_count: Deliveries before the move. With 3, a message is delivered three times and moved instead
             of the fourth (S42).
     """
 

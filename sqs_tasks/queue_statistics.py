@@ -15,7 +15,7 @@ from sqs_tasks.protocols import SQSClient
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two reports of a queue unless told otherwise.
+#: Seconds between two reports of a queue, by default.
 REPORT_INTERVAL_SECONDS = 300.0
 
 _COUNTS = (

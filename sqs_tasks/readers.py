@@ -14,7 +14,7 @@ reader               reads
 `celery`             Celery, message protocols 1 and 2, in JSON or, where the consumer accepts it, pickle
 ===================  ===============================================================================================
 
-What a message is, is told by the keys of its JSON and never by words somewhere in it. The name in it is looked up among
+A message is recognised by the keys of its JSON, never by words somewhere in it. The name in it is looked up among
 the registered tasks, as with our own: nothing is imported because a message says so, and pickle is read only where the
 consumer has put it on its list.
 """
@@ -263,7 +263,7 @@ _KOMBU_ZLIB: Final = "application/x-gzip"  # zlib data in spite of its name
 
 
 def _celery_envelope(body: str, message_attributes: Mapping[str, str]) -> dict[str, Any] | None:
-    """What kombu puts around a message: told by its keys, which nobody else has together."""
+    """What kombu puts around a message, recognised by its keys: no other format has all of them."""
     text = body if body.lstrip().startswith("{") else _optional_base64(body)
     envelope = _json_object(text, message_attributes)
     return envelope if envelope.keys() >= {"body", "content-type", "headers", "properties"} else None

@@ -1,4 +1,4 @@
-"""What sending gives back: the id SQS gave a message, now or once its batch has been flushed."""
+"""What a send returns: the id that SQS gave a message, now or once its batch has been flushed."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ Context says which (``cdk deploy -c app=myapp.tasks:env``):
 - ``manifest``: the path of a manifest file; nothing of the application is then imported.
 - ``app``: ``module:attribute`` of the environment, whose manifest ``sqs-tasks manifest`` is asked for.
 - ``stack``: the stack's name; made of the registry's prefix or the application's name when left out.
-- ``alarm_email`` or ``alarm_topic_arn``: whom alarms tell. With one of them, or with ``alarms_declined_because``, there
-  are alarms and a dashboard.
+- ``alarm_email`` or ``alarm_topic_arn``: who is notified of alarms. With one of them, or with
+  ``alarms_declined_because``, there are alarms and a dashboard.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def monitor(stack: TaskStack) -> None:
-    """Add alarms and a dashboard if the context says whom alarms tell, or why nobody.
+    """Add alarms and a dashboard if the context says who is notified of alarms, or why nobody is.
 
     Raises:
         StackError: It says more than one.

@@ -27,7 +27,7 @@ DEFAULT_STOP_TIMEOUT: Final = Duration.seconds(limits.MAX_STOP_TIMEOUT_SECONDS)
 #: Seconds between the end of the worker's grace period and SIGKILL: what is left is released meanwhile (E5).
 RELEASE_SECONDS: Final = 5
 
-#: How long a message should wait at most, unless told otherwise.
+#: How long a message should wait at most, by default.
 DEFAULT_TARGET_LATENCY: Final = Duration.minutes(1)
 
 #: Jobs at once in each queue, as the worker's own default.

@@ -270,7 +270,7 @@ def _check_concurrency(
 
 
 def check_pollers(*, queue: str, minimum: int, maximum: int) -> None:
-    """Refuse a number of provisioned pollers that cannot be had (R4, S35).
+    """Refuse a number of provisioned pollers that AWS does not allow (R4, S35).
 
     Raises:
         RuleError: R4; with the range.

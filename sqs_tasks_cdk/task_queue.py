@@ -84,7 +84,7 @@ class NewTaskQueueSettings(TaskQueueSettings, total=False):
     #: The logical name of its dead-letter queue; ``logical_name`` with ``_dead`` when left out.
     dead_letter_logical_name: str | None
 
-    #: Have no dead-letter queue. A message that fails for ever then comes back until it expires.
+    #: Have no dead-letter queue. A message that always fails then comes back until it expires.
     without_dead_letter_queue: bool
 
 

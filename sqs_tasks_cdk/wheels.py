@@ -16,7 +16,7 @@ from sqs_tasks_cdk.errors import BundlingError
 
 logger = logging.getLogger(__name__)
 
-#: How pip and uv say that a requirement cannot be had as a wheel for the target.
+#: How pip and uv say that there is no wheel of a requirement for the target.
 _NO_WHEEL: Final = ("No matching distribution found", "no usable wheels", "no wheels with a matching")
 
 #: glibc of Amazon Linux 2023 (Python 3.12 and later) and Amazon Linux 2 (before), as manylinux minor versions.

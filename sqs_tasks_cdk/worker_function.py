@@ -18,7 +18,7 @@ from sqs_tasks_cdk.bundling import PythonBundle, handler_of
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
 
-#: Megabytes of a function unless told otherwise. boto3 alone takes 34, and CPU comes in proportion.
+#: Megabytes of a function by default. boto3 alone takes 34, and CPU comes in proportion.
 DEFAULT_MEMORY_SIZE: Final = 512
 
 #: The actions of a function's network interfaces in a VPC; EC2 knows no resource for them.

@@ -43,7 +43,7 @@ def load(app: str) -> SQSEnv:
     What the application's own code raises while it is imported is printed with the lines it happened in.
 
     Raises:
-        click.ClickException: It cannot be had.
+        click.ClickException: It cannot be loaded.
     """
     here = str(os.getcwd())  # noqa: PTH109 - sys.path holds strings
     if not {"", here} & set(sys.path):

@@ -177,7 +177,7 @@ def _example(wanted: Any) -> str | None:
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    """The types of the parameters, as far as they can be had."""
+    """The types of the parameters, as far as they can be resolved."""
     try:
         return typing.get_type_hints(inspect.unwrap(function))
     except Exception:  # noqa: BLE001 - names that exist for the type checker alone; the values are then JSON or text

@@ -41,7 +41,7 @@ _COMMANDS = {
 class LazyGroup(click.Group):
     """A group that knows its commands' names and imports the one that is used.
 
-    It also turns what the library and AWS refuse into one line: nobody mends a misspelt queue name by a traceback.
+    It also turns what the library and AWS refuse into one line: a traceback does not help with a misspelt queue name.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the same in every context

@@ -101,7 +101,7 @@ def after_application(level: str, log_format: LogFormat) -> None:
 
 
 class _OurHandler(logging.StreamHandler[TextIO]):
-    """The handler of this command, told from those of the application."""
+    """The handler of this command, a class of its own so that it is known from the application's."""
 
 
 def _handler(log_format: LogFormat) -> logging.Handler:

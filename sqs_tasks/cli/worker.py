@@ -160,7 +160,7 @@ def worker(
     log_level: str,
     log_format: LogFormat,
 ) -> None:
-    """Run the jobs of APP's queues until told to stop.
+    """Run the jobs of APP's queues until it is asked to stop.
 
     APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name or a pattern such as
     'mail-*'; without one and without SQS_TASKS_QUEUES all queues that have tasks are worked, each with a long poll of

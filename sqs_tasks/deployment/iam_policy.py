@@ -36,7 +36,7 @@ REDRIVE_ACTIONS = (
     "sqs:GetQueueUrl",
 )
 
-#: What SQS does with a KMS key in the name of whom.
+#: What SQS does with a KMS key, in the name of the sender or the receiver.
 KEY_ACTIONS: Mapping[Role, tuple[str, ...]] = {
     "producer": ("kms:GenerateDataKey", "kms:Decrypt"),
     "worker": ("kms:GenerateDataKey", "kms:Decrypt"),

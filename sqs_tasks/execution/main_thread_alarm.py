@@ -24,7 +24,7 @@ get_ident = threading.get_ident
 #: None where there are no alarms.
 setitimer: Any = getattr(signal, "setitimer", None)
 
-#: What the exception says, unless told otherwise.
+#: The text of the exception, by default.
 TIMEOUT_TEXT = "the task ran longer than its timeout of {:g} s"
 
 #: Seconds between the first interruption and the second: what cleaning up may take.

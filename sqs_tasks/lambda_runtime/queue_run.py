@@ -46,7 +46,7 @@ LAMBDA_FAILURES: tuple[type[BaseException], ...] = (BaseException,)
 
 
 class AnswerCheck(Protocol):
-    """Finds out whether answers are heeded: :class:`~sqs_tasks.lambda_runtime.response_check.ResponseCheck`."""
+    """Finds out whether Lambda reads answers: :class:`~sqs_tasks.lambda_runtime.response_check.ResponseCheck`."""
 
     is_settled: bool
 

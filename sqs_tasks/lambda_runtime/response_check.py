@@ -54,7 +54,7 @@ class ResponseCheck:
                 self._witness = _Witness(message, back_at)
 
     def arrived(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Look whether what was in an answer is back: then answers are heeded."""
+        """Look whether a message of an answer has come back: then Lambda reads the answers."""
         if self._witness is not None and any(one["messageId"] == self._witness.message.message_id for one in records):
             self._settle()
 

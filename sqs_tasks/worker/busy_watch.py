@@ -1,4 +1,4 @@
-"""Whether a worker has jobs in hand, told when it changes and not for every job."""
+"""Whether a worker has jobs in progress, reported when it changes and not for every job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def watching_busy(
     """Have changes between busy and idle told, in a thread of their own, while the block runs.
 
     Args:
-        running: How many jobs are in hand.
+        running: How many jobs are in progress.
         on_change: Told True at the first job, False when there has been none for a while and at the end.
         look_seconds: Seconds between two looks.
         idle_seconds: Seconds without a job that make it idle.

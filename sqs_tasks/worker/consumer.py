@@ -41,7 +41,7 @@ LAST_ANSWER_SECONDS = 0.5
 
 
 class Consumer:
-    """Works queues until told to stop.
+    """Works queues until it is asked to stop.
 
     Args:
         queues: The queues, the most important first; each gets a polling thread, so that an empty one holds up none.
@@ -49,7 +49,7 @@ class Consumer:
             caller's thread.
         async_concurrency: ``async def`` jobs at once on the event loop; None takes ``concurrency``.
         prefetch: Messages that may be received beyond what can start, so that short jobs come in tens. They are kept
-            alive, and given back at the stop. 0 receives nothing that would have to wait. Not for FIFO queues.
+            alive, and released at the stop. 0 receives nothing that would have to wait. Not for FIFO queues.
         wait_seconds: How long one long poll waits, 0 to 20; never longer than the grace period.
         grace_seconds: How long running jobs may take to finish after the stop; the default fits ECS's 30 s.
         weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
@@ -130,7 +130,7 @@ class Consumer:
         return self._inline
 
     def running(self) -> int:
-        """How many jobs are in hand."""
+        """How many jobs are in progress."""
         return sum(len(loop.heartbeat) for loop in self._loops)
 
     def stop(self) -> None:

@@ -95,7 +95,7 @@ def serving_health(health: Health, port: int, *, host: str = "") -> Iterator[int
         host: The address; all of them unless given, since a probe comes from outside the container.
 
     Raises:
-        ConfigurationError: The port cannot be had.
+        ConfigurationError: The port cannot be opened.
     """
     try:
         server = ThreadingHTTPServer((host, port), _handler(health))

@@ -56,7 +56,7 @@ class Heartbeat:
                 self._thread.start()
 
     def lease(self, message: ReceivedMessage) -> Lease | None:
-        """The lease of a message in hand."""
+        """The lease of a message that this worker holds."""
         return self._leases.get(message.receipt_handle)
 
     def remove(self, messages: Iterable[ReceivedMessage]) -> None:
@@ -128,7 +128,7 @@ class Heartbeat:
             if failure is None and not self._fifo and lease.until <= answered:
                 # A standard queue answers OK for a message that is visible again and leaves it visible; when another
                 # worker has received it, the old handle even changes that worker's lease. So no further beat.
-                self._lose(lease, "the beat that was to prolong it came after its end")
+                self._lose(lease, "the beat that should extend it came after its end")
             elif failure is None:
                 lease.due = started + self._lease_seconds / 2
                 lease.until = started + self._lease_seconds

@@ -1,4 +1,4 @@
-"""A lease: the time for which SQS keeps a message in hand from everybody else.
+"""A lease: the time for which SQS hides a message from all other workers.
 
 A task that must not work on when its message may be running elsewhere asks for it::
 
@@ -35,7 +35,7 @@ class Lease:
         lost: Whether SQS may have given the message to another worker: its handle was refused, its queue is gone, no
             beat reached SQS before the lease ended, or it has been in flight for 12 hours, the longest SQS allows.
         reason: Why it was lost; empty while it is held.
-        until: ``time.monotonic()`` of its end, unless the next beat prolongs it.
+        until: ``time.monotonic()`` of its end, unless the next beat extends it.
         due: ``time.monotonic()`` of the next beat.
     """
 

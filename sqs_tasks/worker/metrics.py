@@ -22,7 +22,7 @@ _HELP = {
     "sqs_tasks_jobs_in_hand": "Messages received and not settled.",
     "sqs_tasks_unsettled_jobs": "Jobs that are over and wait to be settled.",
     "sqs_tasks_oldest_age_seconds": "Age of the oldest message of the last receive.",
-    "sqs_tasks_heartbeats_total": "Leases prolonged.",
+    "sqs_tasks_heartbeats_total": "Leases extended.",
     "sqs_tasks_leases_lost_total": "Leases lost while their jobs ran.",
     "sqs_tasks_resident_bytes": "Resident memory of the worker processes.",
     "sqs_tasks_queue_messages": "Messages of a queue, as SQS counts them.",

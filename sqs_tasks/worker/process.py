@@ -43,7 +43,7 @@ def run_worker(
 ) -> int:
     """Run a consumer until it ends, with health, its supervisor and scale-in protection where there are such.
 
-    The process ends soon after: jobs that outlive the grace period are given back in its last moment.
+    The process ends soon after: jobs that outlive the grace period are released in its last moment.
 
     Args:
         consumer: The consumer.

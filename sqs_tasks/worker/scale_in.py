@@ -1,4 +1,4 @@
-"""ECS task scale-in protection: a service that shrinks takes an idle task and not one with jobs in hand."""
+"""ECS task scale-in protection: a service that shrinks takes an idle task and not one with jobs in progress."""
 
 from __future__ import annotations
 

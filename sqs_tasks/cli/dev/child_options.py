@@ -1,4 +1,4 @@
-"""What a child is told: the application and how to run it."""
+"""The options of a child: the application and how to run it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChildOptions:
         grace_seconds: How long running jobs may take to finish before a restart.
         faults: The simulator's faults.
         seed: Makes the faults repeatable.
-        log_level: The least level that is told.
+        log_level: The lowest level that is logged.
     """
 
     app: str

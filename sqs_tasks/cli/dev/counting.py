@@ -20,7 +20,7 @@ class Counting:
 
     Args:
         client: Gives the client; called in the thread that counts.
-        events: Where changes are told.
+        events: Where changes are reported.
         interval_seconds: Seconds between two counts.
     """
 

@@ -44,7 +44,7 @@ class Child(Protocol):
 
 
 class WrongArgumentsError(Exception):
-    """The command line names what there is not; no save of a file mends that.
+    """The command line names something that does not exist; saving a file cannot fix that.
 
     Attributes:
         exit_code: What ``sqs-tasks worker`` ends with for the same mistake.
@@ -56,7 +56,7 @@ class WrongArgumentsError(Exception):
 
 
 class Session:
-    """Runs children until it is told to stop. Everything here belongs to the thread that calls :meth:`run`.
+    """Runs children until it is asked to stop. Everything here belongs to the thread that calls :meth:`run`.
 
     A child that never got its application loaded waits for the next save, unless it was the first and the arguments
     are why: the person who typed them is still there. One that dies afterwards is started again,

@@ -24,7 +24,7 @@ class Sources:
 
     Args:
         directories: What to watch, with everything below.
-        events: Where changes are told.
+        events: Where changes are reported.
 
     Attributes:
         watching: Set once a save would be noticed.

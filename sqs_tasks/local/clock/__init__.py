@@ -22,7 +22,7 @@ class Clock(Protocol):
 class SystemClock:
     """Real time, read once from the wall and then carried by the monotonic clock.
 
-    A step of the wall clock (NTP, a laptop waking up) would otherwise end or prolong every visibility timeout at once.
+    A step of the wall clock (NTP, a laptop waking up) would otherwise end or extend every visibility timeout at once.
     """
 
     def __init__(self) -> None:

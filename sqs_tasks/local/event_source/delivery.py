@@ -55,7 +55,7 @@ class Delivery:
             return self._dice.hits("throttle")
 
     def window_is_slow(self) -> bool:
-        """Whether a fault prolongs the window that opens now."""
+        """Whether a fault extends the window that opens now."""
         with self._lock:
             return self._dice.hits("slow_window")
 

@@ -15,7 +15,7 @@ LineSink: TypeAlias = Callable[[bytes], None]
 #: What a pipe holds, on most systems.
 _CHUNK_BYTES = 65_536
 
-#: Chunks that one look reads: a process that writes without a pause must not keep a flush for ever.
+#: Chunks that one look reads: a process that writes without a pause must not keep a flush waiting forever.
 _CHUNKS = 16
 
 #: The longest line that is waited for.

@@ -118,7 +118,7 @@ class Backlog:
         """Add a message that has arrived, or that is visible again.
 
         It takes its place by age. One that was received three times goes to the back, as on AWS, so that a message
-        nobody can process does not stand in front of the others for ever.
+        nobody can process does not stand in front of the others forever.
         """
         group_id = message.group_id
         if group_id is None:

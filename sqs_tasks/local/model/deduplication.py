@@ -16,7 +16,7 @@ Original = tuple[str, str]
 
 
 class Deduplication:
-    """Deduplication ids seen lately; the interval counts from the first send and a duplicate does not prolong it."""
+    """Deduplication ids seen lately; the interval counts from the first send and a duplicate does not extend it."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str | None, str], Original] = {}

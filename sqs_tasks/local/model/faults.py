@@ -149,7 +149,7 @@ def batch_too_long(limit: int, size: int) -> SQSFault:
 
 def over_limit(most: int) -> SQSFault:
     """As many messages in flight as the quota allows."""
-    text = f"Too many messages in flight: the queue has handed out as many as it may ({most:,})."
+    text = f"Too many messages in flight: the queue has delivered as many as it may ({most:,})."
     return SQSFault("OverLimit", text, status=403)
 
 

@@ -23,7 +23,7 @@ from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.receive_attempts import ReceiveAttempts
 from sqs_tasks.local.model.redrive import RedriveAllowPolicy, RedrivePolicy
 
-#: Messages in flight at which a standard queue answers OverLimit and a FIFO queue hands out nothing more (S37). As many
+#: Messages in flight at which a standard queue answers OverLimit and a FIFO queue delivers nothing more (S37). As many
 #: of its first messages a FIFO queue looks at for groups that can be received.
 MAX_IN_FLIGHT = MAX_IN_FLIGHT_MESSAGES
 
@@ -387,7 +387,7 @@ class Queue:
             message.alarm = None
 
     def _wait_is_over(self, poll: Poll) -> None:
-        """The last moment of a poll; what became available in it is still handed out."""
+        """The last moment of a poll; what became available in it is still delivered."""
         self.serve_polls(poll.ends_at)
         poll.finish({})
 
