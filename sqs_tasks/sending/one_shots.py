@@ -23,6 +23,7 @@ from sqs_tasks.scheduling.eventbridge import (
     Scheduler,
     SchedulerClient,
 )
+from sqs_tasks.scheduling.in_memory import IN_MEMORY
 from sqs_tasks.scheduling.moments import aware
 from sqs_tasks.scheduling.one_shot import one_shot_name, one_shot_request
 from sqs_tasks.sending.sender import current_task, unsent_error
@@ -45,10 +46,6 @@ _PASSING = frozenset({"ThrottlingException", "TooManyRequestsException", "Intern
 _OF_NETWORK = frozenset({"ConnectionError", "HTTPClientError"})
 
 _CONFLICT, _MISSING = "ConflictException", "ResourceNotFoundException"
-
-
-#: Where schedules are made in memory, where nobody asks for a role.
-_IN_MEMORY = Scheduler(group="default", role_arn="arn:aws:iam::000000000000:role/memory")
 
 
 class SchedulingEnvironment(Protocol):
@@ -90,7 +87,7 @@ class ScheduledJobs:
             ConfigurationError: Nobody says where.
         """
         if self._env.client.is_in_memory:
-            return _IN_MEMORY
+            return IN_MEMORY
         place = self._env.scheduler or Scheduler.from_environment()
         if place is None:
             raise ConfigurationError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.execution.eager import EagerDelivery
@@ -13,15 +14,17 @@ from sqs_tasks.settings import queue_name_in
 
 
 @contextmanager
-def in_memory(env: SQSEnv, *, clock: ManualClock | None = None) -> Iterator[MemorySession]:
+def in_memory(env: SQSEnv, *, clock: ManualClock | None = None, schedules: bool = True) -> Iterator[MemorySession]:
     """Put queues in memory in the place of SQS for the length of a block, and give their session.
 
     All registered queues are there with their dead-letter queues and redrive policies, empty. ``session.advance(60)``
-    moves their clock on.
+    moves their clock on, and the registered schedules send what becomes due on the way, each run once. A rate without
+    a start runs first after one period.
 
     Args:
         env: The environment of the application, as it is imported by it.
         clock: The clock of the queues; a new one that stands at the present moment when left out.
+        schedules: Whether the registered schedules run.
     """
     session = MemorySession(clock or ManualClock())
     client = session.client("sqs")
@@ -31,6 +34,16 @@ def in_memory(env: SQSEnv, *, clock: ManualClock | None = None) -> Iterator[Memo
             if queue.settings.queue_url is not None:
                 name = queue_name_in(queue.settings.queue_url)
                 client.create_queue(QueueName=name, Attributes={"FifoQueue": "true"} if queue.settings.fifo else {})
+        registered = env.schedules.values() if schedules else ()
+        if registered:
+            from sqs_tasks.scheduling.in_memory import schedule_in_memory
+
+            schedule_in_memory(
+                registered,
+                session.client("scheduler"),
+                queue_url=env.get_queue_url,
+                now=datetime.fromtimestamp(session.clock.now(), UTC),
+            )
         yield session
 
 
