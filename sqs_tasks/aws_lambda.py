@@ -1,11 +1,11 @@
 """The Lambda runtime: an SQS event in, exactly ``{"batchItemFailures": [...]}`` out.
 
-Two lines make a function of a registry::
+Two lines turn a registry into a handler::
 
     from sqs_tasks.aws_lambda import SQSEventHandler
     handler = SQSEventHandler(env)
 
-The event source mapping must report batch item failures (the CDK constructs always switch it on): without that Lambda
+The event source mapping must report batch item failures (the CDK constructs always turn this on). Otherwise Lambda
 ignores the answer and deletes the whole batch (S9).
 """
 
@@ -60,7 +60,7 @@ class BatchResponse(TypedDict):
 
 
 class LambdaContext(Protocol):
-    """What the handler asks of Lambda's context."""
+    """What the handler uses of Lambda's context."""
 
     @property
     def aws_request_id(self) -> str:
@@ -73,18 +73,18 @@ class LambdaContext(Protocol):
 class SQSEventHandler:
     """A Lambda handler for the queues of an environment.
 
-    It raises for events that are not SQS's, before anything has run, and for nothing else: a task's failure, whatever
-    its kind, is an entry of the answer. So the function's Errors metric means a fault in the function itself (S13).
+    It raises only for events that are not from SQS, before anything has run. A task's failure of any kind is an entry
+    of the answer. So the function's Errors metric means a fault in the function itself (S13).
 
     Args:
         env: The environment with its queues and tasks.
-        margin_seconds: What is kept free at the end of an invocation, at most half of its time. None takes 2 seconds,
-            or a tenth of the time where that is less.
-        concurrency: Jobs at a time, in threads. FIFO groups stay in order each. With more than 1 a plain task cannot
+        margin_seconds: The time that is kept free at the end of an invocation, at most half of it. None takes 2
+            seconds, or a tenth of the time where that is less.
+        concurrency: Jobs at a time, in threads. Each FIFO group stays in order. With more than 1 a plain task cannot
             be stopped at its timeout; it is then reported as failed and runs on (S52).
-        eager_acknowledgement: Delete each message as soon as its job has succeeded, at one request each. Lambda
-            deletes them all after the invocation, so without this a crash has finished jobs run again (S15).
-        middleware: Wraps each job outside the environment's own, for what concerns this runtime alone.
+        eager_acknowledgement: Delete each message as soon as its job has succeeded, with one request for each. Lambda
+            deletes them all after the invocation, so without this finished jobs run again after a crash (S15).
+        middleware: Wraps each job outside the environment's own, for what concerns this runtime only.
 
     Attributes:
         on_start: Hook, called with the messages that run next, several for a batch processor, and their queue's name,

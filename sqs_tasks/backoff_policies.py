@@ -1,8 +1,8 @@
 """How long a failed job waits before it is tried again.
 
-A policy takes the number of the attempt that failed (1 for the first) and gives whole seconds, or None to leave the
+A policy takes the number of the failed attempt (1 for the first) and returns whole seconds, or None to leave the
 message to its queue's visibility timeout. The container worker and Lambda apply it in the same way: as the visibility
-timeout of the message, so that the receive count and the redrive policy stay true.
+timeout of the message, so that the receive count and the redrive policy stay correct.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CountedMessage(Protocol):
 
     @property
     def receive_count(self) -> int:
-        """How many times SQS has handed the message out, this time included."""
+        """How many times SQS has delivered the message, this time included."""
 
 
 class BackoffPolicy:
@@ -39,7 +39,7 @@ class BackoffPolicy:
         raise NotImplementedError
 
     def get_visibility_timeout(self, message: CountedMessage) -> float | None:
-        """sqs-workers' way to ask: as :meth:`delay_seconds`, for a message."""
+        """sqs-workers' form of :meth:`delay_seconds`, for a message."""
         return self.delay_seconds(message.receive_count)
 
 
@@ -76,7 +76,7 @@ class ExponentialBackoff(BackoffPolicy):
         multiplier: Seconds of the first step.
         jitter: The share of the delay by which it may differ either way, 0 to 1, so that jobs that failed together
             do not return together.
-        max_visbility_timeout: What sqs-workers' constructor calls ``max_visibility_timeout``.
+        max_visbility_timeout: sqs-workers' spelling of ``max_visibility_timeout``.
     """
 
     base: float = 2
@@ -133,7 +133,7 @@ class LinearBackoff(BackoffPolicy):
 
 @dataclass(frozen=True)
 class TableBackoff(BackoffPolicy):
-    """A delay looked up by attempt; past the end of the table the last entry holds.
+    """A delay from a table by attempt; after the end of the table the last entry counts.
 
     Args:
         seconds: One delay for each attempt, for example ``(5, 60, 600)``.
@@ -155,7 +155,7 @@ class TableBackoff(BackoffPolicy):
 
 @dataclass(frozen=True)
 class QueueBackoff(BackoffPolicy):
-    """Leaves a failed message alone: it returns when the visibility timeout of its receive ends."""
+    """Does not change a failed message: it comes back when the visibility timeout of its receive ends."""
 
     def delay_seconds(self, attempt: int) -> None:  # noqa: ARG002 - the queue decides
         """None: the queue decides."""
@@ -168,7 +168,7 @@ LEAVE_TO_QUEUE: BackoffPolicy = QueueBackoff()
 
 
 def first_delay_seconds(policy: BackoffPolicy) -> float | None:
-    """The seconds before a second attempt, as far as they are known: a policy of one's own may ask the clock."""
+    """The seconds before a second attempt, as far as they are known: a user's policy may read the clock."""
     if type(policy) is ExponentialBackoff:
         return replace(policy, jitter=0).delay_seconds(1)
     if type(policy) in {ConstantBackoff, LinearBackoff, TableBackoff}:
@@ -177,7 +177,7 @@ def first_delay_seconds(policy: BackoffPolicy) -> float | None:
 
 
 def visibility_seconds(policy: BackoffPolicy, message: CountedMessage) -> int | None:
-    """What a policy says of a message as a visibility SQS accepts: an integer from 0 to 43,200, or None.
+    """A policy's delay for a message as a visibility timeout that SQS accepts: an integer from 0 to 43,200, or None.
 
     Never raises: a policy that fails must not take the worker with it, so its error is logged and the message is left
     to the queue.

@@ -1,4 +1,4 @@
-"""The implicit context: values a producer sets once and that travel with every job it adds."""
+"""The implicit context: values that a producer sets once and that travel with every job it adds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EMPTY: Mapping[str, Any] = {}
 
 
 class SQSContext:
-    """A small mapping of its own to each thread and each asyncio task (a context variable underneath).
+    """A small mapping; each thread and each asyncio task has its own (it is a context variable).
 
     ``env.context["user_id"] = 7`` holds until ``env.context.clear()``; ``with env.context(user_id=7):`` holds for the
     block and restores what was there. While a job runs it is the job's own context, so that jobs added by a task

@@ -1,4 +1,4 @@
-"""A dead-letter queue whose messages go back to where they came from."""
+"""A dead-letter queue whose messages are moved back to the queue that they came from."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class DeadLetterQueue(RawQueue):
         foo_dead = env.queue("foo_dead", DeadLetterQueue.maker(foo))
         foo_dead.process_queue(shutdown_policy=IdleShutdown(10))
 
-    Body, attributes, message group and X-Ray's header are kept; what the dead letter said of its failure is taken
-    off; a FIFO queue gets a new deduplication id, or SQS would drop the message within five minutes of its first send
-    (fault W17). A message leaves the dead-letter queue once SQS has accepted it upstream. Standard queues are sent to
+    Body, attributes, message group and X-Ray header are kept, and the attributes about the failure are removed. On a
+    FIFO queue a message gets a new deduplication id, or SQS would drop it within five minutes of its first send (fault
+    W17). A message leaves the dead-letter queue once SQS has accepted it upstream. Standard queues are sent to
     in tens; FIFO queues one message after the other, since one that is refused must not be overtaken.
     """
 
@@ -86,11 +86,11 @@ class DeadLetterQueue(RawQueue):
         dry_run: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> int:
-        """Push messages back here and now, without a worker, and return how many.
+        """Push messages back at once, without a worker, and return how many.
 
         Args:
             limit: Stop after so many; None takes as many as there are at the start, so that jobs that die again
-                meanwhile do not go round for ever.
+                meanwhile do not go round forever.
             messages_per_second: No faster than this, so that the upstream queue's workers keep up.
             dry_run: Move nothing, and return how many would be.
             sleep: Waits between requests.

@@ -1,6 +1,6 @@
-"""Hooks watch and cannot hurt: callbacks on an event, and the context of each request to SQS.
+"""Hooks only watch: callbacks on an event, and the context of each request to SQS.
 
-A callback that raises is logged and passed over.
+When a callback raises, the error is logged and nothing else changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Hook(Generic[P]):
         return bool(self.callbacks)
 
     def remove(self, callback: Callable[..., Any]) -> None:
-        """Take a callback off again; unknown ones are ignored."""
+        """Remove a callback; an unknown one is ignored."""
         self.callbacks = tuple(known for known in self.callbacks if known is not callback)
 
     def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -1,6 +1,6 @@
 """The registry as plain JSON data: what ``sqs_tasks_cdk``, Terraform or SAM need to build the infrastructure from.
 
-The two sides of it never import each other, so that a stack can be synthesised without the application's packages and
+Its writer and its reader never import each other. So a stack can be synthesised without the application's packages and
 the application runs without CDK. The schema is in ``docs/manifest.md``.
 """
 

@@ -1,4 +1,4 @@
-"""Middleware wraps the run of each job and may fail it: tracing, framework contexts, locks, idempotency.
+"""Middleware wraps the run of each job and can fail it: tracing, framework contexts, locks, idempotency.
 
 A middleware is a callable ``(job, call_next)``. For a plain task it returns ``call_next()``; for an ``async def`` task
 it is itself ``async def`` and returns ``await call_next()``. One that must serve both is written as a context manager

@@ -19,7 +19,7 @@ from sqs_tasks.message import ReceivedMessage
 class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
     """Raise in a task to run its job again later, without a traceback in the logs.
 
-    It counts as an attempt: with ``max_attempts`` used up the job goes to the dead-letter queue.
+    It counts as an attempt: when ``max_attempts`` are used up, the job goes to the dead-letter queue.
 
     Args:
         backoff_policy: Decides the delay instead of the task's own policy.
@@ -53,7 +53,7 @@ class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
 
 
 class Postpone(Exception):  # noqa: N818 - it steers a job, it is not an error
-    """Raise before a job has begun, to have it begin later: another worker holds its lock, say. It is no attempt.
+    """Raise before a job has begun, so that it begins later, for example because a lock is held. It is not an attempt.
 
     SQS counts the delivery all the same, and ``max_receive_count`` ends it in the end.
 
@@ -73,7 +73,7 @@ class Reject(Exception):  # noqa: N818 - it steers a job, it is not an error
     """Raise in a task to send its job to the dead-letter queue now: trying again would not help.
 
     Args:
-        reason: A few words that go into the logs and onto the dead letter.
+        reason: A few words for the logs and the dead letter.
     """
 
     def __init__(self, reason: str = "") -> None:
@@ -130,7 +130,7 @@ class NotStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """It is not to run any more: a schedule's run that came too late. Its message is deleted, without a dead letter."""
+    """It must not run any more: a schedule's run that came too late. Its message is deleted, without a dead letter."""
 
     reason: str
 
@@ -166,7 +166,7 @@ DELETE, LEAVE = Delete(), Leave()
 
 @dataclass
 class BatchProcessingResult:
-    """The messages of one ``process_batch``, by whether their jobs are done; what shutdown policies are told.
+    """The messages of one ``process_batch``, by whether their jobs are done; shutdown policies get it.
 
     Attributes:
         queue_name: The queue's name in code.

@@ -26,7 +26,7 @@ AnyProcessor = TypeVar("AnyProcessor", bound="Processor")
 
 
 class ProcessorQueue(Protocol):
-    """What a processor may ask of its queue."""
+    """What a processor uses of its queue."""
 
     @property
     def name(self) -> str:
@@ -98,7 +98,7 @@ class Processor:
         return self.fn([self._batch_item(job) for job in jobs])
 
     def call(self, job_kwargs: Mapping[str, Any], job_context: Mapping[str, Any]) -> Any:
-        """Call :meth:`process`, whichever of its two documented shapes a subclass gave it."""
+        """Call :meth:`process` in whichever of its two documented forms a subclass has it."""
         if self._process_takes_context:
             return self.process(job_kwargs, job_context)
         return self.process(job_kwargs)

@@ -1,4 +1,4 @@
-"""Creating queues from code: for laptops, tests and small set-ups; the CDK stack does it for production."""
+"""Creating queues from code: for laptops, tests and small set-ups. In production the CDK stack creates them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_VISIBILITY_SECONDS = 30
 
 
 class ProvisioningEnvironment(Protocol):
-    """What creating queues needs of an environment."""
+    """What the creation of queues uses of an environment."""
 
     client: ClientProvider
     urls: QueueUrls
@@ -120,7 +120,7 @@ def create_fifo_queue(
 
 
 def delete_queue(env: ProvisioningEnvironment, queue_name: str) -> None:
-    """Delete a queue with all its messages. SQS takes up to a minute, and the name stays taken for that time."""
+    """Delete a queue with all its messages. SQS takes up to a minute, and the name cannot be used again before."""
     env.client().delete_queue(QueueUrl=env.get_queue_url(queue_name))
     env.urls.forget(env.get_sqs_queue_name(queue_name))
 

@@ -53,7 +53,7 @@ class QueueStatistics:
 
 
 class CountedQueue(Protocol):
-    """What the reporter asks of a queue."""
+    """What the reporter uses of a queue."""
 
     @property
     def name(self) -> str:
@@ -78,9 +78,9 @@ def reporting(
     *,
     oldest_age: Callable[[str], float | None] = lambda _: None,
 ) -> Iterator[None]:
-    """Tell the hook how full the queues are, at once and at each interval, from a thread of its own.
+    """Call the hook with how full the queues are, at once and at each interval, from a separate thread.
 
-    As long as nobody listens no call is made, and no right to GetQueueAttributes is needed.
+    Without a callback no request is made, and the permission for GetQueueAttributes is not needed.
 
     Args:
         queues: The queues.
@@ -111,7 +111,7 @@ def reporting(
 
 
 def report(queue: CountedQueue, hook: Hook[[str, QueueStatistics]], *, oldest_age_seconds: float | None = None) -> None:
-    """Tell the hook how full a queue is; what SQS refuses is logged and not raised."""
+    """Call the hook with how full a queue is; an error of SQS is logged and not raised."""
     try:
         statistics = queue.statistics()
     except Exception as error:  # noqa: BLE001 - a number that is missing must not end the worker

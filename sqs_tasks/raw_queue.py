@@ -1,4 +1,4 @@
-"""A queue of messages that are no jobs: from EventBridge, S3, SNS or any other sender; one function takes them all."""
+"""A queue of messages that are not jobs, from EventBridge, S3, SNS or any other sender; one function takes them all."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class RawQueue(GenericQueue):
         return None if self._registered is None else self._registered.processor.fn
 
     def raw_processor(self, **options: Unpack[TaskOptions]) -> Callable[[AnyFunction], AnyFunction]:
-        """Make a function the processor of this queue; it stays what it is.
+        """Make a function the processor of this queue; the function stays as it is.
 
         Args:
-            **options: See :class:`~sqs_tasks.settings.TaskSettings`; those about arguments mean nothing here.
+            **options: See :class:`~sqs_tasks.settings.TaskSettings`; those about arguments have no effect here.
 
         Raises:
-            DuplicateTaskError: The queue has a processor already.
+            DuplicateTaskError: The queue already has a processor.
         """
 
         def register(fn: AnyFunction) -> AnyFunction:

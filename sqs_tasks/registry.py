@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredTask:
-    """One registration: what to call and how."""
+    """One registration: which function to call, and how."""
 
     settings: TaskSettings
     processor: Processor

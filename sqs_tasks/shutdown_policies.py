@@ -17,10 +17,10 @@ SHORTEST_LONG_POLL_SECONDS = 1.0
 
 @runtime_checkable
 class ShutdownPolicy(Protocol):
-    """Anything with these two methods; asked between receives, from the polling thread alone."""
+    """Any object with these two methods; only the polling thread calls them, between receives."""
 
     def update_state(self, batch_processing_result: BatchProcessingResult) -> None:
-        """Take note of what was settled since the last call; it may be nothing."""
+        """Note what was settled since the last call; it may be nothing."""
 
     def need_shutdown(self) -> bool:
         """Whether to stop receiving now."""
@@ -69,7 +69,7 @@ class IdleShutdown:
 
 
 class MaxTasksShutdown:
-    """Stops after at least this many jobs, for example to bound what a leaking task can leak."""
+    """Stops after at least this many jobs, for example to limit a memory leak."""
 
     def __init__(self, max_tasks: int) -> None:
         self.max_tasks = max_tasks
