@@ -30,7 +30,7 @@ class ProcessEnd:
     ========  =========================================================  ============================================
     working   the start of :meth:`bounded`                               the request to stop, or the end of the block
     stopping  the request to stop                                        the end of the grace period, and the margin
-    exiting   the end of the main thread, once the block is over         the same; a grace period from here, and the
+    exiting   the beginning of Python's own end, after the block         the same; a grace period from here, and the
                                                                          margin, when nobody asked to stop
     gone      ``atexit`` called all, or the moment of the last column:
               the last act is performed, and the process ends
@@ -69,7 +69,7 @@ class ProcessEnd:
             exit_code: What a process exits with that did not end by itself.
             margin_seconds: Seconds beyond the grace period that an orderly end may take.
         """
-        over = threading.Event()
+        over, exiting = threading.Event(), threading.Event()
         self._act, self._exit_code = last_act, exit_code
         self._is_stopping = lambda: stop.requested
         # Now: at the end of a process Python starts no thread.
@@ -80,7 +80,7 @@ class ProcessEnd:
                 self._end()
 
         def bound_exit() -> None:
-            threading.main_thread().join()  # it ends when the interpreter begins to shut down
+            exiting.wait()
             left = stop.seconds_left()
             if not self._done.wait((stop.grace_seconds if left is None else left) + margin_seconds):
                 self._end()
@@ -95,6 +95,7 @@ class ProcessEnd:
             over.set()
             self._is_armed = True
             threading.Thread(target=bound_exit, name="sqs-tasks-exit", daemon=True).start()
+            _call_at_exit(exiting.set)
 
     def _perform(self) -> None:
         self._begin.wait()
@@ -122,6 +123,24 @@ class ProcessEnd:
         self._done.wait(LAST_ACT_SECONDS)
         _end_children()
         self._exit_now(self._exit_code())
+
+
+def _call_at_exit(call: Callable[[], object]) -> None:
+    """Have a function called as soon as the interpreter begins to shut down: ``atexit`` is too late for that.
+
+    Python waits for threads before ``atexit``, and for those of executors before all others. So their hook is used,
+    which has no public name; without it the end of the main thread has to do.
+    """
+    register: Callable[[Callable[[], object]], object] | None = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(call)
+        return
+
+    def wait() -> None:
+        threading.main_thread().join()
+        call()
+
+    threading.Thread(target=wait, name="sqs-tasks-main-thread", daemon=True).start()
 
 
 def _end_children() -> None:
