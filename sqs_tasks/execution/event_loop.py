@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any
@@ -22,17 +23,34 @@ CANCEL_GRACE_SECONDS = 1.0
 #: Seconds between a coroutine's cancellation and the next, if it goes on: half as many each time, but not fewer.
 CANCEL_AGAIN_SECONDS, LEAST_CANCEL_SECONDS = 0.5, 0.05
 
-#: Seconds before a loop that failed itself goes on.
-FAILED_PAUSE_SECONDS = 0.05
+#: Seconds before a loop that failed itself goes on, and how often it may fail with no more than a second between.
+FAILED_PAUSE_SECONDS, MAX_FAILURES = 0.05, 5
 
 #: Seconds that closing waits for coroutines that still run.
 CLOSE_SECONDS = 5.0
+
+
+_CLOSED_TEXT = "the event loop of the process was closed by somebody else; run the job again, on another"
+
+
+class EventLoopLostError(RuntimeError):
+    """The event loop a coroutine ran on has ended under it; what became of the coroutine is not known."""
 
 
 class LoopThread:
     """An event loop in a daemon thread of its own; any other thread may run coroutines on it.
 
     The loop and its coroutines belong to that thread; callers wait on an event.
+
+    ========  ===============================================  ======================================================
+    it is     when                                             and then
+    ========  ===============================================  ======================================================
+    running   its thread serves it                             another state, for good
+    stuck     a coroutine blocks it, beyond its timeout        it is not used again; what it runs may still end
+    lost      it failed itself again and again, somebody       it is not used again; whoever waits for a coroutine
+              closed it, or its thread is gone                 of it gets :class:`EventLoopLostError`
+    closed    :meth:`close`                                    it is not used again
+    ========  ===============================================  ======================================================
     """
 
     def __init__(self) -> None:
@@ -41,18 +59,64 @@ class LoopThread:
         #: Whether a coroutine blocks the loop, so that nothing else can run on it.
         self.is_stuck = False
         self._closing = False
+        self._lost = False
+        self._lock = threading.Lock()
+        #: Called when the loop is lost, by what waits for it.
+        self._waiting: dict[object, Callable[[], object]] = {}
         self._thread.start()
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it runs what it is given."""
+        return not (self.is_stuck or self._lost) and self._thread.is_alive()
+
     def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        try:
+            asyncio.set_event_loop(self._loop)
+            self._run_for_ever()
+        finally:
+            if not self._closing:
+                self._lose()
+
+    def _run_for_ever(self) -> None:
+        failures, failed_at = 0, 0.0
         while not self._closing:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):  # of an asyncio task that a job started; asyncio stops for it
                 logger.exception("an asyncio task tried to end the process", extra={"action": "event_loop_exit"})
             except BaseException:  # a MemoryError in the loop itself, say: all other coroutines wait for it
+                failures = failures + 1 if time.monotonic() - failed_at < 1 else 1
+                failed_at = time.monotonic()
+                if self._loop.is_closed() or failures >= MAX_FAILURES:
+                    logger.exception(
+                        "the event loop failed for good; another takes its place, and its jobs are given back",
+                        extra={"action": "event_loop_lost"},
+                    )
+                    return
                 logger.exception("the event loop failed and goes on", extra={"action": "event_loop_failed"})
                 time.sleep(FAILED_PAUSE_SECONDS)
+
+    def _lose(self) -> None:
+        with self._lock:
+            self._lost = True
+            waiting = tuple(self._waiting.values())
+            self._waiting.clear()
+        # Kept to the end of the process: a garbage collection would close its coroutines, which would go on so.
+        _lost_loops.append((self._loop, asyncio.all_tasks(self._loop)))
+        for call in waiting:
+            with contextlib.suppress(Exception):
+                call()
+
+    def _when_lost(self, call: Callable[[], object]) -> Callable[[], object]:
+        """Have a function called when the loop is lost, or now when it is; what takes this back."""
+        key = object()
+        with self._lock:
+            if not self._lost:
+                self._waiting[key] = call
+                return lambda: self._waiting.pop(key, None)
+        call()
+        return lambda: None
 
     @property
     def runs_caller(self) -> bool:
@@ -90,9 +154,16 @@ class LoopThread:
             task = self._loop.create_task(_limited(coroutine, timeout_seconds), context=context)
             task.add_done_callback(lambda _: done.set())
 
-        self._loop.call_soon_threadsafe(start)
+        forget = self._when_lost(done.set)
+        try:
+            self._loop.call_soon_threadsafe(start)
+        except RuntimeError:  # somebody has closed it
+            coroutine.close()
+            raise EventLoopLostError(_CLOSED_TEXT) from None
         grace_seconds = CANCEL_GRACE_SECONDS if grace_seconds is None else grace_seconds
-        if not done.wait(None if timeout_seconds is None else timeout_seconds + grace_seconds):
+        in_time = done.wait(None if timeout_seconds is None else timeout_seconds + grace_seconds)
+        forget()
+        if not in_time:
             self.is_stuck = True
             logger.error(
                 "an async task did not stop %.3g s after its timeout of %g s; the next one gets a new event loop",
@@ -101,8 +172,10 @@ class LoopThread:
                 extra={"action": "event_loop_stuck"},
             )
             raise TaskTimeoutError(f"the task ran longer than its timeout of {timeout_seconds:g} s, and did not stop")
-        if task is None:
-            raise AssertionError("unreachable: the task is made before it is done")
+        if task is None or not task.done():
+            if task is None:
+                coroutine.close()
+            raise EventLoopLostError("the event loop of the task failed")
         if task.cancelled():
             raise TaskTimeoutError("the task was cancelled")
         try:
@@ -111,15 +184,25 @@ class LoopThread:
             raise escaped.error from None
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Start a coroutine in a copy of the caller's context, and return at once."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        """Start a coroutine in a copy of the caller's context, and return at once.
+
+        The future raises :class:`EventLoopLostError` when the loop is lost.
+        """
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # somebody has closed it
+            coroutine.close()
+            raise EventLoopLostError(_CLOSED_TEXT) from None
+        forget = self._when_lost(lambda: future.set_exception(EventLoopLostError("the event loop of the job failed")))
+        future.add_done_callback(lambda _: forget())
+        return future
 
     def close(self) -> None:
         """Stop the loop and its thread; coroutines that still run are cancelled first.
 
-        A loop that is stuck is left to the end of the process.
+        A loop that is stuck or lost is left to the end of the process.
         """
-        if self._loop.is_closed() or self.is_stuck:
+        if self._loop.is_closed() or not self.is_usable:
             return
 
         async def cancel_all() -> None:
@@ -210,6 +293,12 @@ class _Escaped(Exception):  # noqa: N818 - carries one exception past the loop
 _lock = threading.Lock()
 _shared: tuple[int, LoopThread] | None = None
 
+#: Loops that are not used again, and that nothing may tidy up: those that failed, and in a fork its parent's.
+_lost_loops: list[object] = []
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
 
 def run_coroutine(
     coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None, grace_seconds: float | None = None
@@ -228,10 +317,12 @@ def spawn(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
 
 
 def shared_loop() -> LoopThread:
-    """The process's loop, which the first call starts; one that is stuck is replaced."""
+    """The process's loop, which the first call starts; one that is stuck or lost is replaced."""
     global _shared  # noqa: PLW0603 - one loop a process is the point
     with _lock:
-        if _shared is None or _shared[0] != os.getpid() or _shared[1].is_stuck:
+        if _shared is None or _shared[0] != os.getpid() or not _shared[1].is_usable:
+            if _shared is not None:
+                _lost_loops.append(_shared[1])
             _shared = (os.getpid(), LoopThread())
         return _shared[1]
 

@@ -18,6 +18,10 @@ from sqs_tasks.execution.event_loop import LoopThread, shared_loop
 _waiting: ContextVar[tuple[LoopThread, ...]] = ContextVar("sqs_tasks_waiting_loops", default=())
 
 _lock = threading.Lock()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
 _nested: tuple[int, list[LoopThread]] = (os.getpid(), [])
 
 
@@ -48,7 +52,7 @@ def _loops() -> Iterator[LoopThread]:
         if _nested[0] != os.getpid():  # threads do not come along into a fork
             _nested = (os.getpid(), [])
         stack = _nested[1]
-        stack[:] = [loop for loop in stack if not loop.is_stuck]
+        stack[:] = [loop for loop in stack if loop.is_usable]
     index = 0
     while True:
         with _lock:

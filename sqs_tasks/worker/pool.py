@@ -8,11 +8,11 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from sqs_tasks.execution.event_loop import spawn
+from sqs_tasks.execution.event_loop import EventLoopLostError, spawn
 
 logger = logging.getLogger(__name__)
 
@@ -164,13 +164,14 @@ class ThreadPool:
 class AsyncPool:
     """Runs up to ``size`` works at once on the process's event loop; more wait in line.
 
-    The polling threads submit; each work runs on the loop, and the loop's thread starts the next when one ends.
+    The polling threads submit; each work runs on the loop, and the loop's thread starts the next when one ends. What
+    runs on a loop that fails is given back.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._waiting: deque[Work] = deque()
-        self._running: set[Future[Any]] = set()
+        self._running: dict[Future[Any], Work] = {}
         #: Coroutines that have not ended; one that was cancelled takes a moment longer than its future.
         self._alive = 0
         self._ping: tuple[float, Future[Any]] | None = None
@@ -224,7 +225,8 @@ class AsyncPool:
         with self._changed:
             if self._ping is not None and not self._ping[1].done():
                 return time.monotonic() - self._ping[0]
-            self._ping = (time.monotonic(), spawn(_answer())) if self._running else None
+            answer = _spawned(_answer()) if self._running else None
+            self._ping = None if answer is None else (time.monotonic(), answer)
             return 0.0
 
     def _start_waiting(self) -> None:
@@ -232,10 +234,16 @@ class AsyncPool:
             with self._changed:
                 if not self._waiting or len(self._running) >= self._size:
                     return
-                self._alive += 1
-                future = spawn(self._run(self._waiting.popleft()))
-                self._running.add(future)
-            future.add_done_callback(self._ended)
+                work = self._waiting.popleft()
+                coroutine = self._run(work)
+                future = _spawned(coroutine)
+                if future is not None:
+                    self._alive += 1
+                    self._running[future] = work
+            if future is None:
+                work.release()
+            else:
+                future.add_done_callback(self._ended)
 
     async def _run(self, work: Work) -> None:
         try:
@@ -247,14 +255,26 @@ class AsyncPool:
                     self._changed.notify_all()
 
     def _ended(self, future: Future[Any]) -> None:
+        error = None if future.cancelled() else future.exception()
+        is_lost = isinstance(error, EventLoopLostError)
+        if is_lost:
+            self._running[future].release()
+        elif error is not None and not isinstance(error, asyncio.CancelledError):
+            logger.error("a job escaped its executor", exc_info=error, extra={"action": "worker_error"})
         with self._changed:
-            self._running.discard(future)
+            del self._running[future]
+            self._alive -= is_lost  # its coroutine never ends
             if not self._running and not self._waiting:
                 self._changed.notify_all()
         self._start_waiting()
-        error = None if future.cancelled() else future.exception()
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            logger.error("a job escaped its executor", exc_info=error, extra={"action": "worker_error"})
+
+
+def _spawned(coroutine: Coroutine[Any, Any, Any]) -> Future[Any] | None:
+    """What a coroutine will return; None when the loop fails in this moment."""
+    try:
+        return spawn(coroutine)
+    except EventLoopLostError:
+        return None
 
 
 async def _answer() -> None:

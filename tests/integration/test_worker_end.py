@@ -86,6 +86,9 @@ def logs():
         note("logged", 1)
 """
 
+#: Where jobs run in the main thread, and where a supervisor waits for the process.
+ALONE, SUPERVISED = ["-c", "1"], ["-c", "2", "--supervise"]
+
 GRACE_SECONDS = 1
 
 #: Seconds beyond it that an end may take on a slow machine; the supervisor kills after four.
@@ -155,8 +158,9 @@ def stopped(worker):
     return worker.wait(GRACE_SECONDS + MARGIN_SECONDS)
 
 
-@pytest.mark.parametrize("what", ["thread", "executor", "atexit", "print"])
-@pytest.mark.parametrize("options", [["-c", "1"], ["-c", "2", "--supervise"]])
+@pytest.mark.parametrize(
+    ("what", "options"), [("thread", ALONE), ("executor", SUPERVISED), ("atexit", ALONE), ("print", SUPERVISED)]
+)
 def test_what_a_task_leaves_running_does_not_keep_the_process(start, jobs, lines, what, options):
     """Python waits at its end for threads, for atexit and for output to be read; the platform does not."""
     jobs.add_job("starts", what=what)
@@ -168,8 +172,10 @@ def test_what_a_task_leaves_running_does_not_keep_the_process(start, jobs, lines
     assert left(jobs) == (0, 0)
 
 
-@pytest.mark.parametrize("task", ["hangs", "hangs_in_to_thread", "hangs_and_hides_it"])
-@pytest.mark.parametrize("options", [["-c", "2"], ["-c", "2", "--supervise"]])
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [("hangs", SUPERVISED), ("hangs_in_to_thread", ["-c", "2"]), ("hangs_and_hides_it", SUPERVISED)],
+)
 def test_a_job_that_hangs_is_given_back(start, jobs, lines, task, options):
     """Also one that runs in a thread which Python would wait for, and one that does not let itself be cancelled."""
     jobs.add_job(task)
@@ -181,7 +187,7 @@ def test_a_job_that_hangs_is_given_back(start, jobs, lines, task, options):
     assert left(jobs) == (1, 0)
 
 
-@pytest.mark.parametrize("options", [["-c", "1"], ["-c", "2"], ["-c", "2", "--supervise"]])
+@pytest.mark.parametrize("options", [ALONE, SUPERVISED])
 def test_a_log_that_nobody_reads_does_not_keep_it(start, jobs, lines, options):
     """A full pipe holds up every thread that logs; the signal counts before it is logged."""
     jobs.add_job("starts", what="log")

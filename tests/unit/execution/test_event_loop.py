@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import signal
 import threading
 import time
 
@@ -12,7 +13,7 @@ import pytest
 
 from sqs_tasks.errors import TaskTimeoutError
 from sqs_tasks.execution import event_loop
-from sqs_tasks.execution.event_loop import LoopThread, close_loop, run_coroutine
+from sqs_tasks.execution.event_loop import EventLoopLostError, LoopThread, close_loop, run_coroutine
 
 name = contextvars.ContextVar("name", default="none")
 
@@ -190,6 +191,66 @@ def test_loop_that_fails_itself_goes_on(monkeypatch, caplog):
     assert thread.run(answer(8), timeout_seconds=5) == 8
     assert "the event loop failed" in caplog.text
     thread.close()
+
+
+def breaks(thread, monkeypatch):
+    """Have a loop fail from now on, whatever it does."""
+    monkeypatch.setattr(event_loop, "FAILED_PAUSE_SECONDS", 0)
+
+    def fails(timeout=None):
+        raise MemoryError
+
+    thread._loop._selector.select = fails
+    thread._loop.call_soon_threadsafe(lambda: None)
+
+
+@pytest.mark.parametrize("timeout_seconds", [None, 60])
+def test_loop_that_fails_for_good_is_replaced(monkeypatch, caplog, timeout_seconds):
+    """Whoever waits for one of its coroutines is told, and the next coroutine runs."""
+    lost, ended = event_loop.shared_loop(), []
+
+    def wait():
+        with pytest.raises(EventLoopLostError):
+            lost.run(asyncio.sleep(60), timeout_seconds=timeout_seconds)
+        ended.append(True)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    spawned = lost.spawn(asyncio.sleep(60))
+
+    breaks(lost, monkeypatch)
+
+    with pytest.raises(EventLoopLostError):
+        spawned.result(10)
+    waiter.join(10)
+    assert ended == [True]
+    with pytest.raises(EventLoopLostError):
+        lost.run(answer(6), timeout_seconds=None)
+    assert run_coroutine(answer(7), timeout_seconds=5) == 7
+    assert "another takes its place" in caplog.text
+
+
+def test_fork_waits_until_nobody_holds_the_lock():
+    """A thread that makes the loop in this moment would hold it in the child for ever."""
+    holding, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with event_loop._lock:
+            holding.set()
+            let_go.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait(10)
+    threading.Timer(0.1, let_go.set).start()
+
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(run_coroutine(answer(7), timeout_seconds=5))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    holder.join()
 
 
 def test_timeout_of_the_coroutines_own_is_not_ours():
