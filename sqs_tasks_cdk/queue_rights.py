@@ -31,6 +31,7 @@ REDRIVE_ACTIONS: Final = (
     "sqs:CancelMessageMoveTask",
     "sqs:ListMessageMoveTasks",
     "sqs:ReceiveMessage",
+    "sqs:ChangeMessageVisibility",
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
     "sqs:GetQueueUrl",

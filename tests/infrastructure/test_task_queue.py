@@ -369,6 +369,7 @@ def test_grant_redrive_moves_from_the_dead_letter_queue_to_the_queue(stack: Stac
         "sqs:CancelMessageMoveTask",
         "sqs:ListMessageMoveTasks",
         "sqs:ReceiveMessage",
+        "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
     } <= resources.actions_on("DeadLetters")
     assert "sqs:SendMessage" not in resources.actions_on("DeadLetters")
