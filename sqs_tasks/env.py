@@ -43,16 +43,16 @@ Q = TypeVar("Q", bound=GenericQueue)
 
 
 class SQSEnv:
-    """Where SQS is and what runs on it. Making one makes no call and imports no boto3.
+    """Where SQS is, and what runs on it. Creating it makes no request and does not import boto3.
 
     Args:
         session: The ``boto3`` module, a ``boto3.Session`` or a ``MemorySession``; None for boto3's own.
         queue_prefix: Put before every queue name in SQS, so that environments can share an account.
-        codec: The content type producers write; a queue or a send may say otherwise.
-        retry_max_attempts: How often boto3 tries a call; ``retry_mode`` is how it waits in between (its own terms).
+        codec: The content type that producers write; a queue or a send can choose another.
+        retry_max_attempts: How often boto3 tries a request; ``retry_mode`` is boto3's way to wait in between.
         retry_mode: ``"standard"``, ``"adaptive"`` or ``"legacy"``.
-        accept: The content types consumers decode. Pickle runs code, so it is off until named here.
-        backoff_policy: How long failed jobs wait, unless a queue or task says otherwise.
+        accept: The content types that consumers decode. Pickle runs code, so it is off unless it is named here.
+        backoff_policy: How long failed jobs wait, unless a queue or task has its own policy.
         processor_maker: A :class:`~sqs_tasks.processors.Processor` subclass that runs every task.
         context_maker: Makes the context: :class:`~sqs_tasks.context.SQSContext`, or a subclass of it.
         middleware: Wraps the run of every job, the first outermost.
@@ -60,9 +60,9 @@ class SQSEnv:
         endpoint_url: Where SQS is; boto3 also reads AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL.
         region_name: The region; None leaves it to boto3.
         client_config: Keyword arguments of ``botocore.config.Config`` over the library's own.
-        codecs: Codecs of your own; each needs naming in ``codec`` or ``accept`` to be used.
+        codecs: Your own codecs; each must be named in ``codec`` or ``accept`` to be used.
         scheduler: Where jobs are held that are due later than SQS can hold them back; None takes what the stack says.
-        direct_calls: Calling a task, ``send_email(...)``, runs its function; else it is refused as a likely mistake.
+        direct_calls: A call of a task, ``send_email(...)``, runs its function; otherwise it is refused as a mistake.
         eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
 
     Attributes:
@@ -70,7 +70,7 @@ class SQSEnv:
         pre_send: Hook, called with each outgoing message before it is sent.
         post_send: Hook, called with each outgoing message and its receipt.
         pre_task: Hook, called with each job before it runs.
-        post_task: Hook, called with each job and its outcome, whatever that is.
+        post_task: Hook, called with each job and its outcome of any kind.
         report_queue_stats: Hook, called by workers with a queue's name and its
             :class:`~sqs_tasks.queue_statistics.QueueStatistics`.
         deliver: What takes messages in the place of SQS, or None.
@@ -166,20 +166,20 @@ class SQSEnv:
         backoff_policy: BackoffPolicy | None = None,
         **options: Unpack[QueueOptions],
     ) -> Any:
-        """The queue of that name, registered by the first call.
+        """The queue of that name, which the first call registers.
 
-        A later call may leave everything out, or say the same again.
+        A later call may leave out the options, or repeat the same ones.
 
         Args:
             queue_name: The name in code; ending in ``.fifo`` for a FIFO queue. A URL means the queue there, with the
                 last part of its path as the name: nobody is asked for it, and the prefix is not added.
-            queue_maker: ``JobQueue`` unless given; ``RawQueue`` for messages that are no jobs, or a ``.maker(...)``.
-            batching_policy: ``BatchMessages(n)`` hands functions lists of jobs.
+            queue_maker: ``JobQueue`` by default; ``RawQueue`` for messages that are not jobs, or a ``.maker(...)``.
+            batching_policy: with ``BatchMessages(n)`` functions get lists of jobs.
             backoff_policy: How long failed jobs wait here.
             **options: See :class:`~sqs_tasks.settings.QueueSettings`.
 
         Raises:
-            ConfigurationError: An option that cannot work, or another one than the queue was registered with (W19).
+            ConfigurationError: An option that cannot work, or one that differs from the queue's registration (W19).
         """
         if isinstance(queue_name, str) and "://" in queue_name:
             options.setdefault("queue_url", queue_name)
@@ -327,9 +327,9 @@ class SQSEnv:
         Args:
             queue_names: Names or globs of registered queues; None for all that have tasks.
             shutdown_policy_maker: Makes each queue's policy.
-            concurrency: Jobs at once in this process; the queues share the slots fairly.
+            concurrency: Jobs at a time in this process; the queues share the slots fairly.
             async_concurrency: ``async def`` jobs at once, on an event loop; None takes ``concurrency``.
-            prefetch: Messages received beyond what can start, so that jobs of milliseconds come in tens.
+            prefetch: Messages to receive before they can start, so that short jobs come in tens.
             weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
             strict_priority: A queue gets slots only while all those registered before it are empty.
             grace_seconds: How long running jobs may take to finish after a signal.

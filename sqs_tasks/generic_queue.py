@@ -196,8 +196,8 @@ class GenericQueue:
     def add_batch(self) -> AbstractContextManager[None]:
         """Collect what this thread (or asyncio task) sends to the queue in the block, and send it in tens.
 
-        Full requests leave at once, the rest when the block ends. When the block ends with an exception, what was
-        added before it is sent all the same: ``delay()`` had returned.
+        Full requests are sent at once, the rest when the block ends. When the block ends with an exception, the jobs
+        that were added before it are sent nevertheless, because ``delay()`` had returned.
 
         Raises:
             BatchSendError: At the end of the block: some messages were not accepted after retries; it carries them.
@@ -282,14 +282,14 @@ class GenericQueue:
         grace_seconds: float = 25,
         report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
     ) -> None:
-        """Work the queue until the policy, SIGTERM or SIGINT says stop; then finish what runs and return.
+        """Work the queue until the policy, SIGTERM or SIGINT stops it; then let running jobs finish and return.
 
         Args:
             shutdown_policy: When to stop by itself.
             wait_seconds: How long one long poll waits, 0 to 20.
-            concurrency: Jobs at once. 1 runs them in this thread; more run in a pool of threads.
+            concurrency: Jobs at a time. With 1 they run in this thread, otherwise in a pool of threads.
             async_concurrency: ``async def`` jobs at once, on an event loop; None takes ``concurrency``.
-            prefetch: Messages received beyond what can start, so that jobs of milliseconds come in tens.
+            prefetch: Messages to receive before they can start, so that short jobs come in tens.
             grace_seconds: How long running jobs may take to finish after a signal; the default fits ECS's 30 s.
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
@@ -319,7 +319,7 @@ class GenericQueue:
         return Consumer([self], wait_seconds=wait_seconds).run_once()
 
     def get_raw_messages(self, wait_seconds: int = 0, max_messages: int = 10) -> list[ReceivedMessage]:
-        """Receive messages without running them; they come back when their visibility ends."""
+        """Receive messages without running them; they come back when their visibility timeout ends."""
         count = min(max_messages, limits.MAX_BATCH_ENTRIES)
         answer = self.env.client().receive_message(**receive_request(self.queue_url, count, wait_seconds=wait_seconds))
         return [from_sqs(raw) for raw in answer.get("Messages", ())]
@@ -336,7 +336,7 @@ class GenericQueue:
         return replace(count_messages(client, self.queue_url), dead_letters=letters)
 
     def drain_queue(self, wait_seconds: int = 0) -> int:
-        """Receive and delete all messages, unrun, and return how many there were."""
+        """Receive and delete all messages without running them, and return how many there were."""
         settlement, count = self.settlement(), 0
         while messages := self.get_raw_messages(wait_seconds):
             count += len(messages) - len(settlement.delete(messages))

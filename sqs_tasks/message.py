@@ -1,8 +1,8 @@
 """The wire format, version 1 (docs/wire-format.md): a job as an SQS message, and a message as a job.
 
 Body: the codec's output for the keyword arguments. Attributes, all strings: ``JobName``, ``ContentType``,
-``JobContext`` and ``JobId``. A reader ignores attributes it does not know. Both doors in, boto3's receive and the
-Lambda event, come out as one :class:`ReceivedMessage` (S3).
+``JobContext`` and ``JobId``. A reader ignores attributes it does not know. A message from boto3's receive and one
+from a Lambda event both become a :class:`ReceivedMessage` (S3).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRACE_HEADER = "AWSTraceHeader"
 
 
 class MessageAttribute(TypedDict):
-    """One message attribute in boto3's spelling, whichever door it came through."""
+    """One message attribute in boto3's spelling, wherever the message came from."""
 
     DataType: str
     StringValue: NotRequired[str]
@@ -206,7 +206,7 @@ class ReceivedMessage:
 
     @property
     def receive_count(self) -> int:
-        """How many times SQS has handed the message out, this time included; at least 1."""
+        """How many times SQS has delivered the message, this time included; at least 1."""
         try:
             return max(int(self.attributes["ApproximateReceiveCount"]), 1)
         except (KeyError, TypeError, ValueError):

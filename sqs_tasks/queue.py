@@ -71,9 +71,9 @@ class JobQueue(GenericQueue):
         """Register a function as a task of this queue: ``@queue.processor("send_email")``.
 
         Args:
-            job_name: The name on the wire. Without one it is ``module.function``, which strands queued jobs when the
-                function moves.
-            *names: sqs-workers' README passes the queue's name first; it may stand there.
+            job_name: The name on the wire. Without one it is ``module.function``; when the function moves, no worker
+                knows the jobs that are queued under it.
+            *names: sqs-workers' README passes the queue's name first, which is allowed.
             **options: See :class:`~sqs_tasks.settings.TaskSettings`.
 
         Raises:
@@ -97,8 +97,8 @@ class JobQueue(GenericQueue):
     ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
         """Register a function that gets a list of jobs at once, each a dict of arguments.
 
-        It fails all of them by raising, and some of them by returning a list with an exception (``Retry`` and
-        ``Reject`` included) for each that failed and None for each that did not.
+        When it raises, all jobs fail. When it returns a list with an exception (``Retry`` and ``Reject`` included) for
+        each failed job and None for each other one, only those fail.
 
         Args:
             job_name: As for :meth:`processor`.
@@ -127,7 +127,7 @@ class JobQueue(GenericQueue):
         return self._async_tasks[job_name]
 
     def copy_processors(self, dst_queue: JobQueue) -> None:
-        """Register all tasks of this queue on another, for example to run dead letters in place."""
+        """Register all tasks of this queue on another, for example to run dead letters where they are."""
         self.registry.copy_to(dst_queue.registry, queue=dst_queue)
         for task in self._async_tasks.values():
             dst_queue.adopt(task.fn, task.name)
@@ -146,7 +146,7 @@ class JobQueue(GenericQueue):
     ) -> Receipt:
         """Add a job by its task's name, which need not be registered in this process, and return its message id.
 
-        ``_delay_seconds``, ``_group_id``, ``_deduplication_id`` and ``_content_type`` are options and no arguments.
+        ``_delay_seconds``, ``_group_id``, ``_deduplication_id`` and ``_content_type`` are options, not arguments.
 
         Raises:
             TypeError: The task is registered here and the arguments do not fit its signature.
@@ -158,7 +158,7 @@ class JobQueue(GenericQueue):
         """Add jobs given as (name, arguments), any number of them, in requests of ten; return how many were sent.
 
         Args:
-            jobs: Read as requests leave, so that memory stays bounded.
+            jobs: Read while requests are sent, so that memory stays bounded.
             max_in_flight: Requests under way at once.
 
         Raises:
@@ -171,7 +171,7 @@ class JobQueue(GenericQueue):
     def enqueue(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> Receipt:
-        """Send a job whose arguments are bound already; what every way of sending comes down to."""
+        """Send a job whose arguments are bound already; every way of sending ends here."""
         return self.outbox.send(self.message(job_name, job_kwargs, options, settings))
 
     def enqueue_many(

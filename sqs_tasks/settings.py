@@ -1,4 +1,4 @@
-"""What a registration says of a queue and of a task, checked where it is written.
+"""The options of a registered queue and of a registered task, checked where they are written.
 
 These are the one truth that the container worker, the Lambda handler, the dev runner and the CDK stack all read.
 """
@@ -56,15 +56,15 @@ class QueueSettings:
 
     Attributes:
         name: The name in code; the environment's prefix is added for SQS. It ends in ``.fifo`` for a FIFO queue.
-        queue_url: Where to find it without asking SQS for the URL, which needs one right less.
+        queue_url: Its URL, so that SQS is not asked for it, which saves a permission.
         max_receive_count: Deliveries before SQS moves a message to the dead-letter queue, 1 to 1,000. None computes
             ``max(5, max_attempts + 3)`` from the tasks (R3).
-        dead_letter_queue: The name (or URL) of the queue for what cannot be done; ``<name>_dead`` unless told
-            otherwise; None for no such queue: then a message that cannot be done stays until it expires.
+        dead_letter_queue: The name (or URL) of the queue for messages that cannot be done; ``<name>_dead`` by default.
+            None: no such queue; then a message that cannot be done stays until it expires.
         visibility_timeout_seconds: How long a received message stays hidden, 0 to 43,200. None lets each runtime
             compute it: the container worker extends it while a task runs, the Lambda stack derives it (R2).
         message_retention_seconds: How long SQS keeps a message, 60 to 1,209,600.
-        delay_seconds: How long SQS holds every new message back, 0 to 900.
+        delay_seconds: How long SQS delays every new message, 0 to 900.
         content_based_deduplication: FIFO only: SQS derives the deduplication id from the body; None asks once.
         default_group_id: FIFO only: the message group of jobs sent without one. One group is one serial queue.
         codec: The content type written by producers; None takes the environment's.
@@ -159,8 +159,8 @@ class TaskSettings:
 
     Attributes:
         name: The task's name on the wire; unique in its queue.
-        max_attempts: Deliveries after which a failing job goes to the dead-letter queue. SQS counts deliveries and not
-            runs, so one that never ran (a throttle, a crash, a stop) counts too. None leaves it to
+        max_attempts: Deliveries after which a failing job goes to the dead-letter queue. SQS counts deliveries, not
+            runs, so a delivery in which nothing ran (a throttle, a crash, a stop) counts too. None leaves it to
             ``max_receive_count``.
         timeout: Seconds one run may take. ``async def`` tasks are cancelled then; plain ones are interrupted where
             the runtime can (Lambda's main thread); the stack computes function timeouts from it everywhere.
@@ -174,7 +174,7 @@ class TaskSettings:
             fairly (S39).
         group_by: FIFO queues: the argument whose value becomes the message group, so that groups run in parallel.
         ignore_unknown_arguments: Drop arguments the function does not take instead of rejecting the job.
-        delay_seconds: How long SQS holds each job back, 0 to 900; standard queues only.
+        delay_seconds: How long SQS delays each job, 0 to 900; standard queues only.
         enqueues: Queues this task adds jobs to, for least privilege and recursion checks at synth; None for any.
         schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
             them with arguments and options. Several are added by ``task.schedule(...)``.

@@ -1,4 +1,4 @@
-"""A task in the hands of a producer: ``send_email.delay(...)``."""
+"""A task as a producer uses it: ``send_email.delay(...)``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class SendOptions:
         delay_seconds: How long it is held back: up to 900 seconds by SQS, on standard queues; longer, and on FIFO
             queues, by EventBridge Scheduler, which is precise to the minute.
         run_at: When it is due, instead of a delay; timezone-aware. A moment that has passed is now.
-        group_id: The message group: an order on FIFO queues, a tenant on standard ones (S39).
+        group_id: The message group: the order on FIFO queues, the tenant on standard ones (S39).
         deduplication_id: FIFO only: a second message with this id within five minutes is not delivered.
         content_type: The codec to write it with.
-        message_attributes: More SQS message attributes; strings are enough.
+        message_attributes: Further SQS message attributes; a string is enough for each.
         queue: The queue to send to instead of the task's own.
     """
 
@@ -60,7 +60,7 @@ class SendOptionsDict(TypedDict, total=False):
 
 
 class Enqueuer(Protocol):
-    """What a task asks of a queue."""
+    """What a task uses of a queue."""
 
     @property
     def name(self) -> str:
@@ -94,12 +94,12 @@ class Enqueuer(Protocol):
 
 
 class AsyncTask(Generic[P, R_co]):
-    """A registered function: ``delay`` adds a job to its queue, ``run`` runs it here and now.
+    """A registered function: ``delay`` adds a job to its queue, ``run`` runs the function at once.
 
     Attributes:
         queue: The queue it was registered on.
         name: Its name on the wire.
-        settings: What the registration says.
+        settings: The options of the registration.
         fn: The function itself.
     """
 
@@ -125,7 +125,7 @@ class AsyncTask(Generic[P, R_co]):
 
     @property
     def job_name(self) -> str:
-        """sqs-workers' word for :attr:`name`."""
+        """sqs-workers' name for :attr:`name`."""
         return self.name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -142,13 +142,13 @@ class AsyncTask(Generic[P, R_co]):
         )
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Run the function here and now, without queue, retries or context, and return what it returns."""
+        """Run the function at once, without queue, retries or context, and return what it returns."""
         return self.fn(*args, **kwargs)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Add a job to the queue and return the message id that SQS gave it, a string.
 
-        Inside ``batch()`` the id is not known yet; what is returned has it as ``.message_id`` after the flush.
+        Inside ``batch()`` the id is not known yet; the returned receipt has it as ``.message_id`` after the flush.
 
         Raises:
             TypeError: The arguments do not fit the task's signature; the text names what is wrong.
@@ -178,7 +178,7 @@ class AsyncTask(Generic[P, R_co]):
     def map(self, calls: Iterable[Mapping[str, Any]], *, max_in_flight: int = 1, **options: Any) -> int:
         """Add a job for each mapping of arguments, in requests of ten, and return how many were sent.
 
-        Any number of jobs passes through: the iterable is read as requests leave.
+        There can be any number of jobs: the iterable is read while requests are sent.
 
         Args:
             calls: The arguments of each job by name.
@@ -187,7 +187,7 @@ class AsyncTask(Generic[P, R_co]):
 
         Raises:
             BatchSendError: Some jobs were not accepted; it carries those of the requests under way, and reading stops.
-            TypeError: Arguments that do not fit the signature; what was read before them has been sent.
+            TypeError: Arguments that do not fit the signature; the jobs before them have been sent.
         """
         send_options = SendOptions(**options)
         queue = send_options.queue or self.queue
@@ -229,7 +229,7 @@ class AsyncTask(Generic[P, R_co]):
         return self._registered.processor.signature.bind(args, kwargs)
 
     def send_bound(self, job_kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:
-        """Send a job whose arguments are bound already; what ``delay`` and baked tasks come down to."""
+        """Send a job whose arguments are bound already; ``delay`` and baked tasks end here."""
         return (options.queue or self.queue).enqueue(self.name, job_kwargs, options, self.settings)
 
     def __repr__(self) -> str:
@@ -286,7 +286,7 @@ class BakedAsyncTask:
 
 
 def split_reserved(kwargs: Mapping[str, Any]) -> tuple[SendOptions, dict[str, Any]]:
-    """sqs-workers' ``_delay_seconds`` and its kin as options, and the arguments without them."""
+    """sqs-workers' ``_delay_seconds`` and the like as options, and the arguments without them."""
     if RESERVED_NAMES.isdisjoint(kwargs):
         return _NO_OPTIONS, dict(kwargs)
     options = {name[1:]: kwargs[name] for name in RESERVED_NAMES & kwargs.keys()}
