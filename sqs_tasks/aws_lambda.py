@@ -140,6 +140,8 @@ class SQSEventHandler:
             ConfigurationError: The event is not from SQS; nothing has run, and Lambda keeps whatever it was.
         """
         records = read_records(event)
+        # Read before any task runs: one may have the event in its hands, and change it.
+        message_ids = [record["messageId"] for record in records]
         invocation = Invocation(self._options, context)
         try:
             try:
@@ -152,7 +154,7 @@ class SQSEventHandler:
         except BaseException:  # noqa: BLE001, S110 - not even the log works; the answer is all that counts now
             pass
         done = invocation.done
-        kept = dict.fromkeys([record["messageId"] for record in records if record["messageId"] not in done])
+        kept = dict.fromkeys([message_id for message_id in message_ids if message_id not in done])
         return {"batchItemFailures": [{"itemIdentifier": one} for one in kept]}
 
     def queue_for(self, arn: str) -> GenericQueue | None:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError, brief
+from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError, brief, nature
 from sqs_tasks.wire.json_values import dumps, loads
 from sqs_tasks.wire.registered_types import RegisteredTypes
 
@@ -123,7 +123,7 @@ class CompressedJSONCodec:
         try:
             data = inflate(_from_base64(text), self._max_inflated_bytes).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise UndecodableMessageError(f"the inflated body is not UTF-8: {error}") from error
+            raise UndecodableMessageError(f"the inflated body is not UTF-8: {nature(error)}") from error
         return loads(data, self._types)
 
 
@@ -331,4 +331,4 @@ def unpickle(data: bytes) -> Any:
     try:
         return pickle.loads(data)  # noqa: S301  the consumer opted in
     except Exception as error:
-        raise UndecodableMessageError(f"not a readable pickle: {brief(error)}") from error
+        raise UndecodableMessageError(f"not a readable pickle: {nature(error)}") from error

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote_plus
 
-from sqs_tasks.errors import UndecodableMessageError
+from sqs_tasks.errors import UndecodableMessageError, nature
 from sqs_tasks.message import ReceivedMessage
 
 T = TypeVar("T")
@@ -269,7 +269,7 @@ def _json_object(source: Source) -> dict[str, Any]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UndecodableMessageError(f"the body is not JSON: {error}") from error
+        raise UndecodableMessageError(f"the body is not JSON: {nature(error)}") from error
     if not isinstance(data, dict):
         raise UndecodableMessageError(f"the body is a JSON {type(data).__name__}, not an object")
     return data
@@ -283,7 +283,9 @@ def _built(what: str, build: Callable[[], T]) -> T:
     try:
         return build()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UndecodableMessageError(f"{what} that is broken: {type(error).__name__}: {error}") from error
+        # What is missing or of another kind is named by us; a value that is wrong would be quoted.
+        why = nature(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise UndecodableMessageError(f"{what} that is broken: {why}") from error
 
 
 def _text(value: Any) -> str:

@@ -28,6 +28,9 @@ from typing import Any, Final
 #: Characters of a message's own text that an error quotes.
 MAX_QUOTED_CHARS: Final = 200
 
+#: Characters of an exception's text that are kept of it as the reason of an outcome.
+MAX_REASON_CHARS: Final = 1_000
+
 
 class SQSTasksError(Exception):
     """The root of every error this library raises."""
@@ -109,6 +112,39 @@ SQSBatchError = BatchSendError
 def brief(error: Exception) -> str:
     """An error in a few words: those of the standard library quote the whole value, which may be a megabyte."""
     return shortened(f"{type(error).__name__}: {error}")
+
+
+def nature(error: Exception) -> str:
+    """What kind of error the reading of a message is, without its text: that may quote the message's values."""
+    kind = type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return f"{kind}: {error.reason} at position {error.start}"
+    if isinstance(error, ImportError):  # a pickle names classes
+        return shortened(f"{kind}: {error}")
+    if isinstance(error, ValueError) and hasattr(error, "colno"):  # the JSON reader's, which says no more than where
+        return f"{kind}: {error}"
+    return kind
+
+
+def described(error: BaseException) -> str:
+    """The type and text of an exception, in one line; a task's exception may fail even at giving its text."""
+    kind = type(error).__name__
+    try:
+        return one_line(f"{kind}: {error}", MAX_REASON_CHARS)
+    except Exception:  # noqa: BLE001 - the text is user code
+        return kind
+
+
+def one_line(text: str, most: int = MAX_QUOTED_CHARS) -> str:
+    """A text from elsewhere as it may stand in a log: cut where it gets long, and without characters that end a line.
+
+    Those and other control characters are there as escapes.
+    """
+    if len(text) > most:
+        text = f"{text[:most]}..."
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def shortened(text: str) -> str:

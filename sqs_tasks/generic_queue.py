@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from sqs_tasks import limits
@@ -219,19 +219,8 @@ class GenericQueue:
         now: Callable[[], float] | None = None,
     ) -> Executor:
         """What runs this queue's messages, with what the runtime brings along; its middleware goes outside all."""
-        now = now or time.time
-        intake = Intake(
-            queue_name=self.name,
-            tasks=self._lookup(),
-            decode=self._decode,
-            backoff_policy=self.backoff_policy,
-            post_task=self.env.post_task,
-            last_receive=last_receive,
-            now=now,
-        )
         return Executor(
-            intake=intake,
-            backoff_policy=self.backoff_policy,
+            intake=self._intake if last_receive is None and now is None else self._make_intake(last_receive, now),
             context=self.env.context,
             middleware=(*middleware, *self.env.middleware),
             pre_task=self.env.pre_task,
@@ -240,10 +229,23 @@ class GenericQueue:
             interrupter=interrupter,
             admit=admit,
             watch=watch,
+            failures=failures or TASK_FAILURES,
+        )
+
+    @cached_property
+    def _intake(self) -> Intake:
+        return self._make_intake(None, None)
+
+    def _make_intake(self, last_receive: int | None, now: Callable[[], float] | None) -> Intake:
+        return Intake(
+            queue_name=self.name,
+            tasks=self._lookup(),
+            decode=self._decode,
+            backoff_policy=self.backoff_policy,
+            post_task=self.env.post_task,
             last_receive=last_receive,
             max_receive_count=None if self.settings.dead_letter_queue is None else self.settings.max_receive_count,
-            failures=failures or TASK_FAILURES,
-            now=now,
+            now=now or time.time,
         )
 
     def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:
@@ -259,6 +261,7 @@ class GenericQueue:
             from sqs_tasks.execution.dead_letter_copier import DeadLetters  # only what fails needs it
 
             letters = DeadLetters(
+                queue_name=self.name,
                 client=self.env.client,
                 queue_url=lambda: self.dead_letter_queue_url(beside=None if queue_url is None else queue_url()),
                 fifo=self.fifo,

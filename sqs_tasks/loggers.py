@@ -8,6 +8,7 @@ would leave no line. Levels and handlers are the application's to choose; that i
 from __future__ import annotations
 
 import logging
+import operator
 
 #: The first part of the names of our loggers.
 NAME = "sqs_tasks"
@@ -16,14 +17,8 @@ NAME = "sqs_tasks"
 class _KeptLogger(logging.Logger):
     """A logger that stays enabled."""
 
-    @property
-    def disabled(self) -> bool:
-        """Never."""
-        return False
-
-    @disabled.setter
-    def disabled(self, value: bool) -> None:
-        """Leave it as it is."""
+    # A logger is true, so this says that it is not disabled; a function in C, since each job asks. It stays as it is.
+    disabled = property(operator.not_, lambda _, __: None)
 
 
 def keep_loggers() -> None:

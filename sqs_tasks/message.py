@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
 
-from sqs_tasks.errors import UndecodableMessageError
+from sqs_tasks.errors import MAX_QUOTED_CHARS, UndecodableMessageError, one_line
 
 JOB_NAME = "JobName"
 CONTENT_TYPE = "ContentType"
@@ -88,6 +88,11 @@ def _utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def _line(text: str) -> str:
+    """A text of a message as it may stand in a log; nearly all of them may stand there as they are."""
+    return text if len(text) <= MAX_QUOTED_CHARS and text.isprintable() else one_line(text)
+
+
 def string_attribute(value: str) -> MessageAttribute:
     """A message attribute of type String."""
     return {"DataType": "String", "StringValue": value}
@@ -110,6 +115,7 @@ class ReceivedMessage:
     """
 
     __slots__ = (
+        "_foreign_job_id",
         "_foreign_job_name",
         "_lambda_attributes",
         "_message_attributes",
@@ -200,9 +206,33 @@ class ReceivedMessage:
         except AttributeError:  # nobody has read it yet, or it is for no task
             return ""
 
-    def named(self, job_name: str) -> None:
-        """Remember which task a message of another library turned out to be for."""
-        self._foreign_job_name = job_name
+    @property
+    def job_id(self) -> str:
+        """The id of its job, which its producer chose; the message id where there is none.
+
+        Messages of other libraries have it in their bodies, so it is known once they have been read.
+        """
+        job_id = self.attribute(JOB_ID)
+        if job_id:
+            return job_id
+        try:
+            return self._foreign_job_id
+        except AttributeError:
+            return self.message_id
+
+    def named(self, job_name: str, job_id: str) -> None:
+        """Remember which task and job a message of another library turned out to be for."""
+        self._foreign_job_name, self._foreign_job_id = job_name, job_id
+
+    def log_fields(self, queue_name: str) -> dict[str, Any]:
+        """The ``extra`` of log records about a message whose job is not known; what a message says ends no line."""
+        return {
+            "queue_name": queue_name,
+            "job_name": _line(self.job_name),
+            "job_id": _line(self.job_id),
+            "message_id": _line(self.message_id),
+            "attempt": self.receive_count,
+        }
 
     @property
     def receive_count(self) -> int:
@@ -336,12 +366,12 @@ class Job:
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """The ``extra`` of every log record about this job; never an argument."""
+        """The ``extra`` of every log record about this job; never an argument, and nothing that ends a line."""
         return {
             "queue_name": self.queue_name,
-            "job_name": self.job_name,
-            "job_id": self.job_id,
-            "message_id": self.message.message_id,
+            "job_name": _line(self.job_name),
+            "job_id": _line(self.job_id),
+            "message_id": _line(self.message.message_id),
             "attempt": self.attempt,
         }
 

@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, TypeAlias
 
 from sqs_tasks.errors import ConfigurationError
 
 CallNext: TypeAlias = Callable[[], Any]
 Middleware: TypeAlias = Callable[[Any, CallNext], Any]
+
+#: Where an exception keeps the context variables of the place that it comes from.
+_CONTEXT = "_sqs_tasks_context"
 
 
 class ContextMiddleware:
@@ -73,11 +78,54 @@ def check_kinds(middleware: Sequence[Middleware], *, job_name: str, is_async: bo
 
 def compose(middleware: Sequence[Middleware], job: Any, innermost: CallNext, *, is_async: bool) -> CallNext:
     """One callable that runs ``innermost`` inside all middleware; the first is the outermost."""
-    call = innermost
+    call: CallNext = partial(_noting_async if is_async else _noting, innermost)
     for one in reversed(middleware):
         wrap = one.call_async if is_async and isinstance(one, ContextMiddleware) else one
         call = _layer(wrap, job, call)
     return call
+
+
+def context_of(error: BaseException, *, forget: bool) -> Context | None:
+    """The context variables as they were where a task failed inside its middleware, or None where nobody noted them.
+
+    What middleware binds for the length of a job is gone when the failure is logged, unless that is done in here.
+
+    Args:
+        error: What left the middleware.
+        forget: Whether nobody will ask again; the same object may be raised for another job later.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        context = getattr(current, _CONTEXT, None)
+        if isinstance(context, Context):
+            if forget:
+                delattr(current, _CONTEXT)
+            return context
+        seen.add(id(current))
+        current = current.__cause__ or current.__context__
+    return None
+
+
+def _noting(innermost: CallNext) -> Any:
+    try:
+        return innermost()
+    except BaseException as error:
+        _note_context(error)
+        raise
+
+
+async def _noting_async(innermost: CallNext) -> Any:
+    try:
+        return await innermost()
+    except BaseException as error:
+        _note_context(error)
+        raise
+
+
+def _note_context(error: BaseException) -> None:
+    with suppress(Exception):  # a class of its own may take no attributes
+        setattr(error, _CONTEXT, copy_context())
 
 
 def _layer(wrap: Middleware, job: Any, call_next: CallNext) -> CallNext:

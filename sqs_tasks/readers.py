@@ -31,7 +31,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqs_tasks.codecs import PickleCodec, inflate, unpickle
-from sqs_tasks.errors import UndecodableMessageError, brief
+from sqs_tasks.errors import UndecodableMessageError, nature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +244,7 @@ def _loads_json(text: str, *, sender: str, object_hook: Callable[[dict[str, Any]
     except UndecodableMessageError:
         raise
     except Exception as error:
-        raise UndecodableMessageError(f"{sender} message that is not readable JSON: {brief(error)}") from error
+        raise UndecodableMessageError(f"{sender} message that is not readable JSON: {nature(error)}") from error
 
 
 def _typed(holder: dict[str, Any], key: str, kind: type[Any]) -> Any:
@@ -345,5 +345,5 @@ def _celery_time(about: dict[str, Any], key: str) -> datetime | None:
     try:
         when = value if type(value) is datetime else datetime.fromisoformat(value)
     except (ValueError, TypeError) as error:
-        raise UndecodableMessageError(f"Celery message whose {key} is not a time: {brief(error)}") from error
+        raise UndecodableMessageError(f"Celery message whose {key} is not a time: {nature(error)}") from error
     return when if when.tzinfo is not None else when.replace(tzinfo=UTC)

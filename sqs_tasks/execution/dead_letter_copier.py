@@ -9,7 +9,7 @@ from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
-from sqs_tasks.message import JOB_ID, MessageAttribute, OutgoingMessage, ReceivedMessage
+from sqs_tasks.message import MessageAttribute, OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import Rejected
 from sqs_tasks.protocols import SQSClient
 
@@ -34,12 +34,16 @@ class DeadLetters:
     """Copies messages to one dead-letter queue.
 
     Args:
+        queue_name: The name in code of the queue that the messages come from, for logs.
         client: Gives the client.
         queue_url: Gives the URL of the dead-letter queue.
         fifo: Whether that queue is FIFO, as its source.
     """
 
-    def __init__(self, *, client: Callable[[], SQSClient], queue_url: Callable[[], str], fifo: bool) -> None:
+    def __init__(
+        self, *, queue_name: str, client: Callable[[], SQSClient], queue_url: Callable[[], str], fifo: bool
+    ) -> None:
+        self._queue_name = queue_name
         self._client = client
         self._queue_url = queue_url
         self._fifo = fifo
@@ -52,25 +56,23 @@ class DeadLetters:
             outcome: Why.
             request_id: The id of the Lambda invocation, if any.
         """
-        extra = {
-            "job_name": message.job_name,
-            "job_id": message.attribute(JOB_ID) or message.message_id,
-            "message_id": message.message_id,
-            "reason": outcome.reason,
-        }
+        extra = {**message.log_fields(self._queue_name), "reason": outcome.reason}
         try:
             letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
             answer = self._send(letter, extra)
         except Exception:  # no copy, no end: the message comes back, whatever stood in the way
             logger.exception(
-                "the dead-letter queue did not accept message %s; it stays in its queue",
-                message.message_id,
+                "the dead-letter queue did not accept job %s (message %s); it stays in its queue",
+                extra["job_name"],
+                extra["message_id"],
                 extra={"action": "dead_letter_failed", **extra},
             )
             return False
         logger.warning(
-            "message %s moved to the dead-letter queue",
-            message.message_id,
+            "job %s (message %s) moved to the dead-letter queue: %s",
+            extra["job_name"],
+            extra["message_id"],
+            outcome.reason,
             extra={"action": "dead_lettered", "dead_letter_message_id": answer.get("MessageId"), **extra},
         )
         return True

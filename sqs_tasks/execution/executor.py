@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Intake, TaskLookup
@@ -46,7 +44,7 @@ Call: TypeAlias = Any
 _UNWATCHED: AbstractContextManager[None] = nullcontext()
 
 
-@dataclass(kw_only=True)  # not frozen: Lambda makes one for each invocation
+@dataclass(kw_only=True, slots=True)  # not frozen: Lambda makes one for each invocation
 class Executor:
     """Runs the jobs of one queue; safe to share between threads, since it keeps nothing between jobs.
 
@@ -54,8 +52,7 @@ class Executor:
     attempted depends on its task: plain ones in this thread, async ones on an event loop, batches with several jobs.
 
     Attributes:
-        intake: Makes jobs of messages.
-        backoff_policy: For tasks without their own.
+        intake: Makes jobs of messages, and has the rules by which failed ones come back.
         context: The environment's context; while a job runs it is the job's.
         middleware: Wraps each run, the first outermost.
         pre_task: Called with each job before it runs.
@@ -64,15 +61,10 @@ class Executor:
         interrupter: Limits plain tasks to their timeout; without it they run as long as they like.
         admit: Asked before each run; without it whatever can run does.
         watch: Makes the context that each run takes place in, for a runtime that wants to know of it.
-        last_receive: The receive after which a job that was not done is rejected, whatever its task allows; None
-            leaves it to the queue's redrive policy, which moves it with the next receive.
-        max_receive_count: Where that redrive policy's limit is, if it is known; for the log.
         failures: What is a failure of the task for certain; Ctrl-C is not, unless it is listed here.
-        now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
 
     intake: Intake
-    backoff_policy: BackoffPolicy
     context: SQSContext
     middleware: Sequence[Middleware]
     pre_task: Hook[[Job]]
@@ -81,10 +73,7 @@ class Executor:
     interrupter: Interrupter | None = None
     admit: Admit | None = None
     watch: Watch | None = None
-    last_receive: int | None = None
-    max_receive_count: int | None = None
     failures: tuple[type[BaseException], ...] = TASK_FAILURES
-    now: Callable[[], float] = time.time
 
     # --- intake: messages to jobs, or why they never run ------------------------------------------------------------
 
@@ -252,7 +241,7 @@ class Executor:
         if error is not None:
             from sqs_tasks.execution.failures import outcome_of  # a batch in which all succeed needs none of it
 
-            outcome = outcome_of(error, job, task, seconds, self)
+            outcome = outcome_of(error, job, task, seconds, self.intake)
         elif logger.isEnabledFor(logging.INFO):
             logger.info(
                 "job %s succeeded in %.3f s",

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Protocol
 
 from sqs_tasks.backoff_policies import BackoffPolicy, clamp_visibility, visibility_seconds
-from sqs_tasks.errors import SignatureMismatchError, UndecodableMessageError
+from sqs_tasks.errors import SignatureMismatchError, UndecodableMessageError, described, one_line
 from sqs_tasks.message import Job
+from sqs_tasks.middleware import context_of
 from sqs_tasks.outcome import NotStarted, Outcome, Postpone, Reject, Rejected, Retried, Retry
 from sqs_tasks.registry import RegisteredTask
 
@@ -43,15 +44,22 @@ class RetryRules(Protocol):
 
 
 def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: float, rules: RetryRules) -> Outcome:
-    """The outcome of a job whose run raised; it is logged here.
+    """The outcome of a job whose run raised; it is logged here, with what middleware had bound where it failed.
 
     Args:
         error: What it raised.
         job: The job.
         task: Its task.
         seconds: How long it ran.
-        rules: The executor's.
+        rules: The queue's.
     """
+    context = context_of(error, forget=not task.batch_size)
+    if context is None:
+        return _outcome(error, job, task, seconds, rules)
+    return context.run(_outcome, error, job, task, seconds, rules)
+
+
+def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: float, rules: RetryRules) -> Outcome:
     if isinstance(error, Postpone):
         return _postponed(error, job)
     delay = _delay_seconds(error, job, task, rules)
@@ -90,14 +98,15 @@ def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: fl
 
 def _postponed(error: Postpone, job: Job) -> NotStarted:
     wait = clamp_visibility(error.delay_seconds, round_up=True)
+    reason = one_line(str(error))
     logger.info(
         "job %s put off for %d s: %s",
         job.job_name,
         wait,
-        error,
+        reason,
         extra={"action": "job_postponed", **job.log_fields},
     )
-    return NotStarted(reason=str(error), delay_seconds=wait)
+    return NotStarted(reason=reason, delay_seconds=wait)
 
 
 def _why_final(error: BaseException, job: Job, task: RegisteredTask, rules: RetryRules) -> str | None:
@@ -140,11 +149,3 @@ def may_be_ctrl_c() -> bool:
     """Whether a KeyboardInterrupt in this thread may be Ctrl-C; a worker handles that itself: then a task raised it."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def described(error: BaseException) -> str:
-    """The type and text of an exception; a task's exception may fail even at giving its text."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - the text is user code
-        return type(error).__name__

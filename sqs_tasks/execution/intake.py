@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry
-from sqs_tasks.errors import JobExpiredError, SignatureMismatchError, UndecodableMessageError, UnknownTaskError
+from sqs_tasks.errors import (
+    JobExpiredError,
+    SignatureMismatchError,
+    UndecodableMessageError,
+    UnknownTaskError,
+    described,
+    shortened,
+)
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, Job, ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Skipped, UnknownTask
@@ -60,7 +67,7 @@ class JobReader:
         content_type = message.attribute(CONTENT_TYPE) or DEFAULT_CONTENT_TYPE
         if content_type not in self.accept:
             raise UndecodableMessageError(
-                f"content type {content_type!r} is not accepted by this consumer, which takes "
+                f"content type {shortened(repr(content_type))} is not accepted by this consumer, which takes "
                 f"{', '.join(sorted(self.accept))}; to change that, set accept= on the queue or the environment"
             )
         deserialize = self.codecs.deserializers.get(content_type) or self.codecs.get(content_type).deserialize
@@ -87,7 +94,8 @@ class JobReader:
         for reader in self.readers:
             foreign = reader(message.body, attributes, accept=self.accept)
             if foreign is not None:
-                message.named(foreign.job_name)
+                job_id = foreign.job_id or message.job_id
+                message.named(foreign.job_name, job_id)
                 return Job(
                     job_name=foreign.job_name,
                     args=tuple(foreign.args),
@@ -95,7 +103,7 @@ class JobReader:
                     context=foreign.context,
                     queue_name=self.queue_name,
                     message=message,
-                    job_id=foreign.job_id or message.message_id,
+                    job_id=job_id,
                     not_before=foreign.eta,
                     expires_at=foreign.expires,
                 )
@@ -121,7 +129,7 @@ class TaskLookup(Protocol):
 Decode: TypeAlias = Callable[[ReceivedMessage], Job]
 
 
-@dataclass(kw_only=True)  # not frozen: Lambda makes one for each invocation
+@dataclass(kw_only=True, slots=True)
 class Intake:
     """Takes the messages of one queue in; safe to share between threads, since it keeps nothing between them.
 
@@ -129,10 +137,12 @@ class Intake:
         queue_name: The queue's name in code.
         tasks: Where task names are resolved.
         decode: Makes a job of a message; raises UndecodableMessageError.
-        backoff_policy: For what fails before its task is known.
+        backoff_policy: For tasks without their own, and for what fails before its task is known.
         post_task: Called with each job that never runs, and why.
-        last_receive: The receive after which a job that was not done is rejected; None leaves that to the queue.
-        now: The wall clock in seconds, for ages and moments.
+        last_receive: The receive after which a job that was not done is rejected, whatever its task allows; None
+            leaves it to the queue's redrive policy, which moves it with the next receive.
+        max_receive_count: Where that redrive policy's limit is, if it is known; for the log.
+        now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
 
     queue_name: str
@@ -141,6 +151,7 @@ class Intake:
     backoff_policy: BackoffPolicy
     post_task: Hook[[Job, Outcome]]
     last_receive: int | None
+    max_receive_count: int | None
     now: Callable[[], float]
 
     def take(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
@@ -151,7 +162,14 @@ class Intake:
         except UndecodableMessageError as error:
             return self._refuse(message, error)
         except Exception as error:  # a custom codec, reader or registered type: user code fed by a message
-            logger.exception("cannot decode message", extra=self._message_fields(message, "decode_failed"))
+            # Its text and its frames may hold the message's values, which are logged for those who ask for DEBUG.
+            logger.error(  # noqa: TRY400
+                "cannot decode the message: %s in %s",
+                type(error).__name__,
+                _place(error),
+                extra={"action": "decode_failed", **message.log_fields(self.queue_name)},
+            )
+            logger.debug("how decoding failed", exc_info=error, extra=message.log_fields(self.queue_name))
             return self._refuse(message, UndecodableMessageError(f"{type(error).__name__} while decoding"))
         task = self.tasks.get(job.job_name)
         if task is None:
@@ -233,11 +251,12 @@ class Intake:
 
     def _unknown(self, job: Job) -> Outcome:
         delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
+        name = shortened(repr(job.job_name))
         if self.last_receive is not None and job.attempt >= self.last_receive:
-            return self._refuse(job.message, UnknownTaskError(f"task {job.job_name!r} is not registered"), job)
+            return self._refuse(job.message, UnknownTaskError(f"task {name} is not registered"), job)
         logger.error(
-            "unknown task %r on queue %r; it comes back in %d s, and in the end the redrive policy decides",
-            job.job_name,
+            "unknown task %s on queue %r; it comes back in %d s, and in the end the redrive policy decides",
+            name,
             self.queue_name,
             delay,
             extra={"action": "unknown_task", **job.log_fields},
@@ -248,13 +267,14 @@ class Intake:
 
     def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
         """The outcome of a message that must never run: no attempt will make it better."""
+        reason = described(error)
         logger.error(
             "message rejected: %s",
-            error,
-            extra={"action": "job_rejected", "reason": str(error), **self._message_fields(message)},
+            reason,
+            extra={"action": "job_rejected", "reason": reason, **message.log_fields(self.queue_name)},
         )
         outcome = Rejected(
-            reason=f"{type(error).__name__}: {error}",
+            reason=reason,
             delay_seconds=visibility_seconds(self.backoff_policy, message),
             error=error,
         )
@@ -262,12 +282,10 @@ class Intake:
             self.post_task.emit(job, outcome)
         return outcome
 
-    def _message_fields(self, message: ReceivedMessage, action: str | None = None) -> Mapping[str, Any]:
-        fields: dict[str, Any] = {
-            "queue_name": self.queue_name,
-            "job_name": message.job_name,
-            "job_id": message.attribute(JOB_ID) or message.message_id,
-            "message_id": message.message_id,
-            "attempt": message.receive_count,
-        }
-        return fields if action is None else {"action": action, **fields}
+
+def _place(error: Exception) -> str:
+    """The file and line that an exception comes from."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

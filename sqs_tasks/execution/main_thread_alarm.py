@@ -23,6 +23,7 @@ from sqs_tasks.errors import TaskInterruption, TaskTimeoutError
 get_ident = threading.get_ident
 #: None where there are no alarms.
 setitimer: Any = getattr(signal, "setitimer", None)
+_TIMER: Any = getattr(signal, "ITIMER_REAL", None)
 
 #: The text of the exception, by default.
 TIMEOUT_TEXT = "the task ran longer than its timeout of {:g} s"
@@ -92,7 +93,8 @@ class MainThreadAlarm:
 
     def __enter__(self) -> Self:
         """Take the alarm."""
-        if get_ident() != threading.main_thread().ident or setitimer is None:
+        thread_id = get_ident()
+        if thread_id != threading.main_thread().ident or setitimer is None:
             return self
         self._note_outside(monotonic())
         # None is a handler that was not set from Python; it cannot be put back. It is noted before ours is set,
@@ -100,7 +102,7 @@ class MainThreadAlarm:
         before = get_handler(signal.SIGALRM)
         self._before = int(signal.SIG_DFL) if before is None else before
         set_handler(signal.SIGALRM, self._on_alarm)
-        self._thread_id = get_ident()
+        self._thread_id = thread_id
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,10 +111,10 @@ class MainThreadAlarm:
             return
         self._thread_id = 0
         self._limit.is_open = False
-        setitimer(signal.ITIMER_REAL, 0)
+        setitimer(_TIMER, 0)
         set_handler(signal.SIGALRM, self._before)
         if self._ends_outside < math.inf:
-            self._set(self._ends_outside - monotonic(), self._interval_outside)
+            setitimer(_TIMER, max(self._ends_outside - monotonic(), _LEAST_SECONDS), self._interval_outside)
 
     @property
     def is_mine(self) -> bool:
@@ -166,15 +168,11 @@ class MainThreadAlarm:
         if moment >= self._rings_at:
             return  # it will go off earlier, for a limit that was kept, and is then set for the rest
         self._rings_at = moment
-        self._set(moment - monotonic(), _UNANSWERED_SECONDS)
-
-    @staticmethod
-    def _set(seconds: float, interval: float) -> None:
-        setitimer(signal.ITIMER_REAL, max(seconds, _LEAST_SECONDS), interval)
+        setitimer(_TIMER, max(moment - monotonic(), _LEAST_SECONDS), _UNANSWERED_SECONDS)
 
     def _note_outside(self, now: float) -> None:
         """Note what is set for the alarm, which somebody else has set."""
-        outside, self._interval_outside = signal.getitimer(signal.ITIMER_REAL)
+        outside, self._interval_outside = signal.getitimer(_TIMER)
         self._ends_outside = self._rings_at = now + outside if outside else math.inf
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
@@ -195,12 +193,12 @@ class MainThreadAlarm:
         if next_end < math.inf:
             self._rings_by(next_end)
         else:
-            setitimer(signal.ITIMER_REAL, 0)
+            setitimer(_TIMER, 0)
 
     def _ring_outside(self, number: int, frame: FrameType | None, now: float) -> None:
         """Ring what was set before the alarm was taken."""
         interval = self._interval_outside
-        setitimer(signal.ITIMER_REAL, interval, interval)
+        setitimer(_TIMER, interval, interval)
         try:
             if callable(self._before):
                 self._before(number, frame)
@@ -242,7 +240,7 @@ class _Limit:
     ) -> None:
         # The alarm may go off later all the same, for nothing: setting it once for many jobs is enough.
         self.is_open = False
-        if kind is TaskInterruption and isinstance(error, TaskInterruption) and error.limit is self:
+        if kind is not None and isinstance(error, TaskInterruption) and error.limit is self:
             raise self.error(str(error)).with_traceback(traceback) from None
 
 

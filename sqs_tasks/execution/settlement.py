@@ -201,13 +201,7 @@ class Settlement:
             message.message_id,
             self.queue_name,
             code,
-            extra={
-                "action": f"{action}_failed",
-                "queue_name": self.queue_name,
-                "job_name": message.job_name,
-                "message_id": message.message_id,
-                "error_code": code,
-            },
+            extra={"action": f"{action}_failed", "error_code": code, **message.log_fields(self.queue_name)},
         )
         return Unsettled(message, code)
 

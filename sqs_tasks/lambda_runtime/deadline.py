@@ -207,7 +207,7 @@ class Admission:
     def admit(self, call: Job | JobBatch, task: RegisteredTask, /) -> NotStarted | None:
         """Why a job, or the jobs of a batch processor's call, may not start any more; None if they may."""
         deadline, timeout = self._deadline, task.settings.timeout
-        if timeout is None or deadline.is_measured(timeout):
+        if timeout is None or timeout > deadline.whole_seconds:  # it is measured; this is asked for each job
             need, is_bounded = self._durations.p99_seconds(self._queue_name, task.name), False
         else:
             need, is_bounded = timeout, self._can_interrupt and not task.is_async

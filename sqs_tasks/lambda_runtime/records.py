@@ -38,7 +38,7 @@ def read_records(event: Any) -> list[Mapping[str, Any]]:
             source = message_id = arn = None
         if not (source == "aws:sqs" and message_id and arn and isinstance(message_id, str) and isinstance(arn, str)):
             raise _not_ours(record)
-    return records
+    return list(records)  # whoever holds the event may change its list
 
 
 def _not_ours(record: Any) -> ConfigurationError:

@@ -40,7 +40,7 @@ from enum import Enum, Flag
 from math import inf, isfinite, nan
 from typing import Any, Final, NoReturn
 
-from sqs_tasks.errors import SerializationError, UndecodableMessageError, brief, shortened
+from sqs_tasks.errors import SerializationError, UndecodableMessageError, brief, nature, shortened
 from sqs_tasks.wire.registered_types import RegisteredTypes
 
 #: Levels of lists, dictionaries and other containers within one value. A value that contains itself ends here too.
@@ -107,7 +107,7 @@ def loads(text: str, types: RegisteredTypes) -> Any:
     except UndecodableMessageError:
         raise
     except Exception as error:  # RecursionError, whatever a dataclass raises: the message is at fault, not the worker
-        raise UndecodableMessageError(f"not readable JSON: {brief(error)}") from error
+        raise UndecodableMessageError(f"not readable JSON: {nature(error)}") from error
 
 
 def _is_plain(value: Any, depth: int) -> bool:
@@ -266,7 +266,9 @@ class _Decoder:
         except UndecodableMessageError:
             raise
         except Exception as error:
-            raise UndecodableMessageError(f"the value tagged {tag!r} cannot be read: {brief(error)}") from error
+            # What the constructor of a dataclass says is its author's; the standard library quotes the value.
+            why = brief(error) if tag == "$dataclass" else nature(error)
+            raise UndecodableMessageError(f"the value tagged {tag!r} cannot be read: {why}") from error
 
     def datetime(self, content: str) -> Any:
         import datetime as dt

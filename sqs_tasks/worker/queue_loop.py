@@ -94,6 +94,7 @@ class QueueLoop:
         self._settlement = queue.settlement()
         self._lease_seconds = max(queue.settings.visibility_timeout_seconds or LEASE_SECONDS, MIN_LEASE_SECONDS)
         self.heartbeat = Heartbeat(self._settlement, self._lease_seconds, fifo=queue.settings.fifo)
+        self._fifo = queue.settings.fifo
         self.buffer = SettlementBuffer(
             self._settlement,
             self.heartbeat,
@@ -155,7 +156,7 @@ class QueueLoop:
             self._hot = bool(messages)
             self._slots.set_hot(hot=self._hot)
             # What a FIFO queue has more of may be locked by what was just received; only a wait can tell.
-            self._has_more = len(messages) >= want and not self.queue.settings.fifo
+            self._has_more = len(messages) >= want and not self._fifo
             self._start(messages, granted)
             if pause:
                 self._stop.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
@@ -174,7 +175,7 @@ class QueueLoop:
         """
         want = self._batch_size or limits.MAX_BATCH_ENTRIES
         wait = self._shared.wait_seconds
-        if not self.queue.settings.fifo or self._batch_size:
+        if not self._fifo or self._batch_size:
             self._start(self._gather(want, wait), 0)
         else:
             for _ in range(want):
@@ -191,7 +192,7 @@ class QueueLoop:
         """Slots for a receive: as many as there may be messages, or 0."""
         if not self.buffer.wait_for_room(SLOT_WAIT_SECONDS):
             return 0
-        most = 1 if self._batch_size or self.queue.settings.fifo else limits.MAX_BATCH_ENTRIES
+        most = 1 if self._batch_size or self._fifo else limits.MAX_BATCH_ENTRIES
         if self._shared.several and not self._hot:
             # A poll that will probably wait must not keep more than one slot from the others.
             most = 1
@@ -286,8 +287,8 @@ class QueueLoop:
                 shared.async_pool.release_waiting()
 
     def _plan(self, messages: Sequence[ReceivedMessage]) -> list[Lane]:
-        if self._batch_size or self.queue.settings.fifo:
-            return plan(messages, self._executor, fifo=self.queue.settings.fifo)
+        if self._batch_size or self._fifo:
+            return plan(messages, self._executor, fifo=self._fifo)
         return [Lane((message,)) for message in messages]
 
     def _is_for_loop(self, message: ReceivedMessage) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from sqs_tasks.message import JOB_ID, ReceivedMessage
+from sqs_tasks.message import ReceivedMessage
 
 #: The keys that a running job adds to each line, as the library's own log records have them.
 JOB_KEYS = ("queue_name", "job_name", "job_id", "message_id", "attempt", "batch_size")
@@ -58,13 +58,9 @@ class JobLogs:
     def start(self, messages: Sequence[ReceivedMessage], queue_name: str) -> None:
         """Give each line of a job, from here on in this context, the job."""
         first = messages[0]
-        fields: dict[str, Any] = {"queue_name": queue_name, "job_name": first.job_name}
-        if len(messages) == 1:
-            fields["job_id"] = first.attribute(JOB_ID) or first.message_id
-            fields["message_id"] = first.message_id
-            fields["attempt"] = first.receive_count
-        else:
-            fields["batch_size"] = len(messages)
+        fields = first.log_fields(queue_name)
+        if len(messages) > 1:
+            fields = {"queue_name": queue_name, "job_name": fields["job_name"], "batch_size": len(messages)}
         self.logger.thread_safe_clear_keys()
         self.logger.thread_safe_append_keys(**fields)
 

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from sqs_tasks.aws_lambda import JobReport
-from sqs_tasks.message import JOB_ID, ReceivedMessage
+from sqs_tasks.errors import one_line
+from sqs_tasks.message import ReceivedMessage
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class JobTraces:
         subsegment.put_annotation(key="queue", value=queue_name)
         subsegment.put_annotation(key="attempt", value=first.receive_count)
         if len(messages) == 1:
-            subsegment.put_annotation(key="job_id", value=first.attribute(JOB_ID) or first.message_id)
+            subsegment.put_annotation(key="job_id", value=one_line(first.job_id))
         producer = first.attributes.get("AWSTraceHeader")
         if producer:
             # The trace that the job was sent in; Lambda's own may be another, since it serves many at once.

@@ -438,3 +438,38 @@ def test_eager_acknowledgement_that_fails_leaves_the_delete_to_lambda():
     function.client.script("delete_message_batch", *[failing("AccessDenied", 403)] * 10)
 
     assert failures(function(record("a"))) == []
+
+
+def forget_the_records(made):
+    made["Records"].clear()
+
+
+def change_the_ids(made):
+    for one in made["Records"]:
+        one["messageId"] = "another"
+
+
+def take_the_ids(made):
+    for one in made["Records"]:
+        del one["messageId"]
+
+
+@pytest.mark.parametrize("change", [forget_the_records, change_the_ids, take_the_ids])
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_ids_are_those_that_came_whatever_a_task_does_to_the_event(change, concurrency):
+    """An answer with an id that Lambda does not know is none: then it would deliver the whole batch again (S11)."""
+    env = SQSEnv(sqs_client=ScriptedClient(MemorySession().client("sqs")))
+    made = event(record("a", "change"), record("b", "fail"))
+
+    @env.queue("work").processor("change")
+    def work():
+        change(made)
+
+    @env.queue("work").processor("fail")
+    def fail():
+        raise ValueError("no")
+
+    env.create_queues()
+
+    assert "b" in failures(SQSEventHandler(env, concurrency=concurrency)(made, FakeContext()))
+    assert set(failures(SQSEventHandler(env)(event(record("a", "fail")), FakeContext()))) == {"a"}
