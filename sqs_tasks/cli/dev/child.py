@@ -12,7 +12,7 @@ import click
 
 from sqs_tasks.cli.app import load, names_nothing
 from sqs_tasks.cli.aws_errors import aws_sentence, is_from_aws
-from sqs_tasks.cli.dev import debugger
+from sqs_tasks.cli.dev import debugger, schedules
 from sqs_tasks.cli.dev.child_logs import after_application, log_to_session
 from sqs_tasks.cli.dev.child_options import ChildOptions
 from sqs_tasks.cli.dev.event_sources import run_event_sources
@@ -42,6 +42,8 @@ def main(text: str) -> int:
         queues = queues_to_work(env, options.queues, options.app)
         env.create_queues()
         _tell_queues(env, queues)
+        if schedules.is_session_of_dev():
+            schedules.run_schedules(env, options.app)
         if options.runtime == "lambda":
             run_event_sources(env, queues, options, poll_seconds=POLL_SECONDS)
         else:

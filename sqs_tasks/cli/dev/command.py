@@ -16,6 +16,7 @@ from queue import SimpleQueue
 import click
 
 from sqs_tasks.cli.app import split_app
+from sqs_tasks.cli.dev import schedules
 from sqs_tasks.cli.dev.child_options import ChildOptions, Runtime
 from sqs_tasks.cli.dev.child_process import ChildProcess, child_command
 from sqs_tasks.cli.dev.counting import Counting
@@ -152,7 +153,9 @@ def _variables(server: LocalSQSServer | None, terminal: Terminal | None) -> dict
     """What the processes of this session are given beside what this one has."""
     variables = {} if terminal is None else terminal.variables
     # What another session left behind, if anything can be left behind, does not get the jobs of this one.
-    return variables if server is None else {**variables, "AWS_ENDPOINT_URL_SQS": server.session_url}
+    if server is None:
+        return variables
+    return {**variables, **schedules.VARIABLES, "AWS_ENDPOINT_URL_SQS": server.session_url}
 
 
 @contextmanager

@@ -182,6 +182,8 @@ def _is_printed(record: Record) -> bool:
     """What the application prints or logs, and what this library reports beside jobs and failures."""
     if record.told["logger"] == OUTPUT or not is_ours(str(record.told["logger"])):
         return True
+    if record.action == "dev_schedule":
+        return True
     return record.level != "INFO" and record.outcome is None and not record.exception
 
 
