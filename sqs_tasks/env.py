@@ -184,15 +184,8 @@ class SQSEnv:
         if isinstance(queue_name, str) and "://" in queue_name:
             options.setdefault("queue_url", queue_name)
             queue_name = queue_name_in(queue_name)
-        asked = {
-            name: value
-            for name, value in (
-                ("queue_maker", queue_maker),
-                ("batching_policy", batching_policy),
-                ("backoff_policy", backoff_policy),
-            )
-            if value is not None
-        } | options
+        given = {"queue_maker": queue_maker, "batching_policy": batching_policy, "backoff_policy": backoff_policy}
+        asked = {name: value for name, value in given.items() if value is not None} | options
         known = self._queues.get(queue_name)
         if known is not None:
             check_same_registration(queue_name, {"queue_maker": JobQueue, **self._made_with[queue_name]}, asked)
@@ -223,15 +216,17 @@ class SQSEnv:
         """Register a batch processor on a queue by the queue's name."""
         return self._job_queue(queue_name).batch_processor(job_name, **options)
 
-    def connect_processor(self, queue_name: str, job_name: str, processor: Callable[..., Any]) -> AsyncTask[..., Any]:
+    def connect_processor(
+        self, queue_name: str, job_name: str, processor: Callable[..., Any], **options: Any
+    ) -> AsyncTask[..., Any]:
         """Register a function as a task without a decorator."""
-        return self._job_queue(queue_name).connect_processor(job_name, processor)
+        return self._job_queue(queue_name).connect_processor(job_name, processor, **options)
 
-    def raw_processor(self, queue_name: str) -> Callable[[Any], Any]:
+    def raw_processor(self, queue_name: str, **options: Any) -> Callable[[Any], Any]:
         """Make a function the processor of a raw queue, by the queue's name."""
         from sqs_tasks.raw_queue import RawQueue
 
-        return self.queue(queue_name, RawQueue).raw_processor()
+        return self.queue(queue_name, RawQueue).raw_processor(**options)
 
     def register_type(self, cls: type[Any], name: str | None = None) -> None:
         """Let an Enum or a dataclass travel that no task's annotations name; see :mod:`sqs_tasks.codecs`."""

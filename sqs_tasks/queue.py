@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
+from sqs_tasks.batching import BatchMessages
 from sqs_tasks.client import making
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
@@ -66,7 +67,7 @@ class JobQueue(GenericQueue):
         return self.registry.all()
 
     def processor(
-        self, job_name: str | None = None, /, *names: str, **options: Unpack[TaskOptions]
+        self, job_name: str | None = None, /, *names: str, replace: bool = False, **options: Unpack[TaskOptions]
     ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]:
         """Register a function as a task of this queue: ``@queue.processor("send_email")``.
 
@@ -74,6 +75,7 @@ class JobQueue(GenericQueue):
             job_name: The name on the wire. Without one it is ``module.function``; when the function moves, no worker
                 knows the jobs that are queued under it.
             *names: sqs-workers' README passes the queue's name first, which is allowed.
+            replace: Replace the task that has the name, as tests do.
             **options: See :class:`~sqs_tasks.settings.TaskSettings`.
 
         Raises:
@@ -85,7 +87,7 @@ class JobQueue(GenericQueue):
             if len(names) != 1 or job_name != self.name:
                 raise ConfigurationError(f"queue.processor takes one name, not {(job_name, *names)!r}")
             job_name = names[0]
-        return lambda fn: self._register(fn, job_name, 0, options)
+        return lambda fn: self._register(fn, job_name, 0, options, replace=replace)
 
     def batch_processor(
         self,
@@ -93,6 +95,7 @@ class JobQueue(GenericQueue):
         /,
         *,
         batch_size: int = limits.MAX_BATCH_ENTRIES,
+        replace: bool = False,
         **options: Unpack[TaskOptions],
     ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
         """Register a function that gets a list of jobs at once, each a dict of arguments.
@@ -103,15 +106,24 @@ class JobQueue(GenericQueue):
         Args:
             job_name: As for :meth:`processor`.
             batch_size: The longest list.
+            replace: As for :meth:`processor`.
             **options: As for :meth:`processor`.
         """
-        return lambda fn: self._register(fn, job_name, batch_size, options)
+        BatchMessages(batch_size)  # refuses what is no number of jobs
+        return lambda fn: self._register(fn, job_name, batch_size, options, replace=replace)
 
     def connect_processor(
-        self, job_name: str, processor: Callable[P, R], pass_context: bool = False, context_var: str = "context"
+        self,
+        job_name: str,
+        processor: Callable[P, R],
+        pass_context: bool = False,
+        context_var: str = "context",
+        *,
+        replace: bool = False,
     ) -> AsyncTask[P, R]:
         """Register a function without a decorator and return its task."""
-        return self._register(processor, job_name, 0, {"pass_context": pass_context, "context_var": context_var})
+        options = TaskOptions(pass_context=pass_context, context_var=context_var)
+        return self._register(processor, job_name, 0, options, replace=replace)
 
     def get_processor(self, job_name: str) -> Processor | None:
         """The processor of a task, or None."""
@@ -208,27 +220,35 @@ class JobQueue(GenericQueue):
                 )
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
-        outbox = self.outbox
+        outbox, job_id, deduplication_id = self.outbox, new_job_id(), options.deduplication_id
         if delay is not None or run_at is not None:
             delay, run_at = outbox.when(delay, run_at)
+        if self.fifo or deduplication_id is not None:
+            deduplication_id = outbox.deduplication_id(deduplication_id, lambda: job_id)
         message = (self._writer or self._make_writer()).write(
             job_name,
             job_kwargs,
             self.env.context.to_dict(),
+            # SQS may drop it as a duplicate, and answers with the id of the message that counts: that is the job's id,
+            # since nobody may be given an id that no job has.
+            # EventBridge Scheduler's jobs are held under their own.
+            job_id=None if self.fifo and deduplication_id != job_id and run_at is None else job_id,
             content_type=options.content_type,
             message_attributes={
                 name: string_attribute(value) if isinstance(value, str) else value
                 for name, value in options.message_attributes.items()
-            },
-            delay_seconds=outbox.delay_seconds(delay),
-            group_id=outbox.group_id(group_id),
-            deduplication_id=outbox.deduplication_id(options.deduplication_id, new_job_id),
+            }
+            if options.message_attributes
+            else None,
+            delay_seconds=None if delay is None else outbox.delay_seconds(delay),
+            group_id=outbox.group_id(group_id) if self.fifo or group_id is not None else None,
+            deduplication_id=deduplication_id,
         )
         if self.fifo and message.deduplication_id is None:
             # SQS's own content-based id is of the body alone (S31): two tasks called with equal arguments would be one
             # message, and the second job lost without a word. Ours is of the task's name too.
-            message = replace(message, deduplication_id=content_id(job_name, message.body))
-        return message if run_at is None else replace(message, run_at=run_at)
+            message = dataclasses.replace(message, deduplication_id=content_id(job_name, message.body))
+        return message if run_at is None else dataclasses.replace(message, run_at=run_at)
 
     def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
         """Register a schedule of a task: its arguments are checked, and its message is made.
@@ -272,7 +292,7 @@ class JobQueue(GenericQueue):
         return None if task is None else task.settings
 
     def _register(
-        self, fn: Callable[P, R], job_name: str | None, batch_size: int, options: TaskOptions
+        self, fn: Callable[P, R], job_name: str | None, batch_size: int, options: TaskOptions, *, replace: bool
     ) -> AsyncTask[P, R]:
         settings = TaskSettings(name=job_name or automatic_name(fn), **options)
         label = f"task {settings.name!r} on queue {self.name!r}"
@@ -302,7 +322,7 @@ class JobQueue(GenericQueue):
             from sqs_tasks.scheduling.schedule import Schedule  # most tasks have none
 
             self.add_schedule(registered, "", Schedule.of(settings.schedule))
-        self.registry.add(registered)
+        self.registry.add(registered, replace=replace)
         task = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
         self._async_tasks[settings.name] = task
         return task

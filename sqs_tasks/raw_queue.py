@@ -39,10 +39,13 @@ class RawQueue(GenericQueue):
         """The function, or None."""
         return None if self._registered is None else self._registered.processor.fn
 
-    def raw_processor(self, **options: Unpack[TaskOptions]) -> Callable[[AnyFunction], AnyFunction]:
+    def raw_processor(
+        self, *, replace: bool = False, **options: Unpack[TaskOptions]
+    ) -> Callable[[AnyFunction], AnyFunction]:
         """Make a function the processor of this queue; the function stays as it is.
 
         Args:
+            replace: Take the place of the processor that the queue has: for tests.
             **options: See :class:`~sqs_tasks.settings.TaskSettings`; those about arguments have no effect here.
 
         Raises:
@@ -50,14 +53,16 @@ class RawQueue(GenericQueue):
         """
 
         def register(fn: AnyFunction) -> AnyFunction:
-            self.connect_raw_processor(fn, **options)
+            self.connect_raw_processor(fn, replace=replace, **options)
             return fn
 
         return register
 
-    def connect_raw_processor(self, processor: Callable[..., Any], **options: Unpack[TaskOptions]) -> None:
+    def connect_raw_processor(
+        self, processor: Callable[..., Any], *, replace: bool = False, **options: Unpack[TaskOptions]
+    ) -> None:
         """As :meth:`raw_processor`, without a decorator."""
-        if self._registered is not None:
+        if self._registered is not None and not replace:
             raise DuplicateTaskError(
                 f"queue {self.name!r} already has a processor ({self.processor!r}); a raw queue takes one"
             )

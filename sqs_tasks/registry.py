@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqs_tasks.errors import DuplicateTaskError
@@ -33,29 +34,41 @@ class RegisteredTask:
 
 
 class TaskRegistry:
-    """Tasks by name and alias, in the order of registration. A name means one function, for good."""
+    """Tasks by name and alias, in the order of registration. A name means one function, unless it is replaced."""
 
     def __init__(self, queue_name: str) -> None:
         self.queue_name = queue_name
         self._tasks: dict[str, RegisteredTask] = {}
         self._by_alias: dict[str, RegisteredTask] = {}
 
-    def add(self, task: RegisteredTask) -> None:
+    def add(self, task: RegisteredTask, *, replace: bool = False) -> None:
         """Register a task.
+
+        Args:
+            task: The task.
+            replace: Let it take the place of the tasks that have its name or its aliases.
 
         Raises:
             DuplicateTaskError: Its name or one of its aliases is taken.
         """
         for name in (task.name, *task.settings.aliases):
             taken = self.get(name)
-            if taken is not None:
+            if taken is not None and not replace:
                 raise DuplicateTaskError(
                     f"queue {self.queue_name!r} already has a task {name!r} ({taken.processor.fn!r}); "
-                    f"give {task.processor.fn!r} another name"
+                    f"give {task.processor.fn!r} another name, or pass replace=True to replace the other"
                 )
+            self._forget(name)
         self._tasks[task.name] = task
         for alias in task.settings.aliases:
             self._by_alias[alias] = task
+
+    def _forget(self, name: str) -> None:
+        """Free a name; a task that has it as its own goes with all its aliases."""
+        self._by_alias.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            self._by_alias = {alias: one for alias, one in self._by_alias.items() if one is not task}
 
     def get(self, name: str) -> RegisteredTask | None:
         """The task of that name or alias, or None."""
@@ -64,7 +77,7 @@ class TaskRegistry:
     def copy_to(self, registry: TaskRegistry, **changes: Any) -> None:
         """Register all tasks there too, their processors with these attributes changed; schedules stay here."""
         for task in self:
-            registry.add(replace(task, processor=task.processor.copy(**changes), schedules={}))
+            registry.add(dataclasses.replace(task, processor=task.processor.copy(**changes), schedules={}))
 
     def all(self) -> tuple[RegisteredTask, ...]:
         """The tasks, in their order."""

@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import Receipt
@@ -128,27 +140,65 @@ class AsyncTask(Generic[P, R_co]):
         """sqs-workers' name for :attr:`name`."""
         return self.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse, unless the environment has ``direct_calls=True``: then a call is the function's own.
+
+        Type checkers take every call for one that never returns, so that they find it; where calls are allowed,
+        ``task.fn(...)`` has the function's type.
 
         Raises:
             RuntimeError: Whether to run the function or to queue a job must be said.
         """
         if self._callable_directly:
-            return self.fn(*args, **kwargs)
+            return self.fn(*args, **kwargs)  # type: ignore[misc]  # for those who asked for it
         raise RuntimeError(
             f"Task {self.queue.name}.{self.name} called synchronously, probably by mistake: that neither runs it nor "
             "adds a job. Use .delay(...) to add a job to the queue, or .run(...) to run the function here and now."
         )
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Run the function at once, without queue, retries or context, and return what it returns."""
+        """Run the function at once, without queue, retries or context, and return what it returns.
+
+        The function of a batch processor gets a list of one item, the arguments.
+        """
+        if self._registered.batch_size and not args:
+            return cast("Callable[[list[Any]], R_co]", self.fn)([kwargs])
         return self.fn(*args, **kwargs)
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+    # A type checker cannot add options to the signature of a function. A call with one of sqs-workers' underscored
+    # options is taken with any arguments, and checked when it is made.
+    @overload
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Receipt: ...
+    @overload
+    def delay(
+        self,
+        *args: Any,
+        _delay_seconds: float | None,
+        _group_id: str | None = None,
+        _deduplication_id: str | None = None,
+        _content_type: str | None = None,
+        **kwargs: Any,
+    ) -> Receipt: ...
+    @overload
+    def delay(
+        self,
+        *args: Any,
+        _group_id: str | None,
+        _deduplication_id: str | None = None,
+        _content_type: str | None = None,
+        **kwargs: Any,
+    ) -> Receipt: ...
+    @overload
+    def delay(
+        self, *args: Any, _deduplication_id: str | None, _content_type: str | None = None, **kwargs: Any
+    ) -> Receipt: ...
+    @overload
+    def delay(self, *args: Any, _content_type: str | None, **kwargs: Any) -> Receipt: ...
+    def delay(self, *args: Any, **kwargs: Any) -> Receipt:
         """Add a job to the queue and return the message id that SQS gave it, a string.
 
         Inside ``batch()`` the id is not known yet; the returned receipt has it as ``.message_id`` after the flush.
+        ``_delay_seconds``, ``_group_id``, ``_deduplication_id`` and ``_content_type`` are options and no arguments.
 
         Raises:
             TypeError: The arguments do not fit the task's signature; the text names what is wrong.
@@ -162,7 +212,34 @@ class AsyncTask(Generic[P, R_co]):
         """This task with options for its next jobs: ``task.options(delay_seconds=60).delay(...)``."""
         return TaskWithOptions(self, self._bind, SendOptions(**options))
 
-    def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask:
+    @overload
+    def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask: ...
+    @overload
+    def bake(
+        self,
+        *args: Any,
+        _delay_seconds: float | None,
+        _group_id: str | None = None,
+        _deduplication_id: str | None = None,
+        _content_type: str | None = None,
+        **kwargs: Any,
+    ) -> BakedAsyncTask: ...
+    @overload
+    def bake(
+        self,
+        *args: Any,
+        _group_id: str | None,
+        _deduplication_id: str | None = None,
+        _content_type: str | None = None,
+        **kwargs: Any,
+    ) -> BakedAsyncTask: ...
+    @overload
+    def bake(
+        self, *args: Any, _deduplication_id: str | None, _content_type: str | None = None, **kwargs: Any
+    ) -> BakedAsyncTask: ...
+    @overload
+    def bake(self, *args: Any, _content_type: str | None, **kwargs: Any) -> BakedAsyncTask: ...
+    def bake(self, *args: Any, **kwargs: Any) -> BakedAsyncTask:
         """The task with its arguments, checked now and sent by ``delay()`` later.
 
         Raises:

@@ -55,7 +55,9 @@ class EagerDelivery:
         self.outcomes.append((message, outcome))
         if self.raise_errors:
             raise_failure(outcome, queue.name)
-        return MessageId(received.message_id, job_id=message.job_id)
+        return MessageId(
+            received.message_id, job_id=message.job_id or (message.job_name and received.message_id) or None
+        )
 
 
 def received_from(

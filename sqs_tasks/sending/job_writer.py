@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import uuid  # noqa: F401 - new_job_id() would import it, and a fork may meet it half imported
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +52,7 @@ class JobWriter:
         kwargs: Mapping[str, Any],
         context: Mapping[str, Any],
         *,
+        job_id: str | None = None,
         content_type: str | None = None,
         message_attributes: Mapping[str, MessageAttribute] | None = None,
         delay_seconds: int | None = None,
@@ -59,6 +60,8 @@ class JobWriter:
         deduplication_id: str | None = None,
     ) -> OutgoingMessage:
         """The message that carries a job.
+
+        Without a ``job_id`` the id that SQS gives the message is the job's.
 
         Raises:
             SerializationError: An argument or a context value cannot travel; the text names it.
@@ -81,13 +84,13 @@ class JobWriter:
         if self.compress_above_bytes is not None and chosen == "json" and len(body) > self.compress_above_bytes:
             compressed = self.codecs.get("json+zlib")
             chosen, body, context_text = "json+zlib", compressed.serialize(kwargs), compressed.serialize(context)
-        job_id = str(uuid.uuid4())
         attributes: dict[str, MessageAttribute] = {
             CONTENT_TYPE: string_attribute(chosen),
             JOB_CONTEXT: string_attribute(context_text),
             JOB_NAME: string_attribute(job_name),
-            JOB_ID: string_attribute(job_id),
         }
+        if job_id is not None:
+            attributes[JOB_ID] = string_attribute(job_id)
         if message_attributes:
             taken = _OWN_ATTRIBUTES & message_attributes.keys()
             if taken:
@@ -98,7 +101,7 @@ class JobWriter:
             attributes = {**message_attributes, **attributes}
             if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
                 raise ConfigurationError(
-                    f"job {job_name!r}: {len(attributes)} message attributes, 4 of them the library's own; "
+                    f"job {job_name!r}: {len(attributes)} message attributes with those of the library; "
                     f"SQS allows {limits.MAX_MESSAGE_ATTRIBUTES}"
                 )
         message = OutgoingMessage(

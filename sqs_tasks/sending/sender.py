@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 #: Times an entry that SQS did not take is sent again, and the wait before the first of them (it doubles).
 RETRIES, RETRY_SECONDS = 3, 0.2
 
+#: Seconds for which SQS drops messages with a deduplication id that it has accepted (S31).
+DEDUPLICATION_SECONDS = 300
+
+#: Ids of messages of FIFO queues that are remembered at least, to tell duplicates.
+_REMEMBERED_IDS = 10_000
+
 
 class Sender:
     """Sends messages to one queue, or collects them while a batch of this thread or asyncio task is open.
@@ -55,6 +61,7 @@ class Sender:
         self.on_sent = on_sent
         self._around = around
         self._sleep = sleep
+        self._sent: dict[str, float] = {}
         self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
 
     @property
@@ -70,7 +77,7 @@ class Sender:
             return batch.add(message)
         with made(self._around(), "send", self.queue_name, lambda: [message]):
             answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
-        message_id = _message_id(message, answer)
+        message_id = self._message_id(message, answer)
         self.on_sent(message, message_id)
         return message_id
 
@@ -98,8 +105,26 @@ class Sender:
         ids: list[MessageId | None] = [None] * len(chunk)
         for index, entry in answer.successful.items():
             if "MessageId" in entry:
-                ids[index] = _message_id(chunk[index], entry)
+                ids[index] = self._message_id(chunk[index], entry)
         return ids, list(answer.failed.values())
+
+    def _message_id(self, message: OutgoingMessage, answer: Mapping[str, Any]) -> MessageId:
+        message_id = answer["MessageId"]
+        job_id = message.job_id or (message_id if message.job_name else None)
+        # One with an id of its own is no duplicate of any.
+        is_duplicate = message.job_id is None and message.deduplication_id is not None and self._was_sent(message_id)
+        return MessageId(
+            message_id, job_id=job_id, sequence_number=answer.get("SequenceNumber"), is_duplicate=is_duplicate
+        )
+
+    def _was_sent(self, message_id: str) -> bool:
+        """Whether SQS has given this id before; from now on it has."""
+        now = time.monotonic()
+        if len(self._sent) >= _REMEMBERED_IDS:
+            self._sent = {one: at for one, at in self._sent.items() if now - at < DEDUPLICATION_SECONDS}
+        before = self._sent.get(message_id)
+        self._sent[message_id] = now if before is None else before
+        return before is not None
 
     def _log_retry(self, count: int, waiting: int) -> None:
         logger.warning(
@@ -239,10 +264,6 @@ def unsent_error(queue_name: str, unsent: Sequence[OutgoingMessage], errors: Seq
 def _is_fault_of_sender(why: Any) -> bool:
     """Whether it stays one however often it is sent."""
     return isinstance(why, Mapping) and bool(why.get("SenderFault"))
-
-
-def _message_id(message: OutgoingMessage, answer: Mapping[str, Any]) -> MessageId:
-    return MessageId(answer["MessageId"], job_id=message.job_id, sequence_number=answer.get("SequenceNumber"))
 
 
 def current_task() -> tuple[int, int, int]:

@@ -163,7 +163,12 @@ def check_function(fn: object, label: str) -> None:
             f"{label}: {fn!r} is a generator, of which a call runs nothing; return instead of yield, or wrap it in a "
             "function that iterates over it"
         )
-    first = next(iter(inspect.signature(fn).parameters.values()), None)
+    try:
+        first = next(iter(inspect.signature(fn).parameters.values()), None)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{label}: {fn!r} does not say its parameters; wrap it in a function that names them"
+        ) from error
     holder = getattr(fn, "__qualname__", "").rpartition(".")[0]
     if first is not None and first.name in ("self", "cls") and holder and not holder.endswith("<locals>"):
         raise ConfigurationError(

@@ -25,7 +25,7 @@ from sqs_tasks import (
     envelopes,
 )
 from sqs_tasks.queue_statistics import QueueStatistics
-from sqs_tasks.receipts import MessageId, PendingMessage
+from sqs_tasks.receipts import MessageId
 from sqs_tasks.task import AsyncTask, BakedAsyncTask
 from sqs_tasks.testing import DrainResult, assert_enqueued, drain, eager, in_memory, lambda_event
 
@@ -61,19 +61,27 @@ def misspelt_option() -> None: ...
 
 
 # A task keeps the signature of its function, wherever it is sent from.
-assert_type(send_email.delay("a@example.com", "Hi", "x", urgent=True), MessageId | PendingMessage)
+assert_type(send_email.delay("a@example.com", "Hi", "x", urgent=True), MessageId)
+message_id: str = send_email.delay("a@example.com", "Hi")
 assert_type(send_email.run("a@example.com", "Hi"), int)
 assert_type(send_email.bake("a@example.com", subject="Hi"), BakedAsyncTask)
+# sqs-workers' underscored options beside the arguments.
+assert_type(send_email.delay("a@example.com", "Hi", _delay_seconds=60), MessageId)
+assert_type(send_email.delay("a@example.com", "Hi", _group_id="g", _deduplication_id="d"), MessageId)
+send_email.delay("a@example.com", "Hi", _deduplication_id="d")
+send_email.delay("a@example.com", "Hi", _content_type="pickle", _delay_seconds=0.5)
+assert_type(send_email.bake("a@example.com", "Hi", _delay_seconds=60), BakedAsyncTask)
+send_email.delay("a@example.com", "Hi", _delay_seconds="60")  # type: ignore[call-overload]
 send_email.options(delay_seconds=60, group_id="g", message_attributes={"Tenant": "blue"}).delay("a@example.com", "Hi")
 
-send_email.delay("a@example.com")  # type: ignore[call-arg]
-send_email.delay("a@example.com", 5)  # type: ignore[arg-type]
-send_email.delay("a@example.com", "Hi", nope=1)  # type: ignore[call-arg]
-send_email.delay(to="a@example.com", subject="Hi")  # type: ignore[call-arg]
-send_email.bake()  # type: ignore[call-arg]
+send_email.delay("a@example.com")  # type: ignore[call-overload]
+send_email.delay("a@example.com", 5)  # type: ignore[call-overload]
+send_email.delay("a@example.com", "Hi", nope=1)  # type: ignore[call-overload]
+send_email.delay(to="a@example.com", subject="Hi")  # type: ignore[call-overload]
+send_email.bake()  # type: ignore[call-overload]
 send_email.options(delay_secs=60)  # type: ignore[call-arg]
 send_email.options(delay_seconds=60).delay(1, "Hi")  # type: ignore[arg-type]
-wait.delay("soon")  # type: ignore[arg-type]
+wait.delay("soon")  # type: ignore[call-overload]
 wait.options(run_at="soon")  # type: ignore[arg-type]
 assert_type(wait.options(run_at=datetime.now(UTC)).delay(5).run_at, datetime | None)
 assert_type(wait.options(delay_seconds=86_400.5).delay(5).cancel(), bool)
@@ -131,3 +139,8 @@ def takes_any_task(tasks: Sequence[AsyncTask[..., object]]) -> None:
 
 
 takes_any_task([send_email, wait])
+
+
+def calls_a_task_by_mistake() -> str:
+    """A call never returns, which type checkers say of what follows; so nothing is missing here."""
+    send_email("a@example.com", "Hi")

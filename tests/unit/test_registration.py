@@ -90,6 +90,7 @@ REFUSED: dict[str, tuple[Callable[[JobQueue], Any], str]] = {
         "is a method of the class 'Mailer', and no job has a 'self' for it; register a function, or the method of an",
     ),
     "nothing that can be called": (lambda q: q.processor("t")("send"), "'send' cannot be called; register a function"),  # type: ignore[arg-type]
+    "a function without a signature": (lambda q: q.processor("t")(max), "does not say its parameters; wrap it in a"),
     "fair_by names no parameter": (
         lambda q: q.processor("t", fair_by="tenant")(lambda tenant_id: None),
         "task 't': fair_by='tenant' is none of its parameters, which are tenant_id; name one of them",
@@ -160,3 +161,60 @@ def test_the_command_refuses_a_registry_without_tasks(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
     assert "app:env has no task (its queues: mail)" in refused.stderr
     assert (allowed.returncode, allowed.stderr) == (0, "")
+
+
+def test_a_name_is_registered_again_with_replace(env: SQSEnv, queue: JobQueue) -> None:
+    """Tests put their own function in the place of one that an import has registered."""
+    ran: list[str] = []
+    queue.processor("send", aliases=["mail"])(lambda: ran.append("first"))
+    queue.processor("other", aliases=["post"])(lambda: ran.append("other"))
+
+    with pytest.raises(ConfigurationError, match="pass replace=True to replace the other"):
+        queue.processor("send")(lambda: ran.append("second"))
+    queue.processor("send", replace=True)(lambda: ran.append("second"))
+    env.create_queues()
+    queue.add_job("send")
+    queue.process_batch()
+
+    assert ran == ["second"]
+    assert queue.get_processor("mail") is None
+    assert queue.get_processor("post") is not None
+    assert [task.name for task in queue.tasks] == ["other", "send"]
+
+
+def test_all_ways_to_register_may_replace(env: SQSEnv, queue: JobQueue) -> None:
+    """Plain tasks, batch processors, raw processors, with a decorator and without."""
+    raw = env.queue("raw", RawQueue)
+
+    def first(jobs: list[Any]) -> None:
+        """Replaced."""
+
+    def second(jobs: list[Any]) -> None:
+        """Registered in its place."""
+
+    for function in (first, second):
+        queue.processor("a", replace=True)(function)
+        queue.batch_processor("b", replace=True)(function)
+        queue.connect_processor("c", function, replace=True)
+        raw.connect_raw_processor(function, replace=True)
+
+    assert [task.processor.fn for task in queue.tasks] == [second] * 3
+    assert raw.processor is second
+
+
+def test_the_function_of_a_batch_processor_runs_with_one_item(queue: JobQueue) -> None:
+    """``run`` takes the arguments of one job, as ``delay`` does; a list of several is passed on."""
+
+    @queue.batch_processor("index")
+    def index(jobs: list[dict[str, int]]) -> int:
+        return sum(job["n"] for job in jobs)
+
+    assert index.run(n=5) == 5
+    assert index.run([{"n": 1}, {"n": 2}]) == 3
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True])
+def test_a_batch_of_no_jobs_is_refused(queue: JobQueue, size: Any) -> None:
+    """It would be no batch processor."""
+    with pytest.raises(ConfigurationError, match="must be a whole number from 1 to 10000"):
+        queue.batch_processor("index", batch_size=size)
