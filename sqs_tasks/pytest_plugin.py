@@ -1,6 +1,6 @@
 """Fixtures for pytest: the application's queues in memory, or its jobs run where they are sent.
 
-Tell pytest where the environment is, in pyproject.toml, or override the fixture ``sqs_app``::
+Name the environment in pyproject.toml, or override the fixture ``sqs_app``::
 
     [tool.pytest.ini_options]
     sqs_tasks_app = "myapp.tasks:env"
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def sqs_app(pytestconfig: pytest.Config) -> SQSEnv:
-    """The application's environment, from the setting ``sqs_tasks_app``; override it to make one by hand."""
+    """The application's environment, from the setting ``sqs_tasks_app``; override it to make another."""
     from sqs_tasks.app_path import load_app
 
     path = pytestconfig.getini("sqs_tasks_app")

@@ -92,7 +92,7 @@ class ArgumentReader:
         # Not the value: it may be a secret, and error texts end in logs.
         examples = " or ".join(filter(None, map(_example, _alternatives(annotation))))
         such_as = f", for example {examples}" if examples else ""
-        return ValueError(f"{name}: not the {_told(annotation)} that the task wants{such_as}")
+        return ValueError(f"{name}: not the {_name_of(annotation)} that the task wants{such_as}")
 
     def _converted(self, wanted: Any, text: str) -> Any:
         """The text as one type wants it.
@@ -192,5 +192,5 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return tuple(sorted(types, key=lambda one: one is str))
 
 
-def _told(annotation: Any) -> str:
+def _name_of(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)

@@ -6,8 +6,8 @@ import os
 
 from sqs_tasks.client import error_code
 
-#: Errors of botocore that mean that nobody answered.
-_NOBODY_THERE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
+#: Errors of botocore that mean that there was no answer.
+_NO_ANSWER = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
 
 
 def is_from_aws(error: BaseException) -> bool:
@@ -16,10 +16,10 @@ def is_from_aws(error: BaseException) -> bool:
 
 
 def aws_sentence(error: BaseException) -> str:
-    """Its code and message, and where to look when nobody answered."""
+    """Its code and message, and what to check if there was no answer."""
     name = type(error).__name__
     said = f"{error_code(error) or name}: {error}"
-    if name not in _NOBODY_THERE:
+    if name not in _NO_ANSWER:
         return said
     endpoint = os.environ.get("AWS_ENDPOINT_URL_SQS")
     if endpoint is None:

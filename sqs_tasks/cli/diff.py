@@ -27,8 +27,8 @@ Examples:
   $ sqs-tasks diff myapp.tasks:env --json | jq '.[].resource'
 
 \b
-Exit codes: 0 when everything is as registered, 1 when something is not, 2 when there is no telling: wrong usage, no
-rights, no answer.
+Exit codes: 0 when everything is as registered, 1 when something is not, 2 when they cannot be compared: wrong
+usage, an application that cannot be loaded, missing rights, no answer from AWS.
 Nothing is changed; 'cdk deploy' or 'sqs-tasks queues create' does that.
 """
 

@@ -18,7 +18,7 @@ LOCAL_CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
 }
 
-#: The region when nobody names one and SQS is on this machine.
+#: The region for an SQS on this machine, if none is given.
 _LOCAL_REGION = "us-east-1"
 
 
@@ -66,7 +66,7 @@ def _set_region(_ctx: click.Context, _param: click.Parameter, value: str | None)
 
 
 def use_region(value: str | None) -> None:
-    """Set the region, or one for an SQS on this machine when nobody names any.
+    """Set the region; for an SQS on this machine a default, if none is given.
 
     boto3 for Python reads AWS_DEFAULT_REGION alone; other SDKs read AWS_REGION.
     """

@@ -13,7 +13,7 @@ from sqs_tasks.errors import SQSTasksError
 
 
 class _Place(NamedTuple):
-    """Where a command lives, and what the overview says of it."""
+    """The module of a command, and its line in the overview."""
 
     module: str
     name: str
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the overview, without importing what it tells of."""
+        """Write the overview without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in _COMMANDS.items()])
 
@@ -78,8 +78,8 @@ A first look, without AWS:
   $ sqs-tasks dev myapp.tasks:env                        # and in another terminal, with what it prints:
   $ sqs-tasks send myapp.tasks:env emails send_email to=a@example.com subject=Hi body=Hello
 
-APP is where an SQSEnv is found, as module:attribute; the current directory is searched too. It may also stand in
-SQS_TASKS_APP, and is then left out here.
+APP names the SQSEnv of an application as module:attribute; the current directory is searched too. It can be left out
+if SQS_TASKS_APP is set.
 """
 
 

@@ -31,7 +31,7 @@ from sqs_tasks.local.function.line_output import LineSink
 from sqs_tasks.local.function.process import DEFAULT_ENVIRONMENTS, SubprocessFunction
 from sqs_tasks.queue_statistics import count_messages
 
-#: What the function is told besides what this process was: where SQS is, and how to sign for it.
+#: Variables that the function gets: where SQS is, and how to sign requests to it.
 _PASSED_ON = (
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",
@@ -41,9 +41,21 @@ _PASSED_ON = (
 )
 
 
-@click.command()
+EPILOG = """\b
+Examples:
+  $ sqs-tasks invoke app.handler --queue jobs                      until Ctrl-C
+  $ sqs-tasks invoke app.handler --queue jobs --until-empty        as a step of a build
+  $ sqs-tasks invoke app.handler --queue jobs --fault throttle=0.1,duplicate=0.1 --seed 7
+  $ sqs-tasks invoke app.handler --queue jobs --in-process         with breakpoint() in the handler
+  $ sqs-tasks invoke app.handler --queue jobs --json | jq 'select(.failed != [])'
+
+The first Ctrl-C waits for running invocations, the second ends them. What a function has started ends with it.
+"""
+
+
+@click.command(epilog=EPILOG)
 @click.argument("handler")
-@option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll.")
+@option("--queue", required=True, metavar="NAME_OR_URL", help="The queue to poll, by its name in SQS or its URL.")
 @endpoint_options
 @option("--batch-size", type=int, default=10, help="The most records in one invocation.")
 @option("--batching-window", type=float, default=0, help="Seconds to wait for a full batch.")
@@ -187,8 +199,8 @@ def _check_loads(function: LambdaFunction, handler: str) -> None:
 def _left(source: EventSourceMapping) -> str:
     """What the queue holds though it has nothing to deliver."""
     counted = count_messages(source.queue.client, source.queue.url)
-    told = ((counted.in_flight, "in flight"), (counted.delayed, "delayed"))
-    return "".join(f", {count} still {where}" for count, where in told if count)
+    counts = ((counted.in_flight, "in flight"), (counted.delayed, "delayed"))
+    return "".join(f", {count} still {where}" for count, where in counts if count)
 
 
 def _function(
@@ -271,11 +283,11 @@ class _StopOnSignal:
 
 
 def _configure_logging() -> None:
-    """Warnings of the simulator on standard error; what the printer tells is left out."""
-    told = {"event_source_function_error", "event_source_report"}
+    """Show warnings of the simulator on standard error, without those that the reports contain."""
+    reported = {"event_source_function_error", "event_source_report"}
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    handler.addFilter(lambda record: getattr(record, "action", "") not in told)
+    handler.addFilter(lambda record: getattr(record, "action", "") not in reported)
     local = logging.getLogger("sqs_tasks.local")
     local.addHandler(handler)
     local.propagate = False

@@ -18,7 +18,17 @@ _HINTS = {
 }
 
 
-@click.command("local-sqs")
+EPILOG = """\b
+Examples:
+  $ sqs-tasks local-sqs
+  $ sqs-tasks local-sqs --port 0                                   a free port, which is printed
+  $ sqs-tasks local-sqs --host 0.0.0.0 --allow-host sqs            in a container that others reach as "sqs"
+
+It checks no credentials, so it listens on this machine alone by default. 'sqs-tasks dev' starts one of its own.
+"""
+
+
+@click.command("local-sqs", epilog=EPILOG)
 @option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -22,7 +22,7 @@ _CHATTY = ("boto3", "botocore", "urllib3")
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people; one about a job ends with what tells the job from others, before any traceback."""
+    """A line for people. A line about a job ends with the fields that identify it, before any traceback."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -35,7 +35,7 @@ class TextFormatter(logging.Formatter):
 def job_words(fields: Mapping[str, Any], message: str) -> str:
     """`` queue=emails job_id=… attempt=2`` of a record about a job, and nothing of any other.
 
-    What the message tells already is left out, and so is a first attempt.
+    What the message contains already is left out, and so is a first attempt.
     """
     job_id = fields.get("job_id")
     if not job_id:
@@ -52,7 +52,7 @@ class JSONFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -60,12 +60,12 @@ class JSONFormatter(logging.Formatter):
         }
         for name, value in vars(record).items():
             if name not in _STANDARD and not name.startswith("_"):
-                told.setdefault(name, value)
+                fields.setdefault(name, value)
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
-            told["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(told, default=str, ensure_ascii=False)
+            fields["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(fields, default=str, ensure_ascii=False)
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:

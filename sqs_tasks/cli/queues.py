@@ -11,7 +11,7 @@ from sqs_tasks.cli.queues_redrive import redrive
 
 @click.group()
 def queues() -> None:
-    """Create an application's queues, see what is in them, and move dead letters back."""
+    """Create an application's queues, list them, and move dead letters back."""
 
 
 queues.add_command(create)

@@ -15,7 +15,7 @@ Examples:
   $ sqs-tasks queues create myapp.tasks:env --dry-run
   $ sqs-tasks queues create myapp.tasks:env --endpoint-url http://127.0.0.1:9324
 
-For laptops, tests and small set-ups; in production the stack makes the queues, with alarms and rights.
+For laptops, tests and small installations. In production the CDK stack makes the queues, with alarms and permissions.
 """
 
 
@@ -24,9 +24,9 @@ For laptops, tests and small set-ups; in production the stack makes the queues, 
 @click.option("--dry-run", is_flag=True, help="Change nothing, and print what would be done.")
 @endpoint_options
 def create(*, app: str | None, dry_run: bool) -> None:
-    """Create the queues of APP and their dead-letter queues; those that exist get the registry's attributes.
+    """Create the queues of APP and their dead-letter queues.
 
-    Nothing is ever deleted, and no message is touched.
+    A queue that exists gets the attributes of the registry. Nothing is ever deleted, and no message is changed.
     """
     env = load(split_app([app] if app else [])[0])
     if dry_run:

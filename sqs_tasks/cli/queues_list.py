@@ -21,8 +21,8 @@ Examples:
   $ sqs-tasks queues list myapp.tasks:env
   $ sqs-tasks queues list myapp.tasks:env --json | jq '.[] | select(.dead > 0)'
 
-ready: may be received now. in flight: received, and not settled yet. delayed: held back by its sender. dead: in the
-dead-letter queue. SQS's numbers are approximate.
+ready: can be received now. in flight: received and not yet settled. delayed: becomes visible later, as its sender
+asked. dead: in the dead-letter queue. The numbers of SQS are approximate.
 """
 
 
@@ -44,7 +44,7 @@ class Depths:
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with an object for each queue.")
 @endpoint_options
 def list_queues(*, app: str | None, as_json: bool) -> None:
-    """List the queues of APP, with what waits in them and in their dead-letter queues."""
+    """List the queues of APP with the numbers of their messages."""
     env = load(split_app([app] if app else [])[0])
     dead = {queue.settings.dead_letter_queue for queue in env.queues.values()}
     depths = [_depths(env, queue) for name, queue in env.queues.items() if name not in dead]

@@ -22,8 +22,9 @@ Examples:
   $ sqs-tasks queues redrive myapp.tasks:env emails --limit 1      try one before the others
   $ sqs-tasks queues redrive myapp.tasks:env emails --rate 10
 
-Those that are there when it starts are moved, and not what dies again meanwhile. A message leaves the dead-letter queue
-once its queue has accepted it; its arguments, job id and message group stay, its receive count starts anew.
+The messages that are in the dead-letter queue at the start are moved; those that arrive there meanwhile stay. A message
+leaves the dead-letter queue when its queue has accepted it. Its arguments, job id and message group stay the same; its
+receive count starts again.
 """
 
 
@@ -35,9 +36,9 @@ once its queue has accepted it; its arguments, job id and message group stay, it
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @endpoint_options
 def redrive(*, words: Sequence[str], limit: int | None, rate: float | None, dry_run: bool, as_json: bool) -> None:
-    """Move the dead letters of QUEUE back to it, where its workers take them again.
+    """Move the dead letters of QUEUE back to it, so that its workers run them again.
 
-    APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name.
+    APP is module:attribute, for example myapp.tasks:env. QUEUE is the name of a registered queue.
     """
     app, rest = split_app(words)
     if len(rest) != 1:
@@ -81,10 +82,9 @@ def _dead_letters(env: SQSEnv, name: str) -> DeadLetterQueue:
     registered = env.queues.get(dead)
     if isinstance(registered, DeadLetterQueue) and registered.upstream_queue is queue:
         return registered
-    is_url = "://" in dead
-    settings = QueueSettings(
-        name=queue_name_in(dead) if is_url else dead, queue_url=dead if is_url else None, dead_letter_queue=None
-    )
+    # By its URL, which is the only one to say in whose account and region it is.
+    name = queue_name_in(dead) if "://" in dead else dead
+    settings = QueueSettings(name=name, queue_url=queue.dead_letter_queue_url(), dead_letter_queue=None)
     return DeadLetterQueue(env, settings, upstream_queue=queue)
 
 

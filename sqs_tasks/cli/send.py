@@ -29,16 +29,16 @@ Examples:
   $ sqs-tasks send myapp.tasks:env emails send_email - --delay-seconds 60 <<< '{"to": "a@example.com"}'
 
 \b
-VALUE is read as the task's parameter is annotated: text for str, 12.50 for Decimal, 2026-01-31 for date; without an
-annotation as JSON, or else as text. The values of a JSON object are converted and checked in the same way.
+VALUE is read by the annotation of the task's parameter: text for str, 12.50 for Decimal, 2026-01-31 for date. Without
+an annotation it is JSON, or else text. The values of a JSON object are converted and checked in the same way.
 
 \b
-Other users of a machine can see its command lines: give secrets on standard input, with - as the only argument.
-Every line is then an object of JSON, one job; they are sent in tens.
+Other users of the machine can see its command lines. Give secrets on standard input, with - as the only argument: each
+line is then a JSON object with the arguments of one job. Jobs are sent in tens.
 
 \b
-Prints the message id of each job. Exit codes: 0 when all were sent, 1 when not, 2 for arguments that do not fit the
-task's signature.
+It prints the message id of each job. Exit codes: 0 if all were sent, 1 if not, 2 if the arguments do not fit the task's
+signature.
 """
 
 
@@ -57,8 +57,8 @@ def send(
 ) -> None:
     """Add a job to a queue, or one for each line of standard input.
 
-    APP is module:attribute, for example myapp.tasks:env. QUEUE and TASK are names as they are registered there. The
-    arguments are checked against the task's signature before anything is sent.
+    APP is module:attribute, for example myapp.tasks:env. QUEUE and TASK are the names in the registry. The arguments
+    are checked against the task's signature before anything is sent.
     """
     app, rest = split_app(words)
     if len(rest) < 2:  # noqa: PLR2004 - QUEUE and TASK

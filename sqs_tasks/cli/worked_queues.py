@@ -14,7 +14,7 @@ from sqs_tasks.generic_queue import GenericQueue
 
 logger = logging.getLogger(__name__)
 
-#: The status from which on a server says that the fault is its own.
+#: The lowest HTTP status of a server that failed itself.
 _SERVER_ERROR = 500
 
 
@@ -38,7 +38,7 @@ def queues_to_work(env: SQSEnv, names: Sequence[str], app: str) -> list[GenericQ
 
 
 def check_exists(queue: GenericQueue) -> None:
-    """Refuse to wait for a queue that is not there, or for rights that nobody gave.
+    """Refuse to wait for a queue that does not exist, or for missing rights.
 
     An endpoint that cannot be reached is another matter: it comes back, and the polling loop waits for it.
     """
@@ -57,7 +57,7 @@ def check_exists(queue: GenericQueue) -> None:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Whether the endpoint did not answer, or answered that the fault is its own."""
+    """Whether the endpoint did not answer, or answered with a server error."""
     from botocore.exceptions import ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as EndpointUnreachableError
 

@@ -35,13 +35,12 @@ Examples:
   $ SQS_TASKS_APP=myapp.tasks:env sqs-tasks worker       as in a Dockerfile; SQS_TASKS_QUEUES='emails mail-*'
 
 \b
-SIGTERM, SIGINT and SIGQUIT stop it in order: no more messages are received, running jobs get --grace-seconds to
-finish, what never started goes back to its queue at once. Another signal, a second later or more, ends it there and
-then.
+SIGTERM, SIGINT and SIGQUIT stop it in order: it receives no more messages, running jobs get --grace-seconds to finish,
+and what has not started goes back to its queue at once. Another signal, a second later or more, ends it immediately.
 
 \b
-With --processes or --supervise a process that has reached --max-tasks, --max-runtime or --max-rss is replaced by a
-fresh one; without, the worker exits and whatever runs it starts it again.
+With --processes or --supervise, a process that has reached --max-tasks, --max-runtime or --max-rss is replaced by a new
+one. Without them the worker exits, and the container platform starts it again.
 
 \b
 Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue does not exist, 2 for wrong usage.
@@ -162,8 +161,8 @@ def worker(
 ) -> None:
     """Run the jobs of APP's queues until it is asked to stop.
 
-    APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name or a pattern such as
-    'mail-*'; without one and without SQS_TASKS_QUEUES all queues that have tasks are worked, each with a long poll of
+    APP is module:attribute, for example myapp.tasks:env. QUEUE is the name of a registered queue or a pattern such as
+    'mail-*'; by default SQS_TASKS_QUEUES names them, or the jobs of all queues are run. Each queue has a long poll of
     its own.
     """
     from sqs_tasks.worker.consumer import Consumer

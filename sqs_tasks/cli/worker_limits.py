@@ -20,7 +20,7 @@ class WorkerLimits:
     """Ends a worker after some jobs, some time, or some time without jobs, whichever comes first.
 
     The polling threads of all queues share it: jobs count wherever they ran, a worker is idle when all its queues
-    are, and once one queue was told to stop, so is every other.
+    are, and when one queue stops, so do all others.
 
     Args:
         max_tasks: Jobs, failed ones too.
@@ -52,7 +52,7 @@ class WorkerLimits:
         self._lock = threading.Lock()
 
     def update_state(self, batch_processing_result: BatchProcessingResult) -> None:
-        """Take note of what was settled in any queue."""
+        """Count what was settled in any queue."""
         with self._lock:
             self._any.update_state(batch_processing_result)
 

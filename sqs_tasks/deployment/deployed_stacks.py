@@ -84,7 +84,7 @@ class DeployedStacks:
 
         Returns:
             None when no function of the stacks has that ARN, or its code is not a bundle in S3 whose place the
-            template tells.
+            template contains.
         """
         _, partition, _, region, account, _, name, *_ = function_arn.split(":")
         found = next((one for one in self.resources("AWS::Lambda::Function") if one.physical_id == name), None)

@@ -1,6 +1,6 @@
-"""What is deployed against what the registry says: queues, dead-letter queues, mappings and functions.
+"""Differences between the registry and what is deployed: queues, dead-letter queues, mappings and functions.
 
-Whoever changed a timeout in the console, or forgot to deploy, finds it here. Nothing is changed.
+It finds a timeout that was changed in the console, and a deploy that was forgotten. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def differences(
         manifest: What ``env.manifest()`` returned.
         sqs: A client of SQS.
         lambda_client: A client of Lambda.
-        stacks: Stacks of which queues are told that the registry does not have any more, and functions whose code is
+        stacks: Stacks in which to find queues that are no longer registered, and functions whose code is
             not the one that was deployed.
         scheduler: A client of EventBridge Scheduler, for the schedules of the stacks.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from sqs_tasks.client import account_of, neighbour_of, region_of
 from sqs_tasks.errors import ConfigurationError
 
 #: Who a policy is for.
@@ -71,8 +72,8 @@ def iam_policy(
         role: Who it is for.
         queues: Names in code; all of the registry when empty.
         partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
-        region: The queues' region; ``*`` for any.
-        account: The queues' account; ``*`` for any.
+        region: The queues' region; ``*`` for any. The URL of a queue wins over it.
+        account: The queues' account; ``*`` for any. The URL of a queue wins over it.
         kms_key_arn: The key that the queues are encrypted with, if it is one of your own.
         schedule_group: For a producer or worker that sends jobs which are due later: the group that holds them.
         scheduler_role_arn: With it, the role that EventBridge Scheduler sends them with.
@@ -86,18 +87,21 @@ def iam_policy(
             raise ConfigurationError(f"no queue is named {name!r}; registered are {', '.join(map(repr, by_name))}")
     chosen = [by_name[name] for name in queues] or list(by_name.values())
 
-    def arn(queue_name: str) -> str:
-        return f"arn:{partition}:sqs:{region}:{account}:{queue_name}"
+    def arn(queue: Mapping[str, Any]) -> str:
+        # A queue that is known by its URL may be in another account and region than the others.
+        url = queue.get("queue_url") or ""
+        own_region, own_account = region_of(url) or region, account_of(url) or account
+        return f"arn:{_partition_of(own_region) or partition}:sqs:{own_region}:{own_account}:{queue['queue_name']}"
 
     statements: list[dict[str, Any]] = []
 
-    def allow(sid: str, actions: Sequence[str], queue_names: Sequence[str]) -> None:
-        if queue_names:
-            resources = [arn(name) for name in dict.fromkeys(queue_names)]
+    def allow(sid: str, actions: Sequence[str], targets: Sequence[Mapping[str, Any]]) -> None:
+        if targets:
+            resources = list(dict.fromkeys(arn(queue) for queue in targets))
             statements.append({"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resources})
 
-    own = [queue["queue_name"] for queue in chosen]
-    dead = [queue["dead_letter_queue"]["queue_name"] for queue in chosen if queue["dead_letter_queue"] is not None]
+    own = chosen
+    dead = [_dead_letter_queue(queue) for queue in chosen if queue["dead_letter_queue"] is not None]
     if role == "producer":
         allow("AddJobs", SEND_ACTIONS, own)
     elif role == "worker":
@@ -110,7 +114,7 @@ def iam_policy(
         if not dead:
             raise ConfigurationError("none of these queues has a dead-letter queue, so there is nothing to redrive")
         allow("MoveDeadLetters", REDRIVE_ACTIONS, dead)
-        sources = [queue["queue_name"] for queue in chosen if queue["dead_letter_queue"] is not None]
+        sources = [queue for queue in chosen if queue["dead_letter_queue"] is not None]
         allow("PutThemBack", SEND_ACTIONS, sources)
     if schedule_group is not None:
         if scheduler_role_arn is None:
@@ -136,10 +140,27 @@ def iam_policy(
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _targets(chosen: Sequence[Mapping[str, Any]], by_name: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names in SQS of the queues that the tasks on these may add jobs to (R5)."""
+def _dead_letter_queue(queue: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The dead-letter queue of a queue: in the same account and region, unless its own URL says otherwise."""
+    dead: Mapping[str, Any] = queue["dead_letter_queue"]
+    if dead.get("queue_url") is None and queue.get("queue_url") is not None:
+        return {**dead, "queue_url": neighbour_of(queue["queue_url"], dead["queue_name"])}
+    return dead
+
+
+def _partition_of(region: str) -> str | None:
+    """The partition of a region; None if the region is not known."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    if region.startswith("us-gov-"):
+        return "aws-us-gov"
+    return None
+
+
+def _targets(chosen: Sequence[Mapping[str, Any]], by_name: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The queues that the tasks on these may add jobs to (R5)."""
     tasks = [task for queue in chosen for task in queue["tasks"]]
     if any(task["enqueues"] is None for task in tasks):
-        return [queue["queue_name"] for queue in by_name.values()]
+        return list(by_name.values())
     declared = {name for task in tasks for name in task["enqueues"]}
-    return [queue["queue_name"] for name, queue in by_name.items() if name in declared]
+    return [queue for name, queue in by_name.items() if name in declared]

@@ -2,7 +2,7 @@
 
 A child in a session of its own gets no signal from the terminal, so a parent that is killed would leave it behind. A
 small process waits at a pipe that only the parent holds open. When the parent is gone, it ends the children that it
-was told of, with all that they started in their process groups.
+knows, with all that they started in their process groups.
 """
 
 from __future__ import annotations

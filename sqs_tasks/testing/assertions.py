@@ -120,7 +120,7 @@ def _dead_letter_queue(task: AsyncTask[..., Any]) -> tuple[str, str]:
             f"queue {queue.name!r} has no dead-letter queue, so none of its jobs can be in it; "
             "give it one with dead_letter_queue="
         )
-    return queue.env.get_queue_url(dead), f"dead-letter queue {queue_name_in(dead) if '://' in dead else dead!r}"
+    return queue.dead_letter_queue_url(), f"dead-letter queue {queue_name_in(dead) if '://' in dead else dead!r}"
 
 
 def _readable(url: str, queue: JobQueue) -> Iterator[Job]:

@@ -21,7 +21,7 @@ from sqs_tasks.local import peek
 from sqs_tasks.message import ReceivedMessage, from_sqs, receive_request
 from sqs_tasks.outcome import Delete, Hide, NotStarted, Outcome, Retried, Retry, Skipped, Succeeded, Verdict
 
-#: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would keep it going for ever.
+#: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would never end.
 MAX_JOBS = 1_000
 
 
@@ -122,7 +122,7 @@ def _drain(
 def _worked(what: GenericQueue | SQSEnv) -> list[GenericQueue]:
     if not isinstance(what, SQSEnv):
         return [what]
-    # The tasks of a dead-letter queue push its messages back: they would come and go for ever.
+    # The tasks of a dead-letter queue push its messages back: they would come back each time.
     queues = [one for one in what.queues.values() if one.tasks and not isinstance(one, DeadLetterQueue)]
     if not queues:
         raise ConfigurationError(

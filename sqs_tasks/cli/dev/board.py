@@ -68,35 +68,35 @@ class Board:
         self.jobs: deque[JobRun] = deque(maxlen=MAX_JOBS)
         self.failure: Failure | None = None
 
-    def tell(self, record: Record) -> None:
-        """Take note of a record."""
-        told = record.told
-        status = told.get("status")
+    def report(self, record: Record) -> None:
+        """Take a record into account."""
+        fields = record.fields
+        status = fields.get("status")
         if isinstance(status, str):
             self.status = status
         if record.action == "job_started":
-            self.running[str(told.get("message_id"))] = RunningJob(
+            self.running[str(fields.get("message_id"))] = RunningJob(
                 time=record.time,
-                queue=str(told.get("queue_name", "")),
-                job=str(told.get("job_name", "?")),
-                attempt=told.get("attempt"),
+                queue=str(fields.get("queue_name", "")),
+                job=str(fields.get("job_name", "?")),
+                attempt=fields.get("attempt"),
                 since=self._clock(),
             )
         elif record.action in _ENDS_ALL:
             self.running.clear()
         elif record.action == "event_source_function_error":
-            for message_id in told.get("message_ids", ()):  # its process was killed, or has crashed
+            for message_id in fields.get("message_ids", ()):  # its process was killed, or has crashed
                 self.running.pop(message_id, None)
         if record.outcome is not None:
-            self.running.pop(str(told.get("message_id")), None)
+            self.running.pop(str(fields.get("message_id")), None)
             self.jobs.appendleft(
                 JobRun(
                     time=record.time,
-                    queue=str(told.get("queue_name", "")),
-                    job=str(told.get("job_name", "?")),
+                    queue=str(fields.get("queue_name", "")),
+                    job=str(fields.get("job_name", "?")),
                     outcome=record.outcome,
-                    attempt=told.get("attempt"),
-                    seconds=told.get("duration_seconds"),
+                    attempt=fields.get("attempt"),
+                    seconds=fields.get("duration_seconds"),
                 )
             )
         if record.exception is not None or record.action in ("job_rejected", "dev_not_loaded", "unknown_task"):

@@ -18,7 +18,6 @@ from sqs_tasks.cli.dev.child_options import ChildOptions
 from sqs_tasks.cli.dev.event_sources import run_event_sources
 from sqs_tasks.cli.worked_queues import queues_to_work
 from sqs_tasks.cli.worker import worker
-from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import SQSTasksError
 from sqs_tasks.generic_queue import GenericQueue
 
@@ -41,7 +40,7 @@ def main(text: str) -> int:
         after_application(env, options.log_level)
         queues = queues_to_work(env, options.queues, options.app)
         env.create_queues()
-        _tell_queues(env, queues)
+        _report_queues(queues)
         if schedules.is_session_of_dev():
             schedules.run_schedules(env, options.app)
         if options.runtime == "lambda":
@@ -74,17 +73,15 @@ def _work(options: ChildOptions) -> None:
     worker.main(words, prog_name="sqs-tasks worker", standalone_mode=False)
 
 
-def _tell_queues(env: SQSEnv, queues: list[GenericQueue]) -> None:
-    places = []
-    for queue in queues:
-        dead = queue.settings.dead_letter_queue
-        places.append(
-            {
-                "name": queue.name,
-                "url": queue.queue_url,
-                "dead_letter_url": None if dead is None else env.get_queue_url(dead),
-            }
-        )
+def _report_queues(queues: list[GenericQueue]) -> None:
+    places = [
+        {
+            "name": queue.name,
+            "url": queue.queue_url,
+            "dead_letter_url": queue.dead_letter_queue_url() if queue.settings.dead_letter_queue is not None else None,
+        }
+        for queue in queues
+    ]
     logger.info(
         "loaded; queues: %s",
         ", ".join(queue.get_sqs_queue_name() for queue in queues),
@@ -93,7 +90,7 @@ def _tell_queues(env: SQSEnv, queues: list[GenericQueue]) -> None:
 
 
 def _refused(message: str, *, exception: str = "", arguments_exit_code: int | None = None) -> int:
-    """Say why nothing runs; the exit code is told when no change of the sources was asked for, but other arguments."""
+    """Report why nothing runs, with an exit code if the arguments are the reason and no change of a file would help."""
     extra: dict[str, Any] = {"action": "dev_not_loaded"}
     if exception:
         extra["exception"] = exception

@@ -40,5 +40,5 @@ class ChildOptions:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The options that :meth:`as_json` gave."""
-        told = json.loads(text)
-        return cls(**{**told, "queues": tuple(told["queues"])})
+        fields = json.loads(text)
+        return cls(**{**fields, "queues": tuple(fields["queues"])})

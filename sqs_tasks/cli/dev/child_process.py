@@ -70,7 +70,7 @@ class ChildProcess:
 
     def _wait(self) -> None:
         code = self._process.wait()
-        # What its jobs started and left behind would work for nobody.
+        # The processes that its jobs started and left running end with it.
         end_group(self._process.pid)
         guard().discard(self._process.pid)
         for reader in self._readers:

@@ -43,8 +43,9 @@ Examples:
   $ sqs-tasks dev myapp.tasks:env --endpoint-url http://127.0.0.1:9324
   $ sqs-tasks dev myapp.tasks:env --log-format json | jq 'select(.action == "job_rejected")'
 
-Saving a Python file restarts the worker: running jobs get --grace-seconds, and what never started goes back to its
-queue. Messages stay in the embedded SQS across restarts, and are gone when dev stops. Ctrl-C stops everything at once.
+Saving a Python file restarts the worker: running jobs get --grace-seconds to finish, and what has not started goes back
+to its queue. breakpoint() in a task starts pdb in this terminal. Messages stay in the embedded SQS across restarts and
+are lost when dev stops. Ctrl-C stops everything at once.
 """
 
 
@@ -103,8 +104,8 @@ def dev(
 ) -> None:
     """Run APP on this machine: an SQS, its queues, and a worker that restarts when you save.
 
-    APP is module:attribute, for example myapp.tasks:env. QUEUE is a registered queue's name or a pattern; all queues
-    that have tasks are worked unless given.
+    APP is module:attribute, for example myapp.tasks:env. QUEUE is the name of a registered queue or a pattern; by
+    default the jobs of all queues are run.
     """
     app, queues = split_app(words)
     _check(runtime, faults)
@@ -146,7 +147,7 @@ def dev(
             on_loaded=counting.watch,
         ).run()
         kept = f"what {where} holds stays" if endpoint_url else "the messages of the embedded SQS are gone"
-        screen.tell(Record.make(f"stopped; {kept}", action="dev_stopped", status=f"stopped; {kept}"))
+        screen.report(Record.make(f"stopped; {kept}", action="dev_stopped", status=f"stopped; {kept}"))
 
 
 def _variables(server: LocalSQSServer | None, terminal: Terminal | None) -> dict[str, str]:
@@ -160,7 +161,7 @@ def _variables(server: LocalSQSServer | None, terminal: Terminal | None) -> dict
 
 @contextmanager
 def _refusing_arguments() -> Iterator[None]:
-    """Outside of everything: the message is the last thing on the terminal."""
+    """Show the message of wrong arguments last, after everything else on the terminal."""
     try:
         yield
     except WrongArgumentsError as error:
@@ -235,7 +236,7 @@ def _screen(
         return
     lines = Lines(log_format)
     if log_format == "json":
-        lines.tell(Record.make(title, action="dev_started", environment=exports))
+        lines.report(Record.make(title, action="dev_started", environment=exports))
     else:
         click.echo(f"{title}. For another terminal:\n{line}")
     yield lines
@@ -263,7 +264,7 @@ def _stopping_on_signals(events: Events) -> Iterator[None]:
 
 
 def _write_nowhere() -> None:
-    """The terminal is gone: what is written to it from now on is an error, and nobody sees it."""
+    """Redirect the output: the terminal is gone, and each write to it would fail."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

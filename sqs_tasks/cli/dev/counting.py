@@ -1,4 +1,4 @@
-"""The thread that counts the queues and tells of every change."""
+"""The thread that counts the messages in the queues and reports every change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Counting:
-    """Counts at an interval while the block lasts; :meth:`watch` says what.
+    """Counts at an interval while the block lasts; :meth:`watch` chooses the queues.
 
     Args:
         client: Gives the client; called in the thread that counts.
@@ -38,7 +38,7 @@ class Counting:
         self._places = tuple(places)
 
     def count(self) -> None:
-        """Count once, and tell of it if anything changed; an SQS that does not answer is asked again."""
+        """Count once, and report a change; if SQS does not answer, it is asked again at the next interval."""
         try:
             depths = [place.count(self._client()) for place in self._places]
         except Exception:

@@ -30,9 +30,9 @@ class QueuePlace:
     dead_letter_url: str | None = None
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> QueuePlace:
-        """The place that a child's record tells of."""
-        return cls(name=told["name"], url=told["url"], dead_letter_url=told.get("dead_letter_url"))
+    def read(cls, fields: Mapping[str, Any]) -> QueuePlace:
+        """The place in a record of the child."""
+        return cls(name=fields["name"], url=fields["url"], dead_letter_url=fields.get("dead_letter_url"))
 
     def count(self, client: SQSClient) -> Depths:
         """The numbers now."""

@@ -26,7 +26,7 @@ logger = logging.getLogger("sqs_tasks.cli.dev.event_sources")
 #: The handler that every function runs.
 HANDLER = "sqs_tasks.cli.dev.function.handler"
 
-#: Tells the function which level to log.
+#: The variable with the level that the function logs.
 LOG_LEVEL_VARIABLE = "SQS_TASKS_LOG_LEVEL"
 
 #: Environments of each function at most: processes that import the application.

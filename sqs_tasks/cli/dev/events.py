@@ -1,4 +1,4 @@
-"""What happens to a dev session, in the order in which its loop hears of it."""
+"""The events of a dev session, in the order in which its loop takes them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Somebody pressed Ctrl-C, or sent SIGTERM."""
+    """A signal asked the session to stop: Ctrl-C, SIGTERM, or a terminal that closed."""
 
 
 Event: TypeAlias = Line | Ended | Changed | Counted | Stop

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqs_tasks.cli.logs import job_words
 
-#: What the records of the executor tell of a job, by their action.
+#: What the records of the executor report of a job, by their action.
 OUTCOMES = {
     "job_succeeded": "succeeded",
     "job_retried": "retried",
@@ -30,18 +30,18 @@ _REQUIRED = {"timestamp", "level", "logger", "message"}
 class Record:
     """One log record, in the shape of :class:`~sqs_tasks.cli.logs.JSONFormatter`."""
 
-    told: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
     @classmethod
     def read(cls, line: str) -> Record:
         """The record that a line spells; any other line is a record of itself."""
         if line.startswith("{"):
             try:
-                told = json.loads(line)
+                fields = json.loads(line)
             except ValueError:
-                told = None
-            if isinstance(told, dict) and told.keys() >= _REQUIRED:
-                return cls(told)
+                fields = None
+            if isinstance(fields, dict) and fields.keys() >= _REQUIRED:
+                return cls(fields)
         return cls.make(line, logger=OUTPUT)
 
     @classmethod
@@ -52,46 +52,46 @@ class Record:
 
     @property
     def action(self) -> str:
-        """The word that programs look at; empty when there is none."""
-        return str(self.told.get("action", ""))
+        """The word for programs to look at; empty if the record has none."""
+        return str(self.fields.get("action", ""))
 
     @property
     def level(self) -> str:
         """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
-        return str(self.told["level"])
+        return str(self.fields["level"])
 
     @property
     def message(self) -> str:
         """The sentence."""
-        return str(self.told["message"])
+        return str(self.fields["message"])
 
     @property
     def exception(self) -> str | None:
         """The traceback, if there is one."""
-        return self.told.get("exception")
+        return self.fields.get("exception")
 
     @property
     def outcome(self) -> str | None:
-        """What became of a job, if that is what the record tells."""
+        """How a job ended, if that is what the record reports."""
         return OUTCOMES.get(self.action)
 
     @property
     def time(self) -> str:
         """The local time of day, to the second."""
         try:
-            return datetime.fromisoformat(str(self.told["timestamp"])).astimezone().strftime("%H:%M:%S")
+            return datetime.fromisoformat(str(self.fields["timestamp"])).astimezone().strftime("%H:%M:%S")
         except ValueError:
-            return str(self.told["timestamp"])
+            return str(self.fields["timestamp"])
 
     def as_json(self) -> str:
         """One JSON object in one line."""
-        return json.dumps(dict(self.told), default=str, ensure_ascii=False)
+        return json.dumps(dict(self.fields), default=str, ensure_ascii=False)
 
     def as_text(self) -> str:
         """A line for people, and its traceback; what a task printed stays as it was."""
-        if self.told["logger"] == OUTPUT:
+        if self.fields["logger"] == OUTPUT:
             return self.message
-        text = f"{self.time} {self.level:<7} {self.message}{job_words(self.told, self.message)}"
+        text = f"{self.time} {self.level:<7} {self.message}{job_words(self.fields, self.message)}"
         return text if self.exception is None else f"{text}\n{self.exception.rstrip()}"
 
 

@@ -13,16 +13,16 @@ from sqs_tasks.cli.dev.record import Record
 
 
 class Screen(Protocol):
-    """What a session tells."""
+    """What a session reports to."""
 
-    def tell(self, record: Record) -> None:
-        """Something happened."""
+    def report(self, record: Record) -> None:
+        """Show what happened."""
 
     def count(self, depths: Sequence[Depths]) -> None:
-        """The queues hold this now."""
+        """Show what the queues hold now."""
 
     def pulse(self) -> None:
-        """A moment passed; whoever draws may draw."""
+        """A moment passed; now is the time to draw."""
 
 
 class Lines:
@@ -35,7 +35,7 @@ class Lines:
     def __init__(self, log_format: Literal["text", "json"]) -> None:
         self._json = log_format == "json"
 
-    def tell(self, record: Record) -> None:
+    def report(self, record: Record) -> None:
         """Print the record."""
         click.echo(record.as_json() if self._json else record.as_text())
 
@@ -46,7 +46,7 @@ class Lines:
             + ("" if one.dead is None else f", {one.dead} dead")
             for one in depths
         )
-        self.tell(Record.make(said, action="dev_queues", queues=[asdict(one) for one in depths]))
+        self.report(Record.make(said, action="dev_queues", queues=[asdict(one) for one in depths]))
 
     def pulse(self) -> None:
         """Nothing to draw."""

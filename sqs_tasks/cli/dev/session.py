@@ -18,13 +18,13 @@ from sqs_tasks.worker.exit_codes import cause_of_exit
 #: Seconds after Ctrl-C, and after the end of a restart's grace period, in which a child may end by itself.
 STOP_SECONDS = 2.0
 
-#: Seconds in which it may end after it was told a second time, which ends it with whatever it started.
+#: Seconds in which it may end after the second signal, which ends it together with what it started.
 EXIT_SECONDS = 1.0
 
 #: Seconds before a child that died while running is started again, doubled from the first to the last.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
 
-#: Seconds of a restart after which it says what it waits for: a worker without jobs ends before.
+#: Seconds of a restart after which it shows what it waits for; a worker without jobs ends before that.
 WAITING_SECONDS = 1.5
 
 #: Seconds between two pulses of the screen when nothing happens.
@@ -58,13 +58,13 @@ class WrongArgumentsError(Exception):
 class Session:
     """Runs children until it is asked to stop. Everything here belongs to the thread that calls :meth:`run`.
 
-    A child that never got its application loaded waits for the next save, unless it was the first and the arguments
-    are why: the person who typed them is still there. One that dies afterwards is started again,
-    as whatever runs containers would.
+    If the application cannot be loaded, the next save starts another child; only at the first start, wrong arguments
+    end the session, because the person who typed them is still there. A child that dies later is started again, as
+    a container would be.
 
     Args:
         start: Starts the child of that number.
-        screen: Where it all is shown.
+        screen: Where everything is shown.
         events: What happens.
         grace_seconds: What a child gets to finish running jobs before a restart.
         on_loaded: Called with the queues of an application that was loaded.
@@ -156,15 +156,15 @@ class Session:
                 self._events.put(event)
 
     def _heard(self, record: Record) -> None:
-        exit_code = record.told.get("arguments_exit_code")
+        exit_code = record.fields.get("arguments_exit_code")
         if record.action == "dev_not_loaded" and exit_code is not None and self._started == 1:
             raise WrongArgumentsError(record.message, exit_code)
         if record.action == "dev_loaded":
             self._loaded = True
-            self._on_loaded([QueuePlace.read(told) for told in record.told["queues"]])
+            self._on_loaded([QueuePlace.read(fields) for fields in record.fields["queues"]])
             status = f"running; restarted at {record.time} because {self._cause}" if self._cause else "running"
-            record = Record({**record.told, "status": status})
-        self._screen.tell(record)
+            record = Record({**record.fields, "status": status})
+        self._screen.report(record)
 
     def _changed(self, paths: Sequence[str]) -> None:
         names = ", ".join(os.path.relpath(path) for path in paths[:3]) + (", …" if len(paths) > 3 else "")  # noqa: PLR2004
@@ -198,7 +198,7 @@ class Session:
             self._say(f"{said}; the next save starts it", "waiting", status="waiting for a save", exit_code=code)
 
     def _say(self, message: str, what: str, *, level: str = "INFO", **fields: Any) -> None:
-        self._screen.tell(Record.make(message, level=level, action=f"dev_{what}", **fields))
+        self._screen.report(Record.make(message, level=level, action=f"dev_{what}", **fields))
 
     def _next(self, seconds: float = PULSE_SECONDS) -> Event | None:
         try:
@@ -227,5 +227,5 @@ class Session:
                 return True
             if isinstance(event, Line):
                 with contextlib.suppress(OSError):  # nobody reads any more: the terminal is gone, or the pipe
-                    self._screen.tell(Record.read(event.text))
+                    self._screen.report(Record.read(event.text))
         return False

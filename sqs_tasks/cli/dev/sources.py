@@ -18,7 +18,7 @@ _LOOK_MS = 500
 
 
 class Sources:
-    """Tells of Python files that were saved, created or deleted while the block lasts.
+    """Reports Python files that are saved, created or deleted while the block lasts.
 
     Virtual environments, caches and hidden directories such as ``.git`` are left out, as watchfiles does.
 

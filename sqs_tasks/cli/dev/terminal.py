@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-#: Where the processes of the application find the terminal, and the file whose lock says whose turn it is.
+#: Where the processes of the application find the terminal, and the file whose lock decides who may use it.
 TERMINAL_VARIABLE = "SQS_TASKS_DEV_TERMINAL"
 LOCK_VARIABLE = "SQS_TASKS_DEV_TERMINAL_LOCK"
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A terminal, and a file that is locked by whoever writes to it.
+    """A terminal, and a file that is locked while a process uses the terminal.
 
     The lock is the system's: it ends with the process that holds it, whatever becomes of that process.
 

@@ -38,7 +38,7 @@ _STYLES = {"succeeded": "green", "retried": "yellow", "postponed": "cyan"}
 
 
 def always() -> AbstractContextManager[bool]:
-    """A turn at a terminal that nobody else uses."""
+    """A turn at a terminal that is used by nothing else."""
     return nullcontext(True)
 
 
@@ -79,16 +79,16 @@ class View:
             console=self._console, auto_refresh=False, transient=False, redirect_stdout=False, redirect_stderr=False
         )
 
-    def tell(self, record: Record) -> None:
-        """Take note of a record; what has no place on the board is printed above it."""
-        self.board.tell(record)
+    def report(self, record: Record) -> None:
+        """Put a record on the board, or print it above the board."""
+        self.board.report(record)
         self._changed = True
         if _is_printed(record):
             self._printed.append(Text(record.as_text()))
             self._write(self._print)
 
     def count(self, depths: Sequence[Depths]) -> None:
-        """Take note of what the queues hold."""
+        """Show what the queues hold."""
         self.board.depths = depths
         self._changed = True
 
@@ -109,7 +109,7 @@ class View:
             self._console.print(self._printed.pop(0))
 
     def _write(self, write: Callable[[], None]) -> None:
-        """Write if the terminal is free; below what a debugger left there, if it had the terminal."""
+        """Write if the terminal is free. After a debugger has used it, write below the lines of the debugger."""
         with self._turn() as is_free:
             if not is_free:
                 self._given_away = True
@@ -180,7 +180,7 @@ def _queues(depths: Sequence[Depths]) -> Table:
 
 def _is_printed(record: Record) -> bool:
     """What the application prints or logs, and what this library reports beside jobs and failures."""
-    if record.told["logger"] == OUTPUT or not is_ours(str(record.told["logger"])):
+    if record.fields["logger"] == OUTPUT or not is_ours(str(record.fields["logger"])):
         return True
     if record.action == "dev_schedule":
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from sqs_tasks.errors import ConfigurationError
@@ -36,13 +37,19 @@ def test_help_imports_no_command():
     assert ran.stdout.endswith("[]\n")
 
 
-def test_every_command_has_help_with_examples(run):
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("dev", "worker", "send", "queues create", "queues list", "queues redrive"),
+        *("manifest", "diff", "iam", "local-sqs", "invoke"),
+    ],
+)
+def test_every_command_has_help_with_examples(run, command):
     """Each command's help shows how it is called."""
-    for words in (["worker"], ["send"], ["queues", "create"], ["queues", "list"], ["queues", "redrive"], ["manifest"]):
-        result = run(*words, "--help")
+    result = run(*command.split(), "--help")
 
-        assert result.exit_code == 0
-        assert "$ sqs-tasks" in result.stdout
+    assert result.exit_code == 0
+    assert f"$ sqs-tasks {command}" in result.stdout
 
 
 def test_unknown_command_is_wrong_usage(run):

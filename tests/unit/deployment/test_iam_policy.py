@@ -101,6 +101,24 @@ def test_resources_are_as_narrow_as_one_says() -> None:
     assert document["Statement"][1]["Resource"] == ["arn:aws-cn:kms:cn-north-1:123456789012:key/1"]
 
 
+def test_queue_that_is_known_by_its_url_is_where_that_says() -> None:
+    """Its account, region and partition are not those of the other queues; its dead-letter queue is beside it."""
+    registry = manifest(
+        queue("emails", tasks=[task(enqueues=["theirs"])]),
+        queue("theirs", queue_name="theirs", queue_url="https://sqs.cn-north-1.amazonaws.com.cn/210987654321/theirs"),
+    )
+
+    worker = iam_policy(registry, role="worker", queues=["emails"], region="eu-west-1", account="123456789012")
+    redrive = iam_policy(registry, role="redrive", queues=["theirs"], region="eu-west-1", account="123456789012")
+
+    assert worker["Statement"][0]["Resource"] == ["arn:aws:sqs:eu-west-1:123456789012:shop-emails"]
+    assert worker["Statement"][1]["Resource"] == [
+        "arn:aws:sqs:eu-west-1:123456789012:shop-emails_dead",
+        "arn:aws-cn:sqs:cn-north-1:210987654321:theirs",
+    ]
+    assert redrive["Statement"][0]["Resource"] == ["arn:aws-cn:sqs:cn-north-1:210987654321:shop-theirs_dead"]
+
+
 def test_unknown_queue_is_refused() -> None:
     """A misspelt queue does not give an empty policy."""
     with pytest.raises(ConfigurationError, match="no queue is named 'email'; registered are 'emails'"):

@@ -27,7 +27,7 @@ def test_any_other_line_is_output(line):
     """What is no log line is shown as the application printed it."""
     record = Record.read(line)
 
-    assert record.told["logger"] == OUTPUT
+    assert record.fields["logger"] == OUTPUT
     assert record.as_text() == line
     assert json.loads(record.as_json())["message"] == line
 

@@ -36,11 +36,11 @@ class FakeChild:
 
 class FakeScreen:
     def __init__(self):
-        self.told = []
+        self.fields = []
         self.depths = None
 
-    def tell(self, record):
-        self.told.append(record)
+    def report(self, record):
+        self.fields.append(record)
 
     def count(self, depths):
         self.depths = depths
@@ -50,7 +50,7 @@ class FakeScreen:
 
     @property
     def actions(self):
-        return [record.action for record in self.told]
+        return [record.action for record in self.fields]
 
 
 class Desk:
@@ -160,7 +160,7 @@ def test_child_that_dies_while_running_is_started_again_later_each_time(desk):
         desk.wait(0.1)
         assert len(desk.children) == number + 1
 
-    assert "SIGKILL" in desk.screen.told[-1].message
+    assert "SIGKILL" in desk.screen.fields[-1].message
 
 
 def test_worker_that_ends_by_itself_waits_for_a_save(desk):
@@ -183,7 +183,7 @@ def test_loaded_application_tells_its_queues(desk):
     desk.take(LOADED)
 
     assert desk.places == [QueuePlace(name="emails", url="http://sqs/emails")]
-    assert desk.screen.told[-1].told["status"] == "running"
+    assert desk.screen.fields[-1].fields["status"] == "running"
 
 
 def test_counts_and_lines_reach_the_screen(desk):
@@ -193,8 +193,8 @@ def test_counts_and_lines_reach_the_screen(desk):
     desk.take(Counted(depths), Line("printed"))
 
     assert desk.screen.depths == depths
-    assert desk.screen.told == [Record(desk.screen.told[0].told)]
-    assert desk.screen.told[0].as_text() == "printed"
+    assert desk.screen.fields == [Record(desk.screen.fields[0].fields)]
+    assert desk.screen.fields[0].as_text() == "printed"
 
 
 def test_stop_terminates_the_child_and_waits_for_its_end():
@@ -239,7 +239,7 @@ def test_restart_says_once_what_it_waits_for(desk):
     desk.wait(1)
 
     assert desk.screen.actions.count("dev_draining") == 1
-    assert desk.screen.told[-1].message == "waiting for 1 job, 3 s at most"
+    assert desk.screen.fields[-1].message == "waiting for 1 job, 3 s at most"
 
 
 def test_quick_restart_does_not_say_that_it_waits(desk):
@@ -253,11 +253,11 @@ def test_quick_restart_does_not_say_that_it_waits(desk):
 def test_status_says_which_file_caused_the_restart(desk):
     """While it restarts, and when it runs again."""
     desk.take(LOADED, Changed(["tasks.py", "models.py"]))
-    assert desk.screen.told[-1].told["status"].startswith("restarting because tasks.py, models.py changed")
+    assert desk.screen.fields[-1].fields["status"].startswith("restarting because tasks.py, models.py changed")
 
     desk.take(Ended(1, 0), LOADED)
 
-    status = desk.screen.told[-1].told["status"]
+    status = desk.screen.fields[-1].fields["status"]
     assert status.startswith("running; restarted at ")
     assert status.endswith(" because tasks.py, models.py changed")
 
@@ -271,7 +271,7 @@ def test_child_is_stopped_though_nobody_can_be_told():
     def fail(_record):
         raise OSError(5, "Input/output error")
 
-    desk.screen.tell = fail
+    desk.screen.report = fail
     desk.session.run()
 
     assert (desk.child.terminated, desk.child.killed) == (1, False)

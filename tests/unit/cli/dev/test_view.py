@@ -55,8 +55,8 @@ def test_queues_show_their_numbers(bench):
 
 def test_jobs_show_outcome_attempt_and_duration_newest_first(bench):
     """The last job stands first."""
-    bench.view.tell(job("job_retried", attempt=1))
-    bench.view.tell(job("job_succeeded", attempt=2, duration_seconds=3.21))
+    bench.view.report(job("job_retried", attempt=1))
+    bench.view.report(job("job_succeeded", attempt=2, duration_seconds=3.21))
 
     rows = [line.split()[1:] for line in bench.drawn().splitlines() if "send_email" in line]
 
@@ -68,8 +68,8 @@ def test_jobs_show_outcome_attempt_and_duration_newest_first(bench):
 
 def test_last_failure_shows_its_traceback(bench):
     """Only the newest failure is shown, square brackets included."""
-    bench.view.tell(job("job_retried", exception="Traceback\n  first\nValueError: first"))
-    bench.view.tell(job("job_rejected", exception="Traceback\n  [second]\nValueError: second"))
+    bench.view.report(job("job_retried", exception="Traceback\n  first\nValueError: first"))
+    bench.view.report(job("job_rejected", exception="Traceback\n  [second]\nValueError: second"))
 
     drawn = bench.drawn()
 
@@ -81,7 +81,7 @@ def test_last_failure_shows_its_traceback(bench):
 def test_long_traceback_keeps_its_end(bench):
     """The end of a traceback says what happened; its beginning is cut."""
     lines = [f"line {number}" for number in range(100)]
-    bench.view.tell(job("job_rejected", exception="\n".join(lines)))
+    bench.view.report(job("job_rejected", exception="\n".join(lines)))
 
     drawn = bench.drawn()
 
@@ -94,7 +94,9 @@ def test_drawing_fits_on_a_low_terminal():
     bench = Bench(height=24)
     bench.view.count([Depths(queue="emails", ready=0, in_flight=0, delayed=0, dead=0)])
     for number in range(30):
-        bench.view.tell(job("job_rejected", exception="\n".join(f"line {line}" for line in range(50)), attempt=number))
+        bench.view.report(
+            job("job_rejected", exception="\n".join(f"line {line}" for line in range(50)), attempt=number)
+        )
 
     assert len(bench.drawn().splitlines()) <= 24
 
@@ -105,8 +107,8 @@ def test_drawing_with_wrapped_lines_fits_with_a_row_to_spare(height):
     bench = Bench(height=height)
     bench.view.count([Depths(queue=name, ready=0, in_flight=0, delayed=0, dead=0) for name in ("emails", "orders")])
     for _ in range(12):
-        bench.view.tell(job("job_succeeded"))
-    bench.view.tell(job("job_retried", exception="Traceback\n  one\n  two\nValueError: " + "why it failed " * 20))
+        bench.view.report(job("job_succeeded"))
+    bench.view.report(job("job_retried", exception="Traceback\n  one\n  two\nValueError: " + "why it failed " * 20))
 
     drawn = bench.drawn()
 
@@ -116,7 +118,7 @@ def test_drawing_with_wrapped_lines_fits_with_a_row_to_spare(height):
 
 def test_typed_ctrl_c_does_not_push_the_drawing_up(bench):
     """It is echoed where the cursor stands: in a row of its own, which is drawn over."""
-    bench.view.tell(job("job_rejected", exception="ValueError: no"))
+    bench.view.report(job("job_rejected", exception="ValueError: no"))
 
     assert bench.drawn().splitlines()[-1].strip() == ""
 
@@ -124,7 +126,7 @@ def test_typed_ctrl_c_does_not_push_the_drawing_up(bench):
 def test_failure_shows_when_it_was(bench):
     """The time of the failure stands above its traceback."""
     failed = job("job_rejected", exception="ValueError: no")
-    bench.view.tell(failed)
+    bench.view.report(failed)
 
     assert f"{failed.time} a job" in bench.drawn()
 
@@ -132,10 +134,10 @@ def test_failure_shows_when_it_was(bench):
 def test_syntax_error_is_shown_until_the_application_loads(bench):
     """An error of the source is gone once the application runs again."""
     refused = Record.make("cannot load x", level="ERROR", action="dev_not_loaded", exception="SyntaxError: invalid")
-    bench.view.tell(refused)
+    bench.view.report(refused)
     assert "SyntaxError" in bench.drawn()
 
-    bench.view.tell(Record.make("loaded", action="dev_loaded", status="running"))
+    bench.view.report(Record.make("loaded", action="dev_loaded", status="running"))
 
     assert "SyntaxError" not in bench.drawn()
     assert "running" in bench.drawn()
@@ -144,7 +146,7 @@ def test_syntax_error_is_shown_until_the_application_loads(bench):
 def test_what_tasks_print_scrolls_above(bench):
     """Printed text is shown as it is, without markup."""
     with bench.view:
-        bench.view.tell(Record.read("hello [bold] there"))
+        bench.view.report(Record.read("hello [bold] there"))
 
     assert "hello [bold] there" in bench.out.getvalue()
 
@@ -153,7 +155,7 @@ def test_drawings_keep_their_distance(bench):
     """Many events within a moment are one drawing."""
     with bench.view:
         before = bench.out.tell()
-        bench.view.tell(job("job_succeeded"))
+        bench.view.report(job("job_succeeded"))
         bench.view.pulse()
         assert bench.out.tell() == before
 
@@ -173,13 +175,13 @@ def test_durations_are_said_as_people_do(seconds, said):
 
 def test_running_jobs_are_shown_with_the_time_they_have_taken(bench):
     """Until their outcome is known; the one that has been running longest comes first."""
-    bench.view.tell(job("job_started", message_id="1", job_name="long"))
+    bench.view.report(job("job_started", message_id="1", job_name="long"))
     bench.now += 3
-    bench.view.tell(job("job_started", message_id="2", job_name="short", attempt=2))
+    bench.view.report(job("job_started", message_id="2", job_name="short", attempt=2))
     bench.now += 0.5
 
     rows = [line.split()[1:] for line in bench.drawn().splitlines() if "emails" in line]
-    bench.view.tell(job("job_succeeded", message_id="1", job_name="long", duration_seconds=4))
+    bench.view.report(job("job_succeeded", message_id="1", job_name="long", duration_seconds=4))
     after = [line.split()[2:4] for line in bench.drawn().splitlines() if "emails" in line]
 
     assert rows == [
@@ -199,8 +201,8 @@ def test_running_jobs_are_shown_with_the_time_they_have_taken(bench):
 )
 def test_jobs_whose_process_is_gone_run_no_more(bench, end):
     """Their outcome will never be heard of."""
-    bench.view.tell(job("job_started", message_id="1", job_name="lost"))
-    bench.view.tell(end)
+    bench.view.report(job("job_started", message_id="1", job_name="lost"))
+    bench.view.report(end)
 
     assert "lost" not in bench.drawn()
 
@@ -208,7 +210,7 @@ def test_jobs_whose_process_is_gone_run_no_more(bench, end):
 def test_running_time_is_drawn_again_every_second(bench):
     """Though nothing else happens."""
     with bench.view:
-        bench.view.tell(job("job_started", message_id="1"))
+        bench.view.report(job("job_started", message_id="1"))
         bench.now += DRAW_SECONDS
         bench.view.pulse()
         before = bench.out.tell()
@@ -221,8 +223,8 @@ def test_running_time_is_drawn_again_every_second(bench):
 def test_what_the_application_logs_scrolls_above_and_our_own_news_does_not(bench):
     """INFO of the application too; the board has what this library reports of jobs."""
     with bench.view:
-        bench.view.tell(Record.make("the application says", logger="myapp.tasks"))
-        bench.view.tell(Record.make("the library says", logger="sqs_tasks.worker.consumer"))
+        bench.view.report(Record.make("the application says", logger="myapp.tasks"))
+        bench.view.report(Record.make("the library says", logger="sqs_tasks.worker.consumer"))
 
         assert "the application says" in bench.out.getvalue()
         assert "the library says" not in bench.out.getvalue()
@@ -233,7 +235,7 @@ def test_nothing_is_written_while_a_debugger_has_the_terminal(bench):
     with bench.view:
         bench.is_free = False
         before = bench.out.tell()
-        bench.view.tell(Record.read("printed meanwhile"))
+        bench.view.report(Record.read("printed meanwhile"))
         bench.now += 5
         bench.view.pulse()
         assert bench.out.tell() == before
