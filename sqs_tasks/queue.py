@@ -247,7 +247,10 @@ class JobQueue(GenericQueue):
         if self.fifo and message.deduplication_id is None:
             # SQS's own content-based id is of the body alone (S31): two tasks called with equal arguments would be one
             # message, and the second job lost without a word. Ours is of the task's name too.
-            message = dataclasses.replace(message, deduplication_id=content_id(job_name, message.body))
+            from sqs_tasks.sending.content_id import content_id  # a producer's for queues that deduplicate by content
+
+            own = content_id(job_name, job_kwargs, message.body, self.env.codecs)
+            message = dataclasses.replace(message, deduplication_id=own)
         return message if run_at is None else dataclasses.replace(message, run_at=run_at)
 
     def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
@@ -285,7 +288,9 @@ class JobQueue(GenericQueue):
     def _bound(self, job_name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Arguments against the signature of the task, where it is known: senders need not have the code."""
         task = self.registry.get(job_name)
-        return arguments if task is None or task.batch_size else task.processor.signature.bind((), arguments)
+        if task is None or task.batch_size:
+            return dict(sorted(arguments.items()))  # without a signature the names have no other order
+        return task.processor.signature.bind((), arguments)
 
     def _settings(self, job_name: str) -> TaskSettings | None:
         task = self.registry.get(job_name)
@@ -353,10 +358,3 @@ def automatic_name(fn: Callable[..., Any]) -> str:
     if module == "__main__" or "<" in name:
         raise ConfigurationError(f"{module}.{name} has no lasting address to be named after; give the task a name")
     return f"{module}.{name}"
-
-
-def content_id(job_name: str, body: str) -> str:
-    """The deduplication id of a job by its content: the same for the same task with the same arguments."""
-    import hashlib  # only producers for queues that deduplicate by content
-
-    return hashlib.sha256(f"{job_name}\0{body}".encode()).hexdigest()

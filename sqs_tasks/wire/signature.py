@@ -59,7 +59,8 @@ class TaskSignature:
         self._parameters = tuple(self._signature.parameters.values())
         self._variadic = next((p.name for p in self._parameters if p.kind is _VAR_POSITIONAL), None)
         self._flat = next((p.name for p in self._parameters if p.kind is _VAR_KEYWORD), None)
-        self._names = frozenset(p.name for p in self._parameters if p.name != self._flat)
+        self._order = tuple(p.name for p in self._parameters if p.name != self._flat)
+        self._names = frozenset(self._order)
         # What must travel when *args is used or a later positional-only argument is given: everything before it.
         self.is_plain = all(p.kind in (_POSITIONAL_OR_KEYWORD, _KEYWORD_ONLY) for p in self._parameters)
         self._required = frozenset(
@@ -86,7 +87,9 @@ class TaskSignature:
         return [] if self._flat is not None else [name for name in names if name not in self._names]
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of a call as the keyword arguments that travel.
+        """Arguments of a call as the keyword arguments that travel, in the order of the parameters.
+
+        What goes into ``**kwargs`` comes last, in its own order, which the function sees.
 
         Raises:
             TypeError: They do not fit the signature; the text names what is missing or too much.
@@ -94,7 +97,10 @@ class TaskSignature:
         if self.injected is not None and self.injected in kwargs and self._flat is None:
             raise TypeError(f"{self}: {self.injected!r} is filled in by the worker; set it with env.context instead")
         if not args and self.is_plain and self._required <= kwargs.keys() <= self._names:
-            return dict(kwargs)
+            # In the order of the signature, as below: the same arguments give the same text.
+            if tuple(kwargs) == self._order:
+                return dict(kwargs)
+            return {name: kwargs[name] for name in self._order if name in kwargs}
         try:
             bound = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
