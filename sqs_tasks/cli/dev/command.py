@@ -122,7 +122,7 @@ def dev(
     events: Events = SimpleQueue[Event]()
     on_terminal = sys.stdout.isatty() and log_format == "text"
     with _refusing_arguments(), ExitStack() as stack:
-        stack.enter_context(_stopping_on_signals(events))
+        stack.enter_context(stopping_on_signals(events))
         given = dict(os.environ)
         server = None if endpoint_url else stack.enter_context(_embedded(port))
         where = endpoint_url or (server.endpoint_url if server else "")
@@ -242,20 +242,20 @@ def _screen(
     yield lines
 
 
-#: Ctrl-C, what ends a process in order, and a terminal that closes.
-_STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-
 @contextmanager
-def _stopping_on_signals(events: Events) -> Iterator[None]:
-    """Signals become events: the loop stops in order, wherever it is."""
+def stopping_on_signals(events: Events) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a terminal that closes become events: the loop stops in order, wherever it is."""
 
     def stop(number: int, _frame: object) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):
             _write_nowhere()
         events.put(Stop())
 
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    # Where SIGHUP is ignored, nohup did that on purpose. A shell ignores SIGINT for what it starts in the background,
+    # and scripts send it all the same.
+    hangs_up = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+from queue import SimpleQueue
 
 import pytest
+
+from sqs_tasks.cli.dev.command import stopping_on_signals
 
 
 @pytest.mark.parametrize(("package", "options"), [("watchfiles", []), ("awslambdaric", ["--as", "lambda"])])
@@ -25,3 +30,19 @@ def test_faults_need_the_simulator(run, directory):
     (directory / "dev_app.py").write_text("from sqs_tasks import SQSEnv\nenv = SQSEnv()\n")
 
     assert run("dev", "dev_app:env", "--fault", "crash=0.1").exit_code == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
+@pytest.mark.parametrize(("handler", "stops"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_terminal_that_closes_stops_it_unless_nohup_started_it(handler, stops):
+    """Whoever runs it with nohup wants it to outlive the terminal."""
+    before = signal.signal(signal.SIGHUP, handler)
+    events = SimpleQueue()
+    try:
+        with stopping_on_signals(events):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+            assert events.empty() is not stops
+        assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
