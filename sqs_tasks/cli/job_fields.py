@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.message import Job
 from sqs_tasks.queue import JobQueue
 
-#: Those of the job that runs in this thread or asyncio task; a job's own context ends with it.
-_fields: ContextVar[Mapping[str, Any] | None] = ContextVar("sqs_tasks_job_fields", default=None)
+#: Gives those of the job that runs in this thread or asyncio task, when a record needs them; a job's own context ends
+#: with it.
+_running: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("sqs_tasks_running_job", default=None)
 
 #: Records that have one of these say themselves what they are about.
 _NAMES = ("queue_name", "job_name", "job_id", "message_id", "attempt")
@@ -23,9 +25,9 @@ class JobFields(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields."""
-        fields = _fields.get()
-        if fields and not any(name in record.__dict__ for name in _NAMES):
-            record.__dict__.update(fields)
+        fields = _running.get()
+        if fields is not None and not any(name in record.__dict__ for name in _NAMES):
+            record.__dict__.update(fields())
         return True
 
 
@@ -42,11 +44,13 @@ class _JobNote:
         self._env = env
 
     def __call__(self, job: Job) -> None:
-        fields = job.log_fields
+        _running.set(partial(self._fields, job))
+
+    def _fields(self, job: Job) -> Mapping[str, Any]:
         if self._is_batch(job):
             # One call for several jobs: what it logs is about no one of them.
-            fields = {"queue_name": job.queue_name, "job_name": job.job_name}
-        _fields.set(fields)
+            return {"queue_name": job.queue_name, "job_name": job.job_name}
+        return job.log_fields
 
     def _is_batch(self, job: Job) -> bool:
         queue = self._env.queues.get(job.queue_name)
