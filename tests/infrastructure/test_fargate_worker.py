@@ -383,7 +383,7 @@ def test_image_is_made_of_the_bundle(app: App, stack: Stack, tmp_path: Path) -> 
     assert (asset / "code" / "shop" / "tasks.py").is_file()
     assert (asset / "code" / "sqs_tasks" / "__main__.py").is_file()
     assert (asset / "requirements-0.txt").read_text() == "attrs==25.1.0\n"
-    assert "click" in (asset / "requirements-1.txt").read_text()
+    assert "click" in (asset / "requirements-1-complete.txt").read_text()
     dockerfile = (asset / "Dockerfile").read_text()
     assert "USER 1000" in dockerfile
     assert 'CMD ["python", "-m", "sqs_tasks", "worker"]' in dockerfile
