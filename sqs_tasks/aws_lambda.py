@@ -108,6 +108,12 @@ class SQSEventHandler:
             check_number(margin_seconds, "margin_seconds", 0, unit="seconds", whole=False)
         check_number(concurrency, "concurrency", 1)
         keep_loggers()
+        if middleware:
+            from sqs_tasks.middleware import check_kinds  # most functions have none of their own
+
+            for queue in env.queues.values():
+                for task in queue.tasks:
+                    check_kinds(middleware, job_name=task.name, is_async=task.is_async)
         self.env = env
         self.on_start: Hook[[Sequence[ReceivedMessage], str]] = Hook("on_start")
         self.on_settled: Hook[[JobReport]] = Hook("on_settled")

@@ -10,13 +10,15 @@ and passed through :func:`context_middleware`::
             yield
 
     env = SQSEnv(middleware=[context_middleware(app_context)])
+
+A context manager of ``@asynccontextmanager`` is entered around async tasks; plain tasks are refused under it.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeAlias
@@ -25,47 +27,106 @@ from sqs_tasks.errors import ConfigurationError
 
 CallNext: TypeAlias = Callable[[], Any]
 Middleware: TypeAlias = Callable[[Any, CallNext], Any]
+ContextFactory: TypeAlias = Callable[[Any], AbstractContextManager[Any] | AbstractAsyncContextManager[Any]]
 
 #: Where an exception keeps the context variables of the place that it comes from.
 _CONTEXT = "_sqs_tasks_context"
 
 
 class ContextMiddleware:
-    """A context manager factory as middleware, for plain and async tasks alike."""
+    """A context manager factory as middleware.
 
-    def __init__(self, factory: Callable[[Any], AbstractContextManager[Any]]) -> None:
+    Args:
+        factory: Called with the job.
+
+    Attributes:
+        is_async_only: Whether it makes async context managers, as far as that can be seen: they wrap async tasks alone.
+
+    Raises:
+        ConfigurationError: What it makes is no context manager of either kind.
+    """
+
+    def __init__(self, factory: ContextFactory) -> None:
         self.factory = factory
+        function = inspect.unwrap(factory.func if isinstance(factory, partial) else factory)
+        if function is factory:
+            _check_decorated(factory)
+        is_class = inspect.isclass(function)
+        self.is_async_only = inspect.isasyncgenfunction(function) or (
+            is_class and hasattr(function, "__aenter__") and not hasattr(function, "__enter__")
+        )
 
     def __call__(self, job: Any, call_next: CallNext) -> Any:
-        """Run a plain task inside the context."""
-        with self.factory(job):
+        """Run a plain task inside the context.
+
+        Raises:
+            ConfigurationError: The factory has made an async context manager.
+        """
+        manager: Any = self.factory(job)
+        if hasattr(type(manager), "__aenter__") and not hasattr(type(manager), "__enter__"):
+            raise ConfigurationError(_async_only(self.factory, job.job_name))
+        with manager:
             return call_next()
 
     async def call_async(self, job: Any, call_next: Callable[[], Awaitable[Any]]) -> Any:
         """Run an async task inside the context, until it has finished and not only until it was created."""
-        with self.factory(job):
+        manager: Any = self.factory(job)
+        if hasattr(type(manager), "__aenter__"):
+            async with manager:
+                return await call_next()
+        with manager:
             return await call_next()
 
 
-def context_middleware(factory: Callable[[Any], AbstractContextManager[Any]]) -> ContextMiddleware:
+def context_middleware(factory: ContextFactory) -> ContextMiddleware:
     """Middleware from a context manager factory, for plain and async tasks alike.
+
+    A factory of async context managers wraps async tasks alone; a plain task that it should wrap is refused.
 
     Args:
         factory: Called with the job; what it returns is entered before the task and left after it. An exception it
             raises or lets pass fails the job.
+
+    Raises:
+        ConfigurationError: The factory is a generator without ``@contextmanager``, or an ``async def`` function.
     """
     return ContextMiddleware(factory)
+
+
+def _check_decorated(factory: Any) -> None:
+    trouble = ""
+    if inspect.isasyncgenfunction(factory):
+        trouble = "an async generator; decorate it with contextlib.asynccontextmanager"
+    elif inspect.isgeneratorfunction(factory):
+        trouble = "a generator; decorate it with contextlib.contextmanager"
+    elif inspect.iscoroutinefunction(factory):
+        trouble = "an async def function, and returns a coroutine; write it with contextlib.asynccontextmanager"
+    elif not callable(factory):
+        trouble = "not callable; pass the function that makes the context manager of a job"
+    if trouble:
+        raise ConfigurationError(
+            f"context_middleware takes a function that returns a context manager, and {factory!r} is {trouble}"
+        )
+
+
+def _async_only(factory: Callable[..., Any], job_name: str) -> str:
+    return (
+        f"task {job_name!r} is plain and the context manager of middleware {factory!r} is async, which a plain task "
+        "cannot enter; make a plain context manager for it, or make the task async def"
+    )
 
 
 def check_kinds(middleware: Sequence[Middleware], *, job_name: str, is_async: bool) -> None:
     """Refuse, at registration, a middleware that cannot wrap a task of this kind.
 
     Raises:
-        ConfigurationError: A plain middleware over an async task would be left before the task has run; an async one
-            over a plain task would never be awaited.
+        ConfigurationError: A plain middleware over an async task would be left before the task has run; an async one,
+            or an async context manager, over a plain task would never be awaited.
     """
     for one in middleware:
         if isinstance(one, ContextMiddleware):
+            if one.is_async_only and not is_async:
+                raise ConfigurationError(_async_only(one.factory, job_name))
             continue
         call = one if inspect.isfunction(one) or inspect.ismethod(one) else type(one).__call__
         if inspect.iscoroutinefunction(call) is not is_async:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Protocol, Self, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from sqs_tasks.context import SQSContext
 from sqs_tasks.message import Job
 from sqs_tasks.outcome import RetryJob as RetryJob  # noqa: PLC0414 - where sqs-workers has it
 from sqs_tasks.wire.signature import TaskSignature
+
+if TYPE_CHECKING:
+    from sqs_tasks.wire.batch_item import BatchItem
 
 AnyProcessor = TypeVar("AnyProcessor", bound="Processor")
 
@@ -97,6 +100,38 @@ class Processor:
         """Run the task once with a list of all the jobs' arguments, and return what it returns."""
         return self.fn([self._batch_item(job) for job in jobs])
 
+    @cached_property
+    def batch_item(self) -> BatchItem | None:
+        """What one job of a batch processor holds, where the function's annotation says so.
+
+        It is looked at when the first job is sent or received, and all types exist.
+        """
+        from sqs_tasks.wire.batch_item import BatchItem  # most tasks are no batch processors
+
+        injected = self.context_var if self.pass_context else None
+        return BatchItem.of(self.fn, label=self.job_name or self.queue.name, injected=injected)
+
+    def bind_item(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call as those of one job of a batch processor.
+
+        Raises:
+            TypeError: They are not all given by keyword, or do not fit the annotation of the function's list.
+        """
+        if args:
+            raise TypeError(f"{self.job_name}: a batch processor's jobs take their arguments by keyword")
+        if self.batch_item is not None:
+            self.batch_item.check(kwargs)
+        return dict(sorted(kwargs.items()))  # without a signature the names have no other order
+
+    def item_arguments(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of a job that was received, for a batch processor.
+
+        Raises:
+            SignatureMismatchError: They do not fit the annotation of the function's list.
+        """
+        item = self.batch_item
+        return kwargs if item is None else item.arguments(kwargs, ignore_unknown=self.ignore_unknown_arguments)
+
     def call(self, job_kwargs: Mapping[str, Any], job_context: Mapping[str, Any]) -> Any:
         """Call :meth:`process` in whichever of its two documented forms a subclass has it."""
         if self._process_takes_context:
@@ -123,6 +158,13 @@ class Processor:
 
 class RawProcessor(Processor):
     """Calls the function of a raw queue with the message itself."""
+
+    #: Its list is one of messages.
+    batch_item = None
+
+    def bind_item(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The message, by the name of the function's parameter."""
+        return self.signature.bind(args, kwargs)
 
     def process_batch(self, jobs: Sequence[Job]) -> Any:
         """Run the function once with a list of all the messages, and return what it returns."""

@@ -264,14 +264,14 @@ class JobQueue(GenericQueue):
 
         settings, name = task.settings, f"{task.name}.{label}" if label else task.name
         arguments: Mapping[str, Any] = {} if schedule.arguments is None else schedule.arguments
-        if not task.batch_size:
-            try:
-                arguments = task.processor.signature.bind((), arguments)
-            except TypeError as error:
-                raise ConfigurationError(
-                    f"schedule {name!r} on queue {self.name!r}: its arguments {sorted(arguments)} do not fit the task: "
-                    f"{error}; give all that have no default, as in Schedule(..., arguments={{...}})"
-                ) from error
+        bind = task.processor.bind_item if task.batch_size else task.processor.signature.bind
+        try:
+            arguments = bind((), arguments)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"schedule {name!r} on queue {self.name!r}: its arguments {sorted(arguments)} do not fit the task: "
+                f"{error}; give all that have no default, as in Schedule(..., arguments={{...}})"
+            ) from error
         delay = self.settings.delay_seconds if settings.delay_seconds is None else settings.delay_seconds
         schedule.check_delay(delay, name)
         by = settings.group_by if self.fifo else settings.fair_by
@@ -288,9 +288,10 @@ class JobQueue(GenericQueue):
     def _bound(self, job_name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Arguments against the signature of the task, where it is known: senders need not have the code."""
         task = self.registry.get(job_name)
-        if task is None or task.batch_size:
+        if task is None:
             return dict(sorted(arguments.items()))  # without a signature the names have no other order
-        return task.processor.signature.bind((), arguments)
+        bind = task.processor.bind_item if task.batch_size else task.processor.signature.bind
+        return bind((), arguments)
 
     def _settings(self, job_name: str) -> TaskSettings | None:
         task = self.registry.get(job_name)

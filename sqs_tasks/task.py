@@ -299,10 +299,7 @@ class AsyncTask(Generic[P, R_co]):
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if self._registered.batch_size:
-            # The function takes a list of jobs; what one of them holds is not in its signature.
-            if args:
-                raise TypeError(f"{self.name}: a batch processor's jobs take their arguments by keyword")
-            return dict(sorted(kwargs.items()))  # without a signature the names have no other order
+            return self._registered.processor.bind_item(args, kwargs)
         return self._registered.processor.signature.bind(args, kwargs)
 
     def send_bound(self, job_kwargs: Mapping[str, Any], options: SendOptions) -> Receipt:

@@ -260,6 +260,10 @@ class Executor:
         """Where task names are resolved."""
         return self.intake.tasks
 
+    def is_last_attempt(self, message: ReceivedMessage, task: RegisteredTask) -> bool:
+        """Whether a job that fails now goes to the dead-letter queue, as far as that is known."""
+        return self.intake.is_last_attempt(message, task)
+
     def batch_task(self, message: ReceivedMessage) -> RegisteredTask | None:
         """The batch processor this message is for, or None when its job runs alone."""
         return self.intake.batch_task(message)

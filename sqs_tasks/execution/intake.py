@@ -18,6 +18,7 @@ from sqs_tasks.errors import (
     shortened,
 )
 from sqs_tasks.hooks import Hook
+from sqs_tasks.limits import MIN_LAMBDA_RECEIVE_COUNT
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, Job, ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
@@ -180,6 +181,7 @@ class Intake:
             or job.not_before is not None
             or task.settings.max_age is not None
             or task.schedules
+            or task.batch_size
         ):
             return self._checked(job, task)
         return job, task
@@ -192,13 +194,23 @@ class Intake:
             return None
         return task if task is not None and task.batch_size else None
 
+    def is_last_attempt(self, message: ReceivedMessage, task: RegisteredTask) -> bool:
+        """Whether a job that fails now goes to the dead-letter queue, as far as that is known."""
+        most = task.settings.max_attempts or self.last_receive or self.max_receive_count or MIN_LAMBDA_RECEIVE_COUNT
+        return message.receive_count >= most
+
     def _checked(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
         """What few jobs have: positional arguments, and moments between which they may run."""
         try:
+            processor = task.processor
             if job.args:
-                job = replace(job, kwargs=task.processor.signature.bind(job.args, job.kwargs), args=())
+                bind = processor.bind_item if task.batch_size else processor.signature.bind
+                job = replace(job, kwargs=bind(job.args, job.kwargs), args=())
             self._check_age(job, task)
-        except JobExpiredError as error:
+            if task.batch_size:  # here, where it fails alone, and not in the call that it shares with others
+                kwargs = processor.item_arguments(job.kwargs)
+                job = job if kwargs is job.kwargs else replace(job, kwargs=kwargs)
+        except (JobExpiredError, SignatureMismatchError) as error:
             return self._refuse(job.message, error, job)
         except TypeError as error:  # positional arguments of a foreign message that do not fit
             return self._refuse(job.message, SignatureMismatchError(str(error)), job)

@@ -3,6 +3,9 @@
 A lane is a list of messages that one thread runs one after the other. Standard queues: a lane a message, or a lane a
 call of a batch processor. FIFO queues: a lane a message group; after a failure in it the rest is not started, because
 order is what the group was for (S22, S27).
+
+A batch processor gets a job at its last attempt by itself: one that fails every call must not take the others of its
+batch to the dead-letter queue with it.
 """
 
 from __future__ import annotations
@@ -55,6 +58,9 @@ def plan(messages: Sequence[ReceivedMessage], executor: Executor, *, fifo: bool)
         task = executor.batch_task(message)
         if task is None:
             lanes.append(Lane((message,)))
+            continue
+        if executor.is_last_attempt(message, task):
+            lanes.append(Lane((message,), is_batch=True))
             continue
         batch = batches.setdefault(task.name, [])
         batch.append(message)
@@ -143,10 +149,11 @@ def _steps(lane: Lane, executor: Executor) -> Iterator[tuple[ReceivedMessage, ..
     for message in lane.messages:
         task = executor.batch_task(message)
         before = executor.batch_task(run[0]) if run else None
-        if run and (task is None or task is not before or len(run) == task.batch_size):
+        is_alone = task is None or executor.is_last_attempt(message, task)
+        if run and (is_alone or task is not before or (task is not None and len(run) == task.batch_size)):
             yield tuple(run)
             run = []
-        if task is None:
+        if is_alone:
             yield (message,)
         else:
             run.append(message)

@@ -42,9 +42,14 @@ def types_in_annotation(*annotations: Any) -> Iterator[type[Any]]:
 
 def types_in_signature(function: Callable[..., Any]) -> Iterator[type[Any]]:
     """Each Enum and dataclass in the annotations of a function's parameters, once."""
+    return types_in_annotation(*resolved_parameters(function).values())
+
+
+def resolved_parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function's parameters by name; without those that cannot be resolved."""
     names = getattr(inspect.unwrap(function), "__globals__", {})
     hints = _resolved(function, _own_annotations(function), names)
-    return types_in_annotation(*(hint for name, hint in hints.items() if name != "return"))
+    return {name: hint for name, hint in hints.items() if name != "return"}
 
 
 def _parts(annotation: Any) -> list[Any]:
