@@ -70,6 +70,7 @@ class MainThreadAlarm:
         "_before",
         "_ends_outside",
         "_interval_outside",
+        "_is_ringing",
         "_left_text",
         "_limit",
         "_rings_at",
@@ -87,6 +88,7 @@ class MainThreadAlarm:
         self._ends_outside = self._rings_at = math.inf
         #: Seconds after which what was set outside is due again; 0 for once.
         self._interval_outside = 0.0
+        self._is_ringing = False
         self._limit = _Limit(self)
         #: The thread that may set limits; 0 while nobody may.
         self._thread_id = 0
@@ -172,10 +174,22 @@ class MainThreadAlarm:
 
     def _note_outside(self, now: float) -> None:
         """Note what is set for the alarm, which somebody else has set."""
-        outside, self._interval_outside = signal.getitimer(_TIMER)
-        self._ends_outside = self._rings_at = now + outside if outside else math.inf
+        outside, interval = signal.getitimer(_TIMER)
+        # One that repeats has nothing left while its signal is on its way.
+        self._ends_outside = self._rings_at = now + outside if outside or interval else math.inf
+        self._interval_outside = interval
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if self._is_ringing:  # in here, once more: what is noted may be half of what is true, so soon again
+            setitimer(_TIMER, _soon(), _UNANSWERED_SECONDS)
+            return
+        self._is_ringing = True
+        try:
+            self._ring(number, frame)
+        finally:
+            self._is_ringing = False
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
         now, limit = monotonic(), self._limit
         self._rings_at = math.inf
         if self._ends_outside <= now:
