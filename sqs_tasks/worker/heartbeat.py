@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
-from sqs_tasks.execution.settlement import Settlement, longest_visibility
+from sqs_tasks.execution.settlement import Settlement, longest_visibility, tens
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.worker.lease import Lease
 
@@ -17,12 +18,35 @@ logger = logging.getLogger(__name__)
 #: every lease is extended when at most half of it is over, ten in a call.
 _TICK = 1 / 8
 
+#: Seconds that a beat may take before the next one goes beside it.
+BESIDE_SECONDS = 0.25
+
+#: Seconds for which the settlement of a message waits for a beat that has it.
+SETTLE_WAIT_SECONDS = 1.0
+
+#: Beats that may be without an answer: of one lease, and of all leases together.
+MAX_UNANSWERED, MAX_UNANSWERED_IN_ALL = 3, 300
+
 
 class Heartbeat:
-    """Extends each lease before half of it is over, in tens, from one thread of its own.
+    """Extends each lease before half of it is over, in tens; one thread looks what is due, and each beat has its own.
 
-    The polling thread adds, the settle thread takes off. Taking off waits for a beat that has the message: a beat that
-    arrived after the settlement would undo the backoff.
+    A beat that is not answered holds up neither other beats nor settling: the next look sends another. So a lease of
+    30 seconds, whose first beat leaves after 15 seconds at most, survives one that is lost.
+
+    ==========  ===================================  ==================================================================
+    a lease is  from                                 until
+    ==========  ===================================  ==================================================================
+    held        the receive                          its job is over, or it is lost
+    settling    the request to delete its message    SQS has answered that; beats go on, and their failure says nothing
+    lost        SQS refused a beat, or none was      its job is over; without an answer beats go on, for nobody else
+                answered before the end              may have received it yet
+    removed     its visibility is about to change,   for good
+                or its message is deleted
+    ==========  ===================================  ==================================================================
+
+    The polling thread adds, the settle thread takes off. Taking off waits a moment for a beat that has the message: a
+    beat that arrived after the settlement would undo the backoff.
 
     Args:
         settlement: Makes the calls.
@@ -36,10 +60,14 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._fifo = fifo
         self._leases: dict[str, Lease] = {}
-        self._beating: Collection[str] = ()
+        #: How many beats of each receipt handle are not answered yet, and what is called when they are.
+        self._unanswered: Counter[str] = Counter()
+        self._when_answered: dict[str, Callable[[], None]] = {}
         self._changed = threading.Condition()
         self._stopped = False
         self._thread: threading.Thread | None = None
+        #: Called at each look; for those who have to look at something now and then too.
+        self.on_look: Callable[[], None] = lambda: None
         #: How many beats were sent, and how many leases were lost; for metrics.
         self.beats = self.lost = 0
 
@@ -59,26 +87,53 @@ class Heartbeat:
         """The lease of a message that this worker holds."""
         return self._leases.get(message.receipt_handle)
 
-    def remove(self, messages: Iterable[ReceivedMessage]) -> None:
-        """Stop keeping these alive, waiting for a beat that has one of them."""
+    def settling(self, messages: Iterable[ReceivedMessage]) -> None:
+        """Their jobs are over, and they are about to be deleted; until that is answered they are kept alive."""
+        with self._changed:
+            for message in messages:
+                lease = self._leases.get(message.receipt_handle)
+                if lease is not None:
+                    lease.is_settling = True
+
+    def remove(self, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
+        """Stop keeping these alive, and wait a moment for beats that have one of them.
+
+        Returns:
+            Those that a beat still has: when it arrives, it undoes a change of their visibility.
+        """
+        handles = {message.receipt_handle: message for message in messages}
+        with self._changed:
+            for handle in handles:
+                self._leases.pop(handle, None)
+            self._changed.wait_for(lambda: not any(map(self._unanswered.get, handles)), SETTLE_WAIT_SECONDS)
+            return [message for handle, message in handles.items() if self._unanswered.get(handle)]
+
+    def when_answered(self, message: ReceivedMessage, call: Callable[[], None]) -> None:
+        """Have a function called, in a thread of a beat, when all beats that have a message are answered."""
+        with self._changed:
+            if self._unanswered.get(message.receipt_handle):
+                self._when_answered[message.receipt_handle] = call
+                return
+        call()
+
+    def forget(self, message: ReceivedMessage) -> None:
+        """Stop keeping this one alive, and wait for nothing."""
+        with self._changed:
+            self._leases.pop(message.receipt_handle, None)
+
+    def forget_all(self, messages: Iterable[ReceivedMessage]) -> None:
+        """The same for several."""
         with self._changed:
             for message in messages:
                 self._leases.pop(message.receipt_handle, None)
-                while message.receipt_handle in self._beating:
-                    self._changed.wait()
-
-    def forget(self, message: ReceivedMessage) -> None:
-        """Stop keeping this one alive, and wait for nothing: it will not be settled."""
-        with self._changed:
-            self._leases.pop(message.receipt_handle, None)
 
     def __len__(self) -> int:
         return len(self._leases)
 
     def messages(self) -> list[ReceivedMessage]:
-        """What is kept alive now."""
+        """The messages that are kept alive now and not about to be deleted."""
         with self._changed:
-            return [lease.message for lease in self._leases.values()]
+            return [lease.message for lease in self._leases.values() if not lease.is_settling]
 
     def stop(self, timeout_seconds: float | None = None) -> None:
         """Stop the thread; what is still there comes back when its lease ends."""
@@ -95,21 +150,74 @@ class Heartbeat:
             with self._changed:
                 if not self._stopped:
                     # By the clock and not by add(): waking this thread for each receive would cost more than it does.
-                    self._changed.wait(tick)
+                    # Answers to beats and settlements wake it too soon.
+                    self._changed.wait_for(lambda: self._stopped, tick)
                 if self._stopped:
                     return
-                soon = time.monotonic() + tick
-                due = [lease for lease in self._leases.values() if lease.due <= soon]
-                self._beating = {lease.message.receipt_handle for lease in due}
+                due = self._due(tick)
             try:
-                if due:
-                    self._beat(due)
-            except Exception:  # Settlement never raises; this guards the thread that all leases depend on
+                self.on_look()
+                self._lose_unanswered()
+                for leases in tens(due):
+                    self._send(leases)
+            except Exception:  # this guards the thread that all leases depend on
+                logger.exception("a heartbeat failed", extra={"action": "heartbeat_failed"})
+
+    def _due(self, tick: float) -> list[Lease]:
+        """The leases to extend now. Lock held."""
+        soon, unanswered = time.monotonic() + tick, self._unanswered
+        return [
+            lease
+            for lease in self._leases.values()
+            if lease.due <= soon and unanswered.get(lease.message.receipt_handle, 0) < MAX_UNANSWERED
+        ]
+
+    def _lose_unanswered(self) -> None:
+        """Report the loss of leases that have ended without an answer; one that is refused is lost at its answer."""
+        now = time.monotonic()
+        with self._changed:
+            ended = [lease for lease in self._leases.values() if lease.until <= now and not lease.is_settling]
+        for lease in ended:
+            if not lease.lost and self._unanswered.get(lease.message.receipt_handle):
+                self.lost += 1
+                lease.lose("no heartbeat was answered before it ended")
+
+    def _send(self, leases: Sequence[Lease]) -> None:
+        """Have a beat sent, and wait for its answer, but not for long."""
+        handles = [lease.message.receipt_handle for lease in leases]
+        with self._changed:
+            if self._unanswered.total() >= MAX_UNANSWERED_IN_ALL:
+                return
+            self._unanswered.update(handles)
+
+        def beat() -> None:
+            try:
+                self._beat(leases)
+            except Exception:  # Settlement never raises
                 logger.exception("a heartbeat failed", extra={"action": "heartbeat_failed"})
             finally:
-                with self._changed:
-                    self._beating = ()
-                    self._changed.notify_all()
+                self._answered(handles)
+
+        thread = threading.Thread(target=beat, name="sqs-tasks-beat", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            beat()
+        else:
+            thread.join(BESIDE_SECONDS)
+
+    def _answered(self, handles: Iterable[str]) -> None:
+        calls: list[Callable[[], None]] = []
+        with self._changed:
+            for handle in handles:
+                self._unanswered[handle] -= 1
+                if self._unanswered[handle] <= 0:
+                    del self._unanswered[handle]
+                    if handle in self._when_answered:
+                        calls.append(self._when_answered.pop(handle))
+            self._changed.notify_all()
+        for call in calls:
+            call()
 
     def _beat(self, leases: Sequence[Lease]) -> None:
         started = time.monotonic()
@@ -130,12 +238,13 @@ class Heartbeat:
                 # worker has received it, the old handle even changes that worker's lease. So no further beat.
                 self._lose(lease, "the beat that should extend it came after its end")
             elif failure is None:
-                lease.due = started + self._lease_seconds / 2
-                lease.until = started + self._lease_seconds
+                # A beat that was answered late may have been overtaken by another.
+                lease.due = max(lease.due, started + self._lease_seconds / 2)
+                lease.until = max(lease.until, started + self._lease_seconds)
             elif failure.is_final:
                 self._lose(lease, failure.code)
-            # Still due: the next tick tries again, even after its end; nobody else may have received it yet.
-            elif lease.until <= started and not lease.lost:
+            # Still due: the next look tries again, even after its end; nobody else may have received it yet.
+            elif lease.until <= answered and not lease.lost and not lease.is_settling:
                 self.lost += 1
                 lease.lose(f"no heartbeat came through before it ended: {failure.code}")
 
@@ -143,6 +252,6 @@ class Heartbeat:
         with self._changed:
             ours = self._leases.pop(lease.message.receipt_handle, None) is not None
         # Settled in the meantime: then a refused handle says nothing about the task.
-        if ours and not lease.lost:
+        if ours and not lease.lost and not lease.is_settling:
             self.lost += 1
             lease.lose(reason)

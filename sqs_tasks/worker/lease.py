@@ -37,15 +37,17 @@ class Lease:
         reason: Why it was lost; empty while it is held.
         until: ``time.monotonic()`` of its end, unless the next beat extends it.
         due: ``time.monotonic()`` of the next beat.
+        is_settling: Whether the job is over and its message about to be deleted.
     """
 
-    __slots__ = ("_callbacks", "_forks", "due", "lost", "message", "reason", "until")
+    __slots__ = ("_callbacks", "_forks", "due", "is_settling", "lost", "message", "reason", "until")
 
     def __init__(self, message: ReceivedMessage, *, due: float, until: float) -> None:
         self.message = message
         self.lost = False
         self.reason = ""
         self.due = due
+        self.is_settling = False
         self.until = until
         self._forks = forks_so_far()
         self._callbacks: tuple[Callable[[Lease], None], ...] = ()

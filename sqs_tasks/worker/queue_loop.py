@@ -99,8 +99,10 @@ class QueueLoop:
             self._settlement,
             self.heartbeat,
             patience_seconds=self._lease_seconds,
+            answer_seconds=self._lease_seconds / 4,
             on_unsettled=self._count_unsettled,
         )
+        self.heartbeat.on_look = self.buffer.look
         tasks = queue.tasks
         self._batch_size = max((task.batch_size for task in tasks), default=0)
         asyncs = [task for task in tasks if task.is_async and not task.batch_size] if shared.async_slots else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from sqs_tasks import limits
@@ -13,7 +13,7 @@ from sqs_tasks.execution.settlement import Settlement, Unsettled
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import Leave, Verdict
 from sqs_tasks.worker.heartbeat import Heartbeat
-from sqs_tasks.worker.verdicts import VerdictCarrier, VerdictRound, WaitingVerdicts
+from sqs_tasks.worker.verdicts import GivenVerdict, VerdictCarrier, VerdictRound, WaitingVerdicts
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class SettlementBuffer:
     watching     it looks once in a linger     for *settling*, when verdicts are due; for *asleep*, after ten
                                                looks that found nothing; for its end, when *close* was asked
     asleep       nothing came for a while      for *watching*, when a verdict, *flush* or *close* wakes it
-    settling     it makes the calls            for *watching*
+    settling     it makes the calls            for *watching*; if they are not answered in time, another thread takes
+                                               its place and tries again, and it ends with their answer
     ===========  ============================  ===================================================================
 
     ===========  ============================  ===================================================================
@@ -80,7 +81,7 @@ class SettlementBuffer:
     ===========  ============================  ===================================================================
     absent       :meth:`help` was never called  for *resting*, for good: full tens are left to it
     resting      it polls, or runs a job       for *settling*, in :meth:`help`, if the thread rests and ten wait
-    settling     it makes the calls            for *resting*
+    settling     it makes the calls            for *resting*; if they are not answered in time, the thread tries again
     ===========  ============================  ===================================================================
 
     ===========  ============================  ===================================================================
@@ -103,6 +104,7 @@ class SettlementBuffer:
         settlement: Makes the calls.
         heartbeat: Keeps the messages until they are settled.
         patience_seconds: How long a verdict that SQS does not accept is kept.
+        answer_seconds: How long a call may take before it is made again by another thread; see :meth:`look`.
         linger_seconds: How long a verdict waits for nine more; ``LINGER_SECONDS`` unless given.
         on_unsettled: Called with each message that could not be settled.
     """
@@ -113,6 +115,7 @@ class SettlementBuffer:
         heartbeat: Heartbeat,
         *,
         patience_seconds: float,
+        answer_seconds: float = 15,
         linger_seconds: float | None = None,
         on_unsettled: Callable[[Unsettled], None] = lambda _: None,
     ) -> None:
@@ -122,8 +125,10 @@ class SettlementBuffer:
         self._linger = LINGER_SECONDS if linger_seconds is None else linger_seconds
         self._changed = threading.Condition()
         self._waiting = WaitingVerdicts()
-        #: How many verdicts are being carried out.
-        self._under_way = 0
+        self._answer_seconds = answer_seconds
+        #: The verdicts that are being carried out, and since when.
+        self._round: VerdictRound | None = None
+        self._round_since = 0.0
         self._thread: threading.Thread | None = None
         self._thread_is = _Thread.NOT_STARTED
         self._helper_is = _Helper.ABSENT
@@ -140,9 +145,7 @@ class SettlementBuffer:
             if urgent:
                 self._hurry(_Haste.FLUSH)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sqs-tasks-settle", daemon=True)
-                self._thread_is = _Thread.WATCHING
-                self._thread.start()
+                self._start_thread()
             # Woken once for ten verdicts and not for each: a switch of threads costs as much as a small task.
             if (
                 self._thread_is is _Thread.ASLEEP
@@ -163,15 +166,35 @@ class SettlementBuffer:
                 return
             verdicts = self._take(whole=False)
             self._helper_is = _Helper.SETTLING
-        again = []
+        again: list[GivenVerdict] = []
         try:
             again = self._carrier.carry_out(verdicts)
         finally:
             with self._changed:
-                self._helper_is, self._under_way = _Helper.RESTING, 0
-                self._waiting.put_back(again)
-                self._outage.note(is_on=bool(again))
+                self._helper_is = _Helper.RESTING
+                self._conclude(verdicts, again)
                 self._changed.notify_all()
+
+    def look(self) -> None:
+        """See whether the calls that are being made were answered in time, and have them made again if not."""
+        with self._changed:
+            late = self._round
+            if late is None or time.monotonic() - self._round_since < self._answer_seconds:
+                return
+            self._round = None
+            self._waiting.put_back(late.all())
+            self._hurry(_Haste.FLUSH)
+            if self._helper_is is _Helper.SETTLING:
+                self._helper_is = _Helper.RESTING
+            if self._thread_is is _Thread.SETTLING:
+                self._start_thread()
+            self._changed.notify_all()
+        logger.warning(
+            "SQS has not answered for %g s whether %d messages are settled; trying again on another connection",
+            self._answer_seconds,
+            len(late.all()),
+            extra={"action": "settle_unanswered"},
+        )
 
     def wait_for_room(self, timeout_seconds: float) -> bool:
         """Wait until there is room for what another receive may bring; whether there is."""
@@ -192,14 +215,15 @@ class SettlementBuffer:
 
     def close(self, timeout_seconds: float | None = None) -> bool:
         """Settle what is left and stop the thread; whether that was done in time."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self._changed:
             self._hurry(_Haste.CLOSE)
             self._changed.notify_all()
-            thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_seconds)
-        return not thread.is_alive()
+        joined: threading.Thread | None = None
+        while (thread := self._thread) is not joined and thread is not None:  # it may be replaced meanwhile
+            thread.join(None if deadline is None else max(deadline - time.monotonic(), 0))
+            joined = thread
+        return joined is None or not joined.is_alive()
 
     def messages(self) -> list[ReceivedMessage]:
         """Those whose verdict waits to be carried out."""
@@ -207,7 +231,14 @@ class SettlementBuffer:
             return self._waiting.messages()
 
     def __len__(self) -> int:
-        return len(self._waiting) + self._under_way
+        verdicts = self._round
+        return len(self._waiting) + (0 if verdicts is None else len(verdicts.deletes) + len(verdicts.hides))
+
+    def _start_thread(self) -> None:
+        """Have a new thread settle, in place of the one there was, if any. Lock held."""
+        self._thread_is = _Thread.WATCHING
+        self._thread = threading.Thread(target=self._run, name="sqs-tasks-settle", daemon=True)
+        self._thread.start()
 
     def _hurry(self, haste: _Haste) -> None:
         """Ask for more haste; what was closed stays closed. Lock held."""
@@ -219,16 +250,25 @@ class SettlementBuffer:
 
     def _take(self, *, whole: bool) -> VerdictRound:
         """Take what is to be settled now. Lock held."""
-        verdicts = self._waiting.take(whole=whole)
-        self._under_way = len(verdicts)
-        return verdicts
+        self._round, self._round_since = self._waiting.take(whole=whole), time.monotonic()
+        return self._round
+
+    def _conclude(self, verdicts: VerdictRound, again: Sequence[GivenVerdict]) -> None:
+        """Note how a round ended, unless somebody else has taken it over meanwhile. Lock held."""
+        if self._round is verdicts:
+            self._round = None
+            self._waiting.put_back(again)
+            self._outage.note(is_on=bool(again))
 
     # --- the settle thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        this = threading.current_thread()
         while True:
             with self._changed:
-                self._thread_is, self._under_way = _Thread.WATCHING, 0
+                if self._thread is not this:
+                    return
+                self._thread_is = _Thread.WATCHING
                 self._changed.notify_all()
                 whole = self._wait_for_work()
                 if whole is None:
@@ -242,9 +282,7 @@ class SettlementBuffer:
                 logger.exception("settling failed; the messages come back", extra={"action": "settle_failed"})
                 again = []
             with self._changed:
-                self._under_way = 0
-                self._waiting.put_back(again)
-                self._outage.note(is_on=bool(again))
+                self._conclude(verdicts, again)
 
     def _wait_for_work(self) -> bool | None:
         """Wait until there are ten of a kind, or the oldest has waited long enough. Lock held.

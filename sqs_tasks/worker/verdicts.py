@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sqs_tasks import limits
@@ -22,6 +23,10 @@ class GivenVerdict(NamedTuple):
     #: ``time.monotonic()`` when the verdict was given.
     since: float
 
+    def seconds_left(self) -> int:
+        """The seconds from now: a backoff counts from its verdict, and waiting for company has been part of it."""
+        return max((self.seconds or 0) - int(time.monotonic() - self.since), 0)
+
 
 class VerdictRound(NamedTuple):
     """The verdicts that are carried out in one go."""
@@ -29,8 +34,9 @@ class VerdictRound(NamedTuple):
     deletes: Sequence[GivenVerdict]
     hides: Sequence[GivenVerdict]
 
-    def __len__(self) -> int:
-        return len(self.deletes) + len(self.hides)
+    def all(self) -> tuple[GivenVerdict, ...]:
+        """Both kinds."""
+        return (*self.deletes, *self.hides)
 
 
 class WaitingVerdicts:
@@ -110,19 +116,24 @@ class VerdictCarrier:
     def carry_out(self, verdicts: VerdictRound) -> list[GivenVerdict]:
         """Settle, and return the verdicts that are worth another try."""
         deletes, hides = verdicts
-        self._heartbeat.remove(one.message for one in (*deletes, *hides))
         failures: list[Unsettled] = []
         if deletes:
-            failures += self._settlement.delete([one.message for one in deletes])
+            messages = [one.message for one in deletes]
+            # Kept alive until SQS has answered, which may take its time: a job that is done must not run again.
+            self._heartbeat.settling(messages)
+            failures += self._settlement.delete(messages)
         if hides:
-            now = time.monotonic()
-            # A backoff counts from its verdict; waiting here for company has been part of it.
-            failures += self._settlement.hide(
-                [(one.message, max(one.seconds - int(now - one.since), 0)) for one in hides if one.seconds is not None]
-            )
-        if not failures:
-            return []
-        by_handle = {one.message.receipt_handle: one for one in (*deletes, *hides)}
+            beaten = self._heartbeat.remove([one.message for one in hides])
+            failures += self._settlement.hide([(one.message, one.seconds_left()) for one in hides])
+            if beaten:
+                self._repeat_after_beats(hides, beaten)
+        again = self._worth_another_try(verdicts, failures) if failures else []
+        kept = {one.message.receipt_handle for one in again}
+        self._heartbeat.forget_all(one.message for one in deletes if one.message.receipt_handle not in kept)
+        return again
+
+    def _worth_another_try(self, verdicts: VerdictRound, failures: Iterable[Unsettled]) -> list[GivenVerdict]:
+        by_handle = {one.message.receipt_handle: one for one in verdicts.all()}
         again: list[GivenVerdict] = []
         oldest = time.monotonic() - self._patience
         for failure in failures:
@@ -132,6 +143,18 @@ class VerdictCarrier:
             else:
                 again.append(verdict)
         return again
+
+    def _repeat_after_beats(self, hides: Sequence[GivenVerdict], beaten: Sequence[ReceivedMessage]) -> None:
+        """Change visibility once more when a beat is answered that may have undone the change."""
+        by_handle = {one.message.receipt_handle: one for one in hides}
+
+        def repeat(verdict: GivenVerdict) -> None:
+            # Later on others may have received the message, and the old handle is not ours to use.
+            if verdict.seconds_left() > 0:
+                self._settlement.hide([(verdict.message, verdict.seconds_left())])
+
+        for message in beaten:
+            self._heartbeat.when_answered(message, partial(repeat, by_handle[message.receipt_handle]))
 
 
 def _take(verdicts: list[GivenVerdict], *, whole: bool) -> list[GivenVerdict]:

@@ -9,7 +9,10 @@ import pytest
 
 from sqs_tasks.execution.settlement import Unsettled
 from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.worker import heartbeat as heartbeat_module
 from sqs_tasks.worker.heartbeat import Heartbeat
+from sqs_tasks.worker.verdicts import GivenVerdict, VerdictCarrier, VerdictRound
+from tests.support.polling import until
 
 
 class Beats:
@@ -212,3 +215,114 @@ def test_on_lost_after_the_loss_is_called_at_once(heartbeat, beats):
     lease.on_lost(told.append)
 
     assert told == [lease]
+
+
+class Unanswered(Beats):
+    """Answers no beat that has one of these messages, until the end of the test."""
+
+    def __init__(self, *message_ids):
+        super().__init__()
+        self.message_ids = set(message_ids)
+        self.over = threading.Event()
+
+    def hide(self, hidden, *, action="hide", retries=3):
+        if action == "extend" and self.message_ids.intersection(message.message_id for message, _ in hidden):
+            self.entered.set()
+            self.over.wait(10)
+        with self.noted:
+            self.hidden.append([(message.message_id, seconds) for message, seconds in hidden])
+            self.noted.notify_all()
+        return []
+
+
+def test_beats_go_beside_one_that_is_not_answered(monkeypatch):
+    """Ten messages of a call that hangs take no other along."""
+    monkeypatch.setattr(heartbeat_module, "BESIDE_SECONDS", 0.01)
+    beats = Unanswered("m0")
+    heartbeat = Heartbeat(beats, 0.8)
+    heartbeat.add([message(n) for n in range(20)])
+
+    beats.wait_for(3)
+
+    assert {message_id for beat in beats.hidden for message_id, _ in beat} == {f"m{n}" for n in range(10, 20)}
+    beats.over.set()
+    heartbeat.stop()
+
+
+def test_a_lease_survives_a_beat_that_is_lost():
+    """The next look sends another; a lease of 30 seconds has time for three."""
+    beats = Unanswered("m0")
+    heartbeat = Heartbeat(beats, 2)
+    heartbeat.add([one := message()])
+    assert beats.entered.wait(10)
+
+    beats.message_ids.clear()  # from now on they are answered
+
+    beats.wait_for(1)
+    assert not heartbeat.lease(one).lost
+    beats.over.set()
+    heartbeat.stop()
+
+
+def test_a_lease_whose_beats_are_not_answered_is_lost_at_its_end():
+    """The task learns it then, and not when the connection times out."""
+    beats = Unanswered("m0")
+    heartbeat = Heartbeat(beats, 0.8)
+    heartbeat.add([one := message()])
+
+    assert heartbeat.lease(one).wait_lost(5)
+
+    assert "no heartbeat was answered" in heartbeat.lease(one).reason
+    assert heartbeat.lost == 1
+    beats.over.set()
+    heartbeat.stop()
+
+
+def test_settling_waits_no_longer_than_a_moment_for_a_beat(monkeypatch):
+    """And says whose change of visibility the beat may undo."""
+    monkeypatch.setattr(heartbeat_module, "SETTLE_WAIT_SECONDS", 0.05)
+    beats = Unanswered("m0")
+    heartbeat = Heartbeat(beats, 0.8)
+    heartbeat.add([one := message(0), other := message(1)])
+    assert beats.entered.wait(10)
+
+    assert heartbeat.remove([other, one]) == [other, one]
+
+    beats.over.set()
+    until(lambda: heartbeat.remove([other, one]) == [], what="the beat is answered", every=0.01)
+    heartbeat.stop()
+
+
+def test_a_backoff_that_a_late_beat_undid_is_asked_for_again(monkeypatch):
+    """The message comes back after its backoff, not after a whole lease."""
+    monkeypatch.setattr(heartbeat_module, "SETTLE_WAIT_SECONDS", 0.05)
+    beats = Unanswered("m0")
+    heartbeat = Heartbeat(beats, 0.8)
+    heartbeat.add([one := message()])
+    assert beats.entered.wait(10)
+    carrier = VerdictCarrier(beats, heartbeat, patience_seconds=60, on_unsettled=lambda _: None)
+    given = time.monotonic()
+
+    assert carrier.carry_out(VerdictRound([], [GivenVerdict(one, 30, given)])) == []
+
+    assert beats.hidden == [[("m0", 30)]]
+    beats.over.set()
+    beats.wait_for(3)
+    assert beats.hidden[-1][0][0] == "m0"
+    assert 25 <= beats.hidden[-1][0][1] <= 30
+    heartbeat.stop()
+
+
+def test_a_message_is_kept_alive_until_its_delete_is_answered(heartbeat, beats, caplog):
+    """A delete that takes its time must not have a job run again that is done; that a beat fails then means nothing."""
+    heartbeat.add([one := message()])
+    lease = heartbeat.lease(one)
+    heartbeat.settling([one])
+
+    beats.wait_for(2)
+
+    assert heartbeat.messages() == []
+    beats.codes["m0"] = "ReceiptHandleIsInvalid"
+    until(lambda: heartbeat.lease(one) is None, what="a beat is refused", every=0.01)
+    assert not lease.lost
+    assert heartbeat.lost == 0

@@ -272,3 +272,50 @@ def test_room_is_made_by_settling(make, settlement):
 
     settlement.code = None
     assert buffer.wait_for_room(10)
+
+
+class SilentAtFirst(Recorder):
+    """Does not answer the first call, until the end of the test."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.over = threading.Event(), threading.Event()
+
+    def delete(self, messages):
+        if not self.entered.is_set():
+            self.entered.set()
+            self.over.wait(10)
+            return []
+        return super().delete(messages)
+
+
+@pytest.mark.parametrize("by", ["the settle thread", "a helper"])
+def test_a_call_that_is_not_answered_is_made_again_by_another_thread(by, caplog):
+    """All other verdicts would wait for it, and no more would be received."""
+    settlement = SilentAtFirst()
+    heartbeat = Heartbeat(settlement, 60)
+    buffer = SettlementBuffer(settlement, heartbeat, patience_seconds=60, answer_seconds=60, linger_seconds=3600)
+    numbers = range(10)
+    if by == "a helper":
+        buffer.help()
+    for number in numbers:
+        buffer.add(message(number), DELETE)
+    helper = threading.Thread(target=buffer.help)
+    if by == "a helper":
+        helper.start()
+    assert settlement.entered.wait(10)
+    buffer.look()
+    assert settlement.calls == []  # it has not waited long enough
+
+    buffer._answer_seconds = 0
+    buffer.look()
+
+    settlement.wait_for(1)
+    assert sorted(one.message_id for one in settlement.calls[0][1]) == sorted(f"m{n}" for n in numbers)
+    assert buffer.close(10)
+    assert len(buffer) == 0
+    settlement.over.set()
+    if by == "a helper":
+        helper.join(10)
+    assert len(settlement.calls) == 1
+    assert "SQS has not answered" in caplog.text
