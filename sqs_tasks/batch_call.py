@@ -89,6 +89,8 @@ def _by_index(
 ) -> Iterator[tuple[int | None, Mapping[str, Any]]]:
     """The entries of one of an answer's lists; the index is None where an entry does not say which it is about."""
     for entry in raw.get(name) or ():
-        text = entry.get("Id") if isinstance(entry, Mapping) else None
+        # A dictionary, nearly always: to ask for any mapping costs more than all the rest here.
+        given = entry if isinstance(entry, (dict, Mapping)) else {}
+        text = given.get("Id")
         index = int(text) if isinstance(text, str) and text.isdecimal() else None
-        yield index if index in waiting else None, entry if isinstance(entry, Mapping) else {}
+        yield index if index in waiting else None, given

@@ -12,8 +12,9 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: How many forks lie between the first process and this one.
-_forks = 0
+#: How many forks lie between the first process and this one: another number is another process. A variable and no
+#: function, since it is read for each job.
+forks_so_far = 0
 
 #: What is done in a child that has just been forked, in the order in which it was asked for.
 _acts: dict[object, Callable[[], None]] = {}
@@ -28,11 +29,6 @@ def in_each_child(act: Callable[[], None]) -> Callable[[], None]:
     key = object()
     _acts[key] = act
     return lambda: _acts.pop(key, None) and None
-
-
-def forks_so_far() -> int:
-    """How many forks lie between the first process and this one: another number is another process."""
-    return _forks
 
 
 @contextmanager
@@ -54,8 +50,8 @@ def closed_in_children(*sockets: socket.socket) -> Iterator[None]:
 
 
 def _after_fork_in_child() -> None:
-    global _forks  # noqa: PLW0603 - it counts for the process
-    _forks += 1
+    global forks_so_far  # noqa: PLW0603 - it counts for the process
+    forks_so_far += 1
     for act in tuple(_acts.values()):
         with contextlib.suppress(Exception):
             act()

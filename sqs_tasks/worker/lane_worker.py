@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Collection
 
+from sqs_tasks.execution import forks
 from sqs_tasks.execution.event_loop import limited
 from sqs_tasks.execution.executor import Executor
-from sqs_tasks.execution.forks import forks_so_far
 from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Skipped, Succeeded, UnknownTask, Verdict
@@ -75,7 +75,8 @@ class LaneWorker:
         self._progress = progress
         self.stop = stop
         self._metrics = metrics
-        self._forks = forks_so_far()
+        #: Which process this is; see :meth:`end_fork`.
+        self.forks = forks.forks_so_far
 
     def work(self, lane: Lane, *, on_loop: bool) -> Work:
         """A lane as a pool takes it; ``on_loop`` says that its one message is for an async task on the event loop."""
@@ -84,10 +85,20 @@ class LaneWorker:
     def run(self, work: _LaneWork) -> None:
         """Run a lane in this thread, each message to its verdict."""
         lane = work.lane
-        if len(lane.messages) == 1 and not lane.is_batch and not lane.in_order:
-            self._run_one(work, lane.messages[0])
-        else:
+        if len(lane.messages) != 1 or lane.is_batch or lane.in_order:
             self._run_several(work, lane)
+            return
+        # What nearly all lanes are, without what the others need: a no-op job costs little more than its requests.
+        message = lane.messages[0]
+        set_current_lease(self._heartbeat.lease(message))
+        settled = None
+        try:
+            settled = run_one(message, self._executor, work, work.may_start(message))
+            self._settle(*settled, work.seconds, urgent=False)
+        finally:
+            set_current_lease(None)
+            if settled is None:
+                self._give_up((message,))
 
     async def run_async(self, work: _LaneWork) -> None:
         """Run a lane of one message on the event loop, to its verdict."""
@@ -115,33 +126,20 @@ class LaneWorker:
 
     def lane_over(self, work: _LaneWork) -> None:
         """A lane is over, in whichever way: its slot is free."""
-        self.end_fork(None)
+        if forks.forks_so_far != self.forks:
+            self.end_fork(None)
         self._slots.lane_over(on_loop=work.on_loop)
         self._progress.lane_over(work.lane)
 
     def end_fork(self, outcome: Outcome | None) -> None:
-        """End this process if it is a child that a job forked: its way out of the task must not make it a worker.
+        """End this process, which is a child that a job forked: its way out of the task must not make it a worker.
 
         Its parent runs the job too, and settles it.
         """
-        if forks_so_far() == self._forks:
-            return
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(_exit_code(outcome))
-
-    def _run_one(self, work: _LaneWork, message: ReceivedMessage) -> None:
-        """What nearly all lanes are, without what the others need: a no-op job costs little more than its requests."""
-        set_current_lease(self._heartbeat.lease(message))
-        settled = None
-        try:
-            settled = run_one(message, self._executor, work, work.may_start(message))
-            self._settle(*settled, work.seconds, urgent=False)
-        finally:
-            set_current_lease(None)
-            if settled is None:
-                self._give_up((message,))
 
     def _run_several(self, work: _LaneWork, lane: Lane) -> None:
         left = {message.receipt_handle: message for message in lane.messages}
@@ -158,7 +156,7 @@ class LaneWorker:
         self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict, seconds: float | None, *, urgent: bool
     ) -> None:
         self._buffer.add(message, verdict, urgent=urgent)
-        self._progress.job_over(message, isinstance(outcome, Succeeded))
+        self._progress.job_over((message, isinstance(outcome, Succeeded)))
         metrics = self._metrics
         if metrics is not None:
             ran = None if isinstance(outcome, NotStarted | UnknownTask | Skipped) else seconds
@@ -231,10 +229,12 @@ class _LaneWork:
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
         now = time.perf_counter()
-        self._worker.end_fork(outcome)
+        worker = self._worker
+        if forks.forks_so_far != worker.forks:
+            worker.end_fork(outcome)
         self.seconds = now - self._started
         self._started = now  # the jobs of one call of a batch processor: the first stands for the whole of it
-        return self._worker.settlement.conclude(message, outcome)
+        return worker.settlement.conclude(message, outcome)
 
 
 def _exit_code(outcome: Outcome | None) -> int:

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from sqs_tasks.execution.forks import forks_so_far
+from sqs_tasks.execution import forks
 from sqs_tasks.message import ReceivedMessage
 
 logger = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ class Lease:
         self.due = due
         self.is_settling = False
         self.until = until
-        self._forks = forks_so_far()
+        self._forks = forks.forks_so_far
         self._callbacks: tuple[Callable[[Lease], None], ...] = ()
 
     @property
     def is_of_this_process(self) -> bool:
         """Whether the heartbeat that prolongs it runs in this process."""
-        return self._forks == forks_so_far()
+        return self._forks == forks.forks_so_far
 
     def on_lost(self, callback: Callable[[Lease], None]) -> None:
         """Have a function called, in the heartbeat's thread, when the lease is lost; at once when it is already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from sqs_tasks.execution.lanes import Lane
 from sqs_tasks.message import ReceivedMessage
@@ -15,8 +16,8 @@ class Progress:
     ===========  ================================================================  ================================
     a lane is    from                                                              until
     ===========  ================================================================  ================================
-    in progress  :meth:`started`, called by the polling thread                     its thread calls :meth:`lane_over`
-    over         then; each of its jobs was reported by :meth:`job_over` before    the polling thread calls
+    in progress  :meth:`started`, called by the polling thread                     its thread calls :attr:`lane_over`
+    over         then; each of its jobs was reported by :attr:`job_over` before    the polling thread calls
                                                                                    :meth:`taken`
     forgotten    then
     ===========  ================================================================  ================================
@@ -32,20 +33,15 @@ class Progress:
         #: Lanes that were handed to a pool, less those that are known to be over.
         self.lanes_in_progress = 0
         self._lanes_over: deque[Lane] = deque()
-        #: A message whose job is over, and whether it succeeded.
         self._jobs_over: deque[tuple[ReceivedMessage, bool]] = deque()
+        #: Called with a message that has its verdict, and whether its job succeeded.
+        self.job_over: Callable[[tuple[ReceivedMessage, bool]], None] = self._jobs_over.append
+        #: Called with a lane that has ended, in whichever way.
+        self.lane_over: Callable[[Lane], None] = self._lanes_over.append
 
     def started(self, lanes: int) -> None:
         """So many lanes are about to be handed to a pool."""
         self.lanes_in_progress += lanes
-
-    def job_over(self, message: ReceivedMessage, succeeded: bool) -> None:
-        """A message has its verdict."""
-        self._jobs_over.append((message, succeeded))
-
-    def lane_over(self, lane: Lane) -> None:
-        """A lane has ended, in whichever way."""
-        self._lanes_over.append(lane)
 
     def taken(self) -> BatchProcessingResult:
         """The jobs that ended since the last call; :attr:`lanes_in_progress` is up to date afterwards."""

@@ -48,6 +48,10 @@ class _Helper(Enum):
     SETTLING = "settling"
 
 
+#: To look a member up costs more than to compare with it, and these are asked for each job.
+_ASLEEP, _ABSENT = _Thread.ASLEEP, _Helper.ABSENT
+
+
 class _Haste(Enum):
     """What was asked of the settle thread; see :class:`SettlementBuffer`."""
 
@@ -148,9 +152,9 @@ class SettlementBuffer:
                 self._start_thread()
             # Woken once for ten verdicts and not for each: a switch of threads costs as much as a small task.
             if (
-                self._thread_is is _Thread.ASLEEP
-                or urgent
-                or (of_a_kind == limits.MAX_BATCH_ENTRIES and self._helper_is is _Helper.ABSENT)
+                urgent
+                or self._thread_is is _ASLEEP
+                or (of_a_kind == limits.MAX_BATCH_ENTRIES and self._helper_is is _ABSENT)
             ):
                 self._changed.notify_all()
 
