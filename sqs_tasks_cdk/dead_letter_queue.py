@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from aws_cdk import Acknowledgment, ArnFormat, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits
+from sqs_tasks_cdk.acknowledgements import acknowledge
 
 #: As long as SQS allows. On a standard queue the clock runs from the first send (S44), so that a queue that keeps a
 #: message no longer than its source could drop it on arrival.
@@ -62,11 +63,10 @@ class DeadLetterQueue(Construct):
             removal_policy=removal_policy,
         )
         self._sources: list[str] | None = []
-        Validations.of(self.queue).acknowledge(
-            Acknowledgment(
-                id="Serverless::Serverless-SQSRedrivePolicy",
-                reason="This is where a redrive policy leads to; what fails here is for people to see",
-            )
+        acknowledge(
+            self.queue,
+            "Serverless::Serverless-SQSRedrivePolicy",
+            reason="This is where a redrive policy leads to; what fails here is for people to see",
         )
 
     def allow_source(self, *, queue_name: str | None) -> None:

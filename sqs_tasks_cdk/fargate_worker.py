@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict, Unpack
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
+from sqs_tasks_cdk.acknowledgements import (
+    acknowledge,
+    acknowledge_actions,
+    acknowledge_variables,
+    allow_on_all_resources,
+)
 from sqs_tasks_cdk.backlog_scaling import BacklogScaling, backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import app_package, worker_environment
@@ -243,24 +248,27 @@ class FargateWorker(Construct):
             image = bundle.to_image(cpu_architecture=settings.get("cpu_architecture") or ecs.CpuArchitecture.ARM64)
         log_level = settings.get("log_level", "INFO")
         health_port = settings.get("health_port", DEFAULT_HEALTH_PORT)
+        user = settings.get("environment") or {}
+        environment = {
+            **worker_environment(
+                app=app,
+                service_name=settings.get("service_name") or app_package(app),
+                log_level=log_level,
+                user=user,
+            ),
+            "SQS_TASKS_CONCURRENCY": str(settings.get("concurrency", DEFAULT_CONCURRENCY)),
+            "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
+            "SQS_TASKS_HEALTH_PORT": str(health_port),
+            "SQS_TASKS_LOG_LEVEL": log_level.lower(),
+            "SQS_TASKS_LOG_FORMAT": "json",
+        }
+        self._own_variables = environment.keys() - user.keys()
         return self.task_definition.add_container(
             "Worker",
             image=image,
             # The names are given, so that a worker never takes messages of a queue that it has no rights to.
             command=["python", "-m", "sqs_tasks", "worker", app, *(queue.logical_name for queue in self.task_queues)],
-            environment={
-                **worker_environment(
-                    app=app,
-                    service_name=settings.get("service_name") or app_package(app),
-                    log_level=log_level,
-                    user=settings.get("environment"),
-                ),
-                "SQS_TASKS_CONCURRENCY": str(settings.get("concurrency", DEFAULT_CONCURRENCY)),
-                "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
-                "SQS_TASKS_HEALTH_PORT": str(health_port),
-                "SQS_TASKS_LOG_LEVEL": log_level.lower(),
-                "SQS_TASKS_LOG_FORMAT": "json",
-            },
+            environment=environment,
             secrets=settings.get("secrets"),
             stop_timeout=stop_timeout,
             health_check=settings.get("health_check") or _health_check(health_port),
@@ -320,24 +328,24 @@ class FargateWorker(Construct):
         return make_cluster(self, vpc=vpc)
 
     def _allow_protection(self) -> None:
-        self.role.add_to_principal_policy(
-            iam.PolicyStatement(
-                actions=list(_PROTECTION_ACTIONS),
-                resources=["*"],
-                conditions={"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}},
-            )
+        allow_on_all_resources(
+            self.role,
+            _PROTECTION_ACTIONS,
+            conditions={"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}},
+            reason="A task's ARN is known when it runs, so its cluster is the condition",
         )
 
     def _acknowledge(self) -> None:
-        Validations.of(self.task_definition).acknowledge(
-            Acknowledgment(
-                id="AwsSolutions::AwsSolutions-ECS2",
-                reason="The variables are names and numbers; secrets= takes what is secret",
-            ),
-            Acknowledgment(
-                id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
-                reason="A task's ARN is known when it runs, so its cluster is the condition; ECR's login has none",
-            ),
+        """Answer cdk-nag for what is ours: not for variables and statements that users add (C10)."""
+        acknowledge_variables(
+            self.task_definition,
+            self._own_variables,
+            reason="The variables are names and numbers; secrets= takes what is secret",
+        )
+        acknowledge_actions(
+            self.task_definition.obtain_execution_role(),
+            {"ecr:GetAuthorizationToken"},
+            reason="The login to ECR has no resource that a policy could name",
         )
 
 
@@ -369,10 +377,9 @@ def make_cluster(scope: Construct, *, vpc: ec2.IVpc | None) -> ecs.Cluster:
             restrict_default_security_group=False,
             subnet_configuration=[ec2.SubnetConfiguration(name="public", subnet_type=ec2.SubnetType.PUBLIC)],
         )
-        Validations.of(vpc).acknowledge(
-            Acknowledgment(
-                id="AwsSolutions::AwsSolutions-VPC7",
-                reason="Nothing listens in this network; give vpc= one with flow logs where they are wanted",
-            )
+        acknowledge(
+            vpc,
+            "AwsSolutions::AwsSolutions-VPC7",
+            reason="Nothing listens in this network; give vpc= one with flow logs where they are wanted",
         )
     return ecs.Cluster(scope, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENABLED)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack, cast
 
-from aws_cdk import Acknowledgment, Annotations, Duration, Validations
+from aws_cdk import Annotations, Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
+from sqs_tasks_cdk.acknowledgements import acknowledge
 from sqs_tasks_cdk.environment import (
     APP_VARIABLE,
     BATCHING_WINDOW_VARIABLE,
@@ -206,11 +207,10 @@ class LambdaWorker(Construct):
             _set_pollers(mapping, pollers)
         # Lambda tries the rights when the mapping is made: they must be there first.
         self.task_queue.grant_consume(self).apply_before(mapping)
-        Validations.of(mapping).acknowledge(
-            Acknowledgment(
-                id="Serverless::Serverless-LambdaEventSourceMappingDestination",
-                reason="SQS mappings have no failure destination; the queue's redrive policy is it (S46)",
-            )
+        acknowledge(
+            mapping,
+            "Serverless::Serverless-LambdaEventSourceMappingDestination",
+            reason="SQS mappings have no failure destination; the queue's redrive policy is it (S46)",
         )
         return mapping
 

@@ -10,6 +10,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from sqs_tasks_cdk.alarm_topic import let_cloudwatch_publish
 from sqs_tasks_cdk.alarms import Alarms, Objectives
 from sqs_tasks_cdk.dashboard import TaskDashboard
 from sqs_tasks_cdk.errors import StackError
@@ -23,7 +24,8 @@ from sqs_tasks_cdk.task_queue import TaskQueue
 class MonitoringSettings(TypedDict, total=False):
     """Settings of :class:`TaskMonitoring`, besides what it watches."""
 
-    #: Where alarms are published.
+    #: Where alarms are published. A topic of this app, and its key, get the statement that lets CloudWatch publish; the
+    #: policy of a topic from elsewhere must have it.
     alarm_topic: sns.ITopic | None
 
     #: What else alarms do, when they start and when they end.
@@ -88,6 +90,8 @@ class TaskMonitoring(Construct):
         super().__init__(scope, construct_id)
         topic = settings.get("alarm_topic")
         given_actions = [*settings.get("alarm_actions", ()), *([] if topic is None else [actions.SnsAction(topic)])]
+        if topic is not None:
+            let_cloudwatch_publish(self, topic)
         declined = settings.get("alarms_declined_because")
         if not given_actions and not declined:
             raise StackError(

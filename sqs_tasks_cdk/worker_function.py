@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Size, Validations
+from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -14,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits
+from sqs_tasks_cdk.acknowledgements import acknowledge, allow_on_all_resources
 from sqs_tasks_cdk.bundling import PythonBundle, handler_of
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
@@ -30,6 +31,9 @@ _VPC_ACTIONS: Final = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:UnassignPrivateIpAddresses",
 )
+
+#: What a function does to be traced; X-Ray knows no resource for it.
+_TRACE_ACTIONS: Final = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
 
 class WorkerFunctionSettings(TypedDict, total=False):
@@ -179,7 +183,7 @@ def make_function(
         retention=settings.get("log_retention") or logs.RetentionDays.ONE_MONTH,
         removal_policy=settings.get("log_removal_policy") or RemovalPolicy.DESTROY,
     )
-    role = _make_role(scope, log_group, vpc=vpc)
+    role = _make_role(scope, log_group, in_vpc=vpc is not None, traced=tracing != lambda_.Tracing.DISABLED)
     function = lambda_.Function(
         scope,
         "Function",
@@ -205,7 +209,6 @@ def make_function(
         },
         log_group=log_group,
         role=role,
-        tracing=tracing,
         recursive_loop=settings.get("recursive_loop"),
         reserved_concurrent_executions=settings.get("reserved_concurrent_executions"),
         snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
@@ -222,41 +225,38 @@ def make_function(
         if alias_name is None
         else lambda_.Alias(scope, "Alias", alias_name=alias_name, version=function.current_version)
     )
-    _acknowledge(function, role, tracing=tracing, in_vpc=vpc is not None, is_default_runtime="runtime" not in settings)
+    if tracing != lambda_.Tracing.DISABLED:
+        # Not by the construct of the CDK, which puts the rights into the policy where users' statements are.
+        mode = "Active" if tracing == lambda_.Tracing.ACTIVE else "PassThrough"
+        resource = cast("lambda_.CfnFunction", function.node.default_child)
+        resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode=mode)
+    _acknowledge(function, is_default_runtime="runtime" not in settings)
     return WorkerFunction(function=function, role=role, log_group=log_group, alias=alias)
 
 
-def _make_role(scope: Construct, log_group: logs.LogGroup, *, vpc: ec2.IVpc | None) -> iam.Role:
+def _make_role(scope: Construct, log_group: logs.LogGroup, *, in_vpc: bool, traced: bool) -> iam.Role:
     # The managed AWSLambdaBasicExecutionRole would let it write every log of the account (C10).
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log_group.grant_write(role)
-    if vpc is not None:
-        role.add_to_policy(iam.PolicyStatement(actions=list(_VPC_ACTIONS), resources=["*"]))
+    actions = [*(_VPC_ACTIONS if in_vpc else ()), *(_TRACE_ACTIONS if traced else ())]
+    if actions:
+        allow_on_all_resources(
+            role, actions, reason="X-Ray segments and network interfaces have no resource that a policy could name"
+        )
     return role
 
 
-def _acknowledge(
-    function: lambda_.Function, role: iam.Role, *, tracing: lambda_.Tracing, in_vpc: bool, is_default_runtime: bool
-) -> None:
+def _acknowledge(function: lambda_.Function, *, is_default_runtime: bool) -> None:
     """Answer cdk-nag where it asks for what a worker of a queue should not have (C10)."""
-    if tracing != lambda_.Tracing.DISABLED or in_vpc:
-        Validations.of(role).acknowledge(
-            Acknowledgment(
-                id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
-                reason="X-Ray segments and network interfaces have no resource that a policy could name",
-            )
-        )
-    Validations.of(function).acknowledge(
-        Acknowledgment(
-            id="Serverless::Serverless-LambdaDLQ",
-            reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own (S46)",
-        )
+    acknowledge(
+        function,
+        "Serverless::Serverless-LambdaDLQ",
+        reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own (S46)",
     )
     if is_default_runtime:
-        for rule in ("AwsSolutions::AwsSolutions-L1", "Serverless::Serverless-LambdaLatestVersion"):
-            Validations.of(function).acknowledge(
-                Acknowledgment(
-                    id=rule,
-                    reason="Python 3.13 is supported until 2029; runtime= takes a newer one",
-                )
-            )
+        acknowledge(
+            function,
+            "AwsSolutions::AwsSolutions-L1",
+            "Serverless::Serverless-LambdaLatestVersion",
+            reason="Python 3.13 is supported until 2029; runtime= takes a newer one",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +16,14 @@ import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 
 from examples.stack.app import StudioStack
 from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import ProvisionedPollers
 from sqs_tasks_cdk.stack import SqsTasks
 from sqs_tasks_cdk.task_queues import TaskQueues
@@ -100,6 +103,38 @@ def test_cdk_nag_and_validation_find_nothing(tmp_path: Path, name: str) -> None:
     plugins = {item["pluginName"]: item for item in report["pluginReports"]}
     assert {"AwsSolutions", "Serverless"} <= set(plugins)
     assert {name for name, item in plugins.items() if item["conclusion"] != "success"} == set()
+
+
+def test_cdk_nag_finds_what_users_add(tmp_path: Path) -> None:
+    """C10: what we acknowledge is ours; a user's statement or plain variable on the same role or task is found."""
+    app = App(outdir=str(tmp_path / "cdk.out"), analytics_reporting=False)
+    Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
+    stack = Stack(app, "Shop")
+    tasks = SqsTasks(
+        stack,
+        "Tasks",
+        manifest=REGISTRY,
+        lambda_defaults=LAMBDA,  # type: ignore[arg-type]
+        fargate_defaults={**FARGATE, "environment": {"DB_PASSWORD": "secret"}},  # type: ignore[typeddict-item]
+    )
+    films = tasks.workers["films"]
+    assert isinstance(films, FargateWorker)
+    anything = iam.PolicyStatement(actions=["dynamodb:DeleteTable"], resources=["*"])
+    for role in (tasks.workers["emails"].role, films.role, films.task_definition.obtain_execution_role()):
+        role.add_to_principal_policy(anything)
+
+    with pytest.raises(RuntimeError) as caught:
+        app.synth()
+
+    found = re.findall(
+        r"Shop/Tasks/Workers/(\S+) .*\n +Acknowledge with 'AwsSolutions::AwsSolutions-(\w+)", str(caught.value)
+    )
+    assert set(found) == {
+        ("emails/Role/DefaultPolicy/Resource", "IAM5"),
+        ("films/Definition/TaskRole/DefaultPolicy/Resource", "IAM5"),
+        ("films/Definition/ExecutionRole/DefaultPolicy/Resource", "IAM5"),
+        ("films/Definition/Resource", "ECS2"),
+    }
 
 
 @pytest.mark.parametrize("name", STACKS)

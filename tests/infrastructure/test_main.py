@@ -167,6 +167,14 @@ def test_context_says_whom_alarms_tell(tmp_path: Path, context: dict[str, str], 
     assert len(resources.of_type("CloudWatch::Alarm")) == alarms
     subscriptions = [item["Properties"]["Endpoint"] for item in resources.of_type("SNS::Subscription").values()]
     assert subscriptions == [context.get("alarm_email")] * topics
+    # Z6: without this statement CloudWatch could not publish, and the address would never get a message.
+    admitted = [
+        statement["Principal"]
+        for policy in resources.of_type("SNS::TopicPolicy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow" and statement["Action"] == "sns:Publish"
+    ]
+    assert admitted == [{"Service": "cloudwatch.amazonaws.com"}] * topics
 
 
 def test_two_answers_to_whom_alarms_tell_are_refused(tmp_path: Path) -> None:

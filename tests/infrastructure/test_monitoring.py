@@ -9,6 +9,8 @@ import pytest
 from aws_cdk import App, Duration, NestedStack, Stack
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 
@@ -21,7 +23,7 @@ from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues
 from sqs_tasks_cdk.task_workers import TaskWorkers
 from tests.support.manifests import manifest, queue, task
-from tests.support.templates import Resources, joined
+from tests.support.templates import Resources, joined, warnings
 
 SETTINGS: dict[str, Any] = {
     "lambda_defaults": {"code": lambda_.Code.from_inline("def handler(event, context): ...")},
@@ -59,6 +61,72 @@ def test_every_alarm_tells_the_topic(stack: Stack) -> None:
     (topic_id,) = resources.of_type("SNS::Topic")
     for alarm in resources.of_type("CloudWatch::Alarm").values():
         assert alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [{"Ref": topic_id}]
+
+
+def _publishers(resources: Resources) -> list[dict[str, Any]]:
+    """The statements that let somebody publish to a topic."""
+    return [
+        statement
+        for policy in resources.of_type("SNS::TopicPolicy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+
+
+def test_cloudwatch_may_publish_to_a_topic_with_a_policy(stack: Stack) -> None:
+    """Z6: ``enforce_ssl`` replaces the policy that would have admitted CloudWatch, so it is admitted by name."""
+    topic = sns.Topic(stack, "Topic", enforce_ssl=True)
+    tasks = _tasks(stack)
+    tasks.monitor(alarm_topic=topic)
+    tasks.monitor("Again", alarm_topic=topic)
+
+    resources = Resources(stack)
+    (topic_id,) = resources.of_type("SNS::Topic")
+    (allowed,) = _publishers(resources)
+    assert {name: value for name, value in allowed.items() if name != "Sid"} == {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": {"Ref": topic_id},
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+    }
+
+
+def test_topic_gets_no_policy_that_it_does_not_need(stack: Stack) -> None:
+    """Z6: the policy that SNS gives a topic admits CloudWatch; one of ours would replace it for all others."""
+    _tasks(stack).monitor(alarm_topic=sns.Topic(stack, "Topic"))
+
+    assert Resources(stack).of_type("SNS::TopicPolicy") == {}
+
+
+def test_statement_that_is_added_later_does_not_shut_cloudwatch_out(stack: Stack) -> None:
+    """Z6: a topic may get its policy after the alarms were made."""
+    topic = sns.Topic(stack, "Topic")
+    _tasks(stack).monitor(alarm_topic=topic)
+    topic.grant_publish(iam.ServicePrincipal("events.amazonaws.com"))
+
+    services = {statement["Principal"]["Service"] for statement in _publishers(Resources(stack))}
+    assert services == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
+
+
+def test_cloudwatch_may_use_the_key_of_the_topic(stack: Stack) -> None:
+    """Z6: a topic with a key is silent too, until the key's policy admits CloudWatch."""
+    key = kms.Key(stack, "Key")
+    _tasks(stack).monitor(alarm_topic=sns.Topic(stack, "Topic", enforce_ssl=True, master_key=key))
+
+    statements = Resources(stack).only("KMS::Key")["KeyPolicy"]["Statement"]
+    (allowed,) = [item for item in statements if item["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
+    assert allowed["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert warnings(stack) == []
+
+
+def test_key_that_cannot_be_changed_is_warned_of(stack: Stack) -> None:
+    """Z6: the policy of a key from elsewhere must be right already, and here nobody can see whether it is."""
+    key = kms.Alias.from_alias_name(stack, "Key", "alias/aws/sns")
+    _tasks(stack).monitor(alarm_topic=sns.Topic(stack, "Topic", master_key=key))
+
+    assert any("must allow cloudwatch.amazonaws.com the actions kms:Decrypt" in text for text in warnings(stack))
 
 
 def test_one_alarm_may_tell_of_all(stack: Stack) -> None:

@@ -37,12 +37,17 @@ class Resources:
         return found[0]
 
     def statements(self) -> list[dict[str, Any]]:
-        """Every statement of every role's policies, those included that did not fit in the first."""
-        return [
-            statement
-            for policy in (self.of_type("IAM::Policy") | self.of_type("IAM::ManagedPolicy")).values()
-            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        """Every statement of every role's policies, those included that did not fit in the first or stand in the role."""
+        policies = [*self.of_type("IAM::Policy").values(), *self.of_type("IAM::ManagedPolicy").values()]
+        documents = [
+            *(policy["Properties"]["PolicyDocument"] for policy in policies),
+            *(
+                policy["PolicyDocument"]
+                for role in self.of_type("IAM::Role").values()
+                for policy in role["Properties"].get("Policies", ())
+            ),
         ]
+        return [statement for document in documents for statement in document["Statement"]]
 
     def actions_on(self, logical_id_part: str) -> set[str]:
         """The actions that roles may take on resources whose logical id contains a text."""
