@@ -24,6 +24,7 @@ from types import MethodType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from sqs_tasks.errors import ConfigurationError, SerializationError, UndecodableMessageError, brief, nature
+from sqs_tasks.limits import MAX_MESSAGE_BYTES
 from sqs_tasks.wire.json_values import dumps, loads
 from sqs_tasks.wire.registered_types import RegisteredTypes
 
@@ -33,8 +34,15 @@ DEFAULT_CONTENT_TYPE: Final = "json"
 #: The content types that a consumer decodes by default; pickle is never among them (fault W4).
 SAFE_CONTENT_TYPES = frozenset({"json", "json+zlib"})
 
-#: Bytes that a compressed body may inflate to. A message of 1 MiB can hold a gigabyte of zeros; nobody's arguments are.
-MAX_INFLATED_BYTES: Final = 64 * 1_048_576
+#: Bytes of JSON that a compressed body may inflate to; a message of 1 MiB can hold a gigabyte.
+MAX_INFLATED_BYTES: Final = 16 * 1_048_576
+
+#: Bytes that the values of a compressed body may take in memory, as far as they can be told before they are made. It
+#: fits a function of 256 MB. A body that is not compressed cannot hold more, at the size that a message can have.
+MAX_VALUE_BYTES: Final = 64 * 1_048_576
+
+#: The same limit as the first for pickles, whose reader trusts their sender with more than memory.
+MAX_INFLATED_PICKLE_BYTES: Final = 64 * 1_048_576
 
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
@@ -114,7 +122,13 @@ class CompressedJSONCodec:
     @_OnClassToo
     def serialize(self, value: Any) -> str:
         """The compressed JSON text of ``value``."""
-        data = dumps(value, self._types).encode("ascii")
+        text = dumps(value, self._types)
+        if not _fits(text):
+            raise SerializationError(
+                f"the arguments hold so many values that they take more than {MAX_VALUE_BYTES} bytes in memory; send "
+                "fewer in one job, or store them elsewhere and send their address"
+            )
+        data = text.encode("ascii")
         return binascii.b2a_base64(_deflate(data, self._max_inflated_bytes), newline=False).decode("ascii")
 
     @_OnClassToo
@@ -124,6 +138,7 @@ class CompressedJSONCodec:
             data = inflate(_from_base64(text), self._max_inflated_bytes).decode("utf-8")
         except UnicodeDecodeError as error:
             raise UndecodableMessageError(f"the inflated body is not UTF-8: {nature(error)}") from error
+        check_values(data)
         return loads(data, self._types)
 
 
@@ -141,7 +156,7 @@ class PickleCodec:
     #: The pickle protocol that is written; None is Python's default. Every protocol is read.
     protocol: ClassVar[int | None] = None
 
-    def __init__(self, *, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> None:
+    def __init__(self, *, max_inflated_bytes: int = MAX_INFLATED_PICKLE_BYTES) -> None:
         self._max_inflated_bytes = max_inflated_bytes
 
     @_OnClassToo
@@ -318,6 +333,35 @@ def inflate(data: bytes, max_bytes: int = MAX_INFLATED_BYTES) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise UndecodableMessageError("the zlib data in the body is truncated, or is followed by other data")
     return inflated
+
+
+def check_values(text: str) -> None:
+    """Refuse JSON that was compressed and holds more values than fit into memory (see ``MAX_VALUE_BYTES``).
+
+    Raises:
+        UndecodableMessageError: It does; nothing has been made of it.
+    """
+    if not _fits(text):
+        raise UndecodableMessageError(f"the inflated body holds values of more than {MAX_VALUE_BYTES} bytes")
+
+
+def _fits(text: str) -> bool:
+    """Whether the values of a JSON text fit into memory: counted by the characters that begin or part them."""
+    if len(text) <= MAX_MESSAGE_BYTES or _value_bytes(text) <= MAX_VALUE_BYTES:
+        return True
+    import re
+
+    # Commas and brackets within texts are none. What is left open is a text too: the JSON is broken then.
+    return _value_bytes(re.sub(r'"(?:[^"\\]++|\\.)*+(?:"|$)', '""', text, flags=re.DOTALL)) <= MAX_VALUE_BYTES
+
+
+def _value_bytes(text: str) -> int:
+    return len(text) + _CONTAINER_BYTES * (text.count("[") + text.count("{")) + _ITEM_BYTES * text.count(",")
+
+
+#: What Python takes for an empty list or dictionary, and for a number with its place in one.
+_CONTAINER_BYTES: Final = 64
+_ITEM_BYTES: Final = 40
 
 
 def unpickle(data: bytes) -> Any:

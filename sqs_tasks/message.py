@@ -21,6 +21,9 @@ CONTENT_TYPE = "ContentType"
 JOB_CONTEXT = "JobContext"
 JOB_ID = "JobId"
 
+#: Marks a message as ours where there is no JobId to do it; its value is the version of the format.
+WIRE_FORMAT = "WireFormat"
+
 #: The time of the run that a schedule's job is for, as ISO 8601 in UTC; only jobs of schedules have it.
 SCHEDULED_FOR = "ScheduledFor"
 

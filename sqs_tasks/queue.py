@@ -44,6 +44,7 @@ class JobQueue(GenericQueue):
             codecs=env.codecs,
             accept=env.accept if settings.accept is None else frozenset(settings.accept),
             readers=settings.readers,
+            function_of=self._function_of,
         )
         for content_type in (settings.codec or env.codec, *self._reader.accept):
             env.codecs.get(content_type)
@@ -292,6 +293,10 @@ class JobQueue(GenericQueue):
             return dict(sorted(arguments.items()))  # without a signature the names have no other order
         bind = task.processor.bind_item if task.batch_size else task.processor.signature.bind
         return bind((), arguments)
+
+    def _function_of(self, job_name: str) -> Callable[..., Any] | None:
+        task = self.registry.get(job_name)
+        return None if task is None or task.batch_size else task.processor.fn
 
     def _settings(self, job_name: str) -> TaskSettings | None:
         task = self.registry.get(job_name)

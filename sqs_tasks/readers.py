@@ -30,7 +30,14 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqs_tasks.codecs import PickleCodec, inflate, unpickle
+from sqs_tasks.codecs import (
+    MAX_INFLATED_BYTES,
+    MAX_INFLATED_PICKLE_BYTES,
+    PickleCodec,
+    check_values,
+    inflate,
+    unpickle,
+)
 from sqs_tasks.errors import UndecodableMessageError, nature
 
 
@@ -292,7 +299,7 @@ def _celery_content(envelope: dict[str, Any], headers: dict[str, Any], accept: f
             raise UndecodableMessageError(
                 f"Celery message compressed as {str(compression)[:100]!r}; {_KOMBU_ZLIB!r}, its 'zlib', is read"
             )
-        data = inflate(data)
+        data = inflate(data, MAX_INFLATED_PICKLE_BYTES if content_type == "pickle" else MAX_INFLATED_BYTES)
     if content_type == "pickle":
         return content_type, unpickle(data)
     try:
@@ -300,6 +307,7 @@ def _celery_content(envelope: dict[str, Any], headers: dict[str, Any], accept: f
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UndecodableMessageError(f"Celery message whose JSON is not UTF-8: {error}") from error
+    check_values(text)
     return content_type, _loads_json(text, sender="Celery", object_hook=_untag_kombu)
 
 

@@ -11,7 +11,7 @@ from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
 from sqs_tasks.message import (
     JOB_ID,
-    JOB_NAME,
+    WIRE_FORMAT,
     MessageAttribute,
     OutgoingMessage,
     ReceivedMessage,
@@ -121,7 +121,7 @@ def dead_letter(
         FAILURE_REQUEST_ID: request_id or "",
     }
     attributes = without_failure(message.message_attributes)
-    if JOB_NAME in attributes and JOB_ID not in attributes and len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES:
+    if WIRE_FORMAT in attributes and JOB_ID not in attributes and len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES:
         attributes[JOB_ID] = string_attribute(message.message_id)  # the copy gets another message id
     letter = _copy(message, attributes, fifo=fifo)
     room = limits.MAX_MESSAGE_BYTES - letter.size_bytes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
-from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry
+from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry, JSONCodec
 from sqs_tasks.errors import (
     JobExpiredError,
     SignatureMismatchError,
@@ -19,7 +20,7 @@ from sqs_tasks.errors import (
 )
 from sqs_tasks.hooks import Hook
 from sqs_tasks.limits import MIN_LAMBDA_RECEIVE_COUNT
-from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, Job, ReceivedMessage
+from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, WIRE_FORMAT, Job, ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
@@ -42,12 +43,14 @@ class JobReader:
         accept: The content types that may be decoded: the consumer's choice, never the message's
             (architecture, decision 6).
         readers: Foreign formats, asked in turn for messages that are not ours.
+        function_of: Gives the function of a task by its name, or None.
     """
 
     queue_name: str
     codecs: CodecRegistry
     accept: frozenset[str] = SAFE_CONTENT_TYPES
     readers: Sequence[Callable[..., Any]] = ()
+    function_of: Callable[[str], Callable[..., Any] | None] = lambda _: None
 
     def read(self, message: ReceivedMessage) -> Job:
         """The job a message carries.
@@ -72,10 +75,19 @@ class JobReader:
                 f"{', '.join(sorted(self.accept))}; to change that, set accept= on the queue or the environment"
             )
         deserialize = self.codecs.deserializers.get(content_type) or self.codecs.get(content_type).deserialize
-        kwargs = deserialize(message.body)
+        job_id = message.attribute(JOB_ID)
+        context_text = message.attribute(JOB_CONTEXT)
+        text = "" if job_id is not None or content_type != DEFAULT_CONTENT_TYPE else message.body + (context_text or "")
+        if ("$" in text or "\\u0024" in text) and self._is_by_others(message):
+            # What looks like a tag may be the sender's own dictionary.
+            from sqs_tasks.wire.foreign_arguments import read
+
+            kwargs = read(message.body, self.codecs.types, self.function_of(job_name))
+            deserialize = partial(read, types=self.codecs.types, function=None)
+        else:
+            kwargs = deserialize(message.body)
         if not _is_by_name(kwargs):
             raise UndecodableMessageError(f"the body holds {type(kwargs).__name__}, not arguments by name")
-        context_text = message.attribute(JOB_CONTEXT)
         # Most jobs have an empty context, and nothing has to be decoded to know what that means in JSON.
         if not context_text or (context_text == "{}" and content_type == DEFAULT_CONTENT_TYPE):
             context = {}
@@ -83,8 +95,11 @@ class JobReader:
             context = deserialize(context_text)
             if not _is_by_name(context):
                 raise UndecodableMessageError("the JobContext attribute does not hold values by name")
-        job_id = message.attribute(JOB_ID) or message.message_id
-        return Job(job_name, kwargs, context, self.queue_name, message, job_id)
+        return Job(job_name, kwargs, context, self.queue_name, message, job_id or message.message_id)
+
+    def _is_by_others(self, message: ReceivedMessage) -> bool:
+        """Whether a message without a JobId was written by somebody else, for our own codec of JSON."""
+        return message.attribute(WIRE_FORMAT) is None and isinstance(self.codecs.get(DEFAULT_CONTENT_TYPE), JSONCodec)
 
     def _read_foreign(self, message: ReceivedMessage) -> Job | None:
         attributes = {

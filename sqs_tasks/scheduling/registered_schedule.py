@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
-from sqs_tasks.message import JOB_ID, SCHEDULED_FOR, MessageAttribute, OutgoingMessage, string_attribute
+from sqs_tasks.message import JOB_ID, SCHEDULED_FOR, WIRE_FORMAT, MessageAttribute, OutgoingMessage, string_attribute
 from sqs_tasks.scheduling.schedule import Schedule
 
 #: What EventBridge Scheduler replaces by the time of the run.
@@ -162,7 +162,8 @@ def registered(
     message = replace(
         message,
         attributes={
-            **message.attributes,
+            # The mark is for jobs without an id, and this one gets its id here.
+            **{name: value for name, value in message.attributes.items() if name != WIRE_FORMAT},
             JOB_ID: string_attribute(job_id),
             SCHEDULED_FOR: string_attribute(SCHEDULED_TIME),
         },

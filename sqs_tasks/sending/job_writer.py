@@ -19,6 +19,7 @@ from sqs_tasks.message import (
     JOB_CONTEXT,
     JOB_ID,
     JOB_NAME,
+    WIRE_FORMAT,
     MessageAttribute,
     OutgoingMessage,
     string_attribute,
@@ -89,7 +90,10 @@ class JobWriter:
             JOB_CONTEXT: string_attribute(context_text),
             JOB_NAME: string_attribute(job_name),
         }
-        if job_id is not None:
+        # Either says that the message is ours, so that what looks like a tag in it is one.
+        if job_id is None:
+            attributes[WIRE_FORMAT] = string_attribute("1")
+        else:
             attributes[JOB_ID] = string_attribute(job_id)
         if message_attributes:
             taken = _OWN_ATTRIBUTES & message_attributes.keys()
@@ -133,4 +137,4 @@ class JobWriter:
         )
 
 
-_OWN_ATTRIBUTES = frozenset({CONTENT_TYPE, JOB_CONTEXT, JOB_NAME, JOB_ID})
+_OWN_ATTRIBUTES = frozenset({CONTENT_TYPE, JOB_CONTEXT, JOB_NAME, JOB_ID, WIRE_FORMAT})

@@ -15,7 +15,14 @@ from typing import Any
 
 
 def types_in_annotation(*annotations: Any) -> Iterator[type[Any]]:
-    """Each Enum and dataclass in the annotations, once, those in the fields of what it finds included.
+    """Each Enum and dataclass in the annotations; see :func:`classes_in_annotation`."""
+    for part in classes_in_annotation(*annotations):
+        if issubclass(part, Enum) or is_dataclass(part):
+            yield part
+
+
+def classes_in_annotation(*annotations: Any) -> Iterator[type[Any]]:
+    """Each class in the annotations, once, those in the fields of what it finds included.
 
     Looks into unions, containers, ``Annotated``, ``Literal``, type variables and aliases, ``NewType``, ``TypedDict``
     and named tuples. What it cannot resolve, such as a name that is imported for type checkers only, it passes over:
@@ -34,8 +41,7 @@ def types_in_annotation(*annotations: Any) -> Iterator[type[Any]]:
         if not isinstance(part, type) or typing.get_args(part):
             pending.extend(reversed(_parts(part)))
             continue
-        if issubclass(part, Enum) or is_dataclass(part):
-            yield part
+        yield part
         if is_dataclass(part) or typing.is_typeddict(part) or hasattr(part, "_field_defaults"):
             pending.extend(reversed(_field_annotations(part)))
 

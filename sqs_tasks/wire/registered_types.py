@@ -17,6 +17,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
+#: The types of Python that JSON or a tag carries and that can be derived from.
+PLAIN_TYPES = (str, int, float, bytes, list, dict, tuple, set, frozenset)
+
+
 class RegisteredTypes:
     """The Enums and dataclasses that may travel, by name. A message names a type; only this table says which it is.
 
@@ -102,3 +106,25 @@ class RegisteredTypes:
                         if known is not cls:
                             self._collected[cls.__qualname__] = None
             self._sources.clear()
+
+
+_field_cache: dict[type[Any], tuple[tuple[str, ...], tuple[str, ...], str]] = {}
+
+
+def constructor_fields(cls: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """A dataclass's fields that its constructor takes, its other fields, and what stands in the way of building one."""
+    known = _field_cache.get(cls)
+    if known is None:
+        import dataclasses
+        import inspect
+
+        fields = dataclasses.fields(cls)
+        accepted = tuple(field.name for field in fields if field.init)
+        rest = tuple(field.name for field in fields if not field.init)
+        try:
+            inspect.signature(cls).bind(**dict.fromkeys(accepted))
+            obstacle = f"it is a {cls.__mro__[-2].__name__} too" if issubclass(cls, PLAIN_TYPES) else ""
+        except (TypeError, ValueError) as error:
+            obstacle = f"its constructor has {error}"
+        known = _field_cache[cls] = accepted, rest, obstacle
+    return known

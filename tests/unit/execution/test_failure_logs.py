@@ -148,7 +148,7 @@ def text_of(caplog):
 
 def unreadable_tag(queue):
     queue.processor("go")(lambda at: None)
-    return message(body=json.dumps({"at": {"$datetime": SECRET}}))
+    return message(body=json.dumps({"at": {"$datetime": SECRET}}), JobId="j-1")
 
 
 def unreadable_json(queue):

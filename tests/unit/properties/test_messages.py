@@ -18,6 +18,7 @@ from sqs_tasks.message import OutgoingMessage, ReceivedMessage, string_attribute
 from sqs_tasks.outcome import NotStarted, Rejected, Retried, Succeeded, UnknownTask
 from sqs_tasks.sending.sender import chunks
 from sqs_tasks.testing import drain, lambda_context, lambda_event
+from sqs_tasks.wire import foreign_arguments  # noqa: F401 - to import a module is to run code, which is listened for
 from tests.support.queues import Desk
 
 #: What SQS lets a message hold (S38).
