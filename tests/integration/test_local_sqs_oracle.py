@@ -261,6 +261,8 @@ class StandardQueue(Machine):
                 self.client.change_message_visibility(**change)
             return
         self.client.change_message_visibility(**change)
+        if not message.in_flight:
+            return  # a visible message stays visible: SQS answers OK and does nothing (localstack#9632)
         message.visible_at = self.now() + visibility
         if visibility:
             message.in_flight = True
