@@ -264,9 +264,7 @@ class StandardQueue(Machine):
         if not message.in_flight:
             return  # a visible message stays visible: SQS answers OK and does nothing (localstack#9632)
         message.visible_at = self.now() + visibility
-        if visibility:
-            message.in_flight = True
-        elif message.in_flight:
+        if not visibility:
             self.come_back(message)
 
 
