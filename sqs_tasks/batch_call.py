@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 #: Makes the request for the entries with these indexes, whose ids are the indexes as text, and gives the answer.
@@ -63,6 +64,7 @@ def carry_out(
     return answer
 
 
+@cache
 def doubling(seconds: float, times: int) -> tuple[float, ...]:
     """So many pauses, the first of so many seconds, and each twice as long as the one before."""
     return tuple(seconds * 2**index for index in range(times))
@@ -72,6 +74,10 @@ def _failures(call: Call, waiting: Sequence[int], answer: BatchAnswer) -> dict[i
     """Make the call once; those that failed with the reason, while the others go into the answer."""
     try:
         raw = call(waiting)
+        whole = _whole(raw, waiting)
+        if whole is not None:
+            answer.successful.update(whole)
+            return {}
         successful, failed = dict(_by_index(raw, "Successful", waiting)), list(_by_index(raw, "Failed", waiting))
     except Exception as error:  # noqa: BLE001 - whatever the client raises, and whatever it answers
         return dict.fromkeys(waiting, error)
@@ -82,6 +88,17 @@ def _failures(call: Call, waiting: Sequence[int], answer: BatchAnswer) -> dict[i
         if index is None:  # it may be about any entry that is not mentioned otherwise
             failures.update({one: entry for one in waiting if one not in failures and one not in carried_out})
     return failures
+
+
+def _whole(raw: Mapping[str, Any], waiting: Sequence[int]) -> dict[int, Mapping[str, Any]] | None:
+    """The entries by their indexes, where SQS has carried out all; None where the answer has to be read with care."""
+    if raw.get("Failed"):
+        return None
+    try:
+        successful = {int(entry["Id"]): entry for entry in raw["Successful"]}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return successful if successful.keys() == set(waiting) else None
 
 
 def _by_index(

@@ -77,8 +77,12 @@ class JobReader:
         deserialize = self.codecs.deserializers.get(content_type) or self.codecs.get(content_type).deserialize
         job_id = message.attribute(JOB_ID)
         context_text = message.attribute(JOB_CONTEXT)
-        text = "" if job_id is not None or content_type != DEFAULT_CONTENT_TYPE else message.body + (context_text or "")
-        if ("$" in text or "\\u0024" in text) and self._is_by_others(message):
+        if (
+            job_id is None
+            and content_type == DEFAULT_CONTENT_TYPE
+            and _may_have_tags(message.body + (context_text or ""))
+            and self._is_by_others(message)
+        ):
             # What looks like a tag may be the sender's own dictionary.
             from sqs_tasks.wire.foreign_arguments import read
 
@@ -126,13 +130,16 @@ class JobReader:
         return None
 
 
+#: ``isinstance(…, str)`` as one call of C: each name of each job is asked.
+_is_text = str.__instancecheck__
+
+
+def _may_have_tags(text: str) -> bool:
+    return "$" in text or "\\u0024" in text
+
+
 def _is_by_name(values: Any) -> bool:
-    if not isinstance(values, dict):
-        return False
-    for name in values:  # noqa: SIM110 - a generator would cost more than all the names
-        if not isinstance(name, str):
-            return False
-    return True
+    return isinstance(values, dict) and all(map(_is_text, values))
 
 
 class TaskLookup(Protocol):

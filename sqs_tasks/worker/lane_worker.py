@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Collection
+from time import perf_counter
 
 from sqs_tasks.execution import forks
 from sqs_tasks.execution.event_loop import limited
@@ -84,20 +84,20 @@ class LaneWorker:
 
     def run(self, work: _LaneWork) -> None:
         """Run a lane in this thread, each message to its verdict."""
-        lane = work.lane
-        if len(lane.messages) != 1 or lane.is_batch or lane.in_order:
+        messages, in_order, is_batch = lane = work.lane
+        if len(messages) != 1 or is_batch or in_order:
             self._run_several(work, lane)
             return
         # What nearly all lanes are, without what the others need: a no-op job costs little more than its requests.
-        message = lane.messages[0]
+        message = messages[0]
         set_current_lease(self._heartbeat.lease(message))
-        settled = None
+        verdict = None
         try:
-            settled = run_one(message, self._executor, work, work.may_start(message))
-            self._settle(*settled, work.seconds, urgent=False)
+            _, outcome, verdict = run_one(message, self._executor, work, work.may_start(message))
+            self._settle(message, outcome, verdict, work.seconds, urgent=False)
         finally:
             set_current_lease(None)
-            if settled is None:
+            if verdict is None:
                 self._give_up((message,))
 
     async def run_async(self, work: _LaneWork) -> None:
@@ -223,12 +223,12 @@ class _LaneWork:
         """Why no message may start: the worker is stopping."""
         if self._worker.stop.requested:
             return STOPPING
-        self._started = time.perf_counter()
+        self._started = perf_counter()
         return None
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
-        now = time.perf_counter()
+        now = perf_counter()
         worker = self._worker
         if forks.forks_so_far != worker.forks:
             worker.end_fork(outcome)

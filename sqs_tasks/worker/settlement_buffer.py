@@ -127,7 +127,9 @@ class SettlementBuffer:
             settlement, heartbeat, patience_seconds=patience_seconds, on_unsettled=on_unsettled
         )
         self._linger = LINGER_SECONDS if linger_seconds is None else linger_seconds
-        self._changed = threading.Condition()
+        # Condition's own "with" is two calls of Python more than that of its lock, and each verdict takes it.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._waiting = WaitingVerdicts()
         self._answer_seconds = answer_seconds
         #: The verdicts that are being carried out, and since when.
@@ -144,7 +146,7 @@ class SettlementBuffer:
         if isinstance(verdict, Leave):
             self._carrier.leave(message)
             return
-        with self._changed:
+        with self._lock:
             of_a_kind = self._waiting.add(message, verdict)
             if urgent:
                 self._hurry(_Haste.FLUSH)

@@ -28,16 +28,13 @@ class Stop:
 
     def __init__(self, grace_seconds: float) -> None:
         self.grace_seconds = grace_seconds
+        #: Whether somebody asked. A plain attribute, since each job asks for it.
+        self.requested = False
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._deadline: float | None = None
         self._listeners: list[Callable[[], None]] = []
         self._log_thread = LogThread()
-
-    @property
-    def requested(self) -> bool:
-        """Whether somebody asked."""
-        return self._event.is_set()
 
     def request(self, reason: str) -> None:
         """Ask to stop; only the first request counts. Listeners are called in this thread."""
@@ -46,6 +43,7 @@ class Stop:
                 return
             self._deadline = time.monotonic() + self.grace_seconds
             listeners = tuple(self._listeners)
+        self.requested = True
         self._event.set()
         for listener in listeners:
             listener()

@@ -53,9 +53,13 @@ class WaitingVerdicts:
 
     def add(self, message: ReceivedMessage, verdict: Verdict) -> int:
         """Add one to its kind, and return how many of that kind wait now."""
-        kind, seconds = (self._hides, verdict.seconds) if isinstance(verdict, Hide) else (self._deletes, None)
         since = time.monotonic()
-        kind.append(GivenVerdict(message, seconds, since))
+        if isinstance(verdict, Hide):
+            kind = self._hides
+            kind.append(GivenVerdict(message, verdict.seconds, since))
+        else:
+            kind = self._deletes
+            kind.append(GivenVerdict(message, None, since))
         if self.oldest is None:
             self.oldest = since
         return len(kind)
@@ -117,8 +121,8 @@ class VerdictCarrier:
         """Settle, and return the verdicts that are worth another try."""
         deletes, hides = verdicts
         failures: list[Unsettled] = []
-        if deletes:
-            messages = [one.message for one in deletes]
+        messages = [one.message for one in deletes]
+        if messages:
             # Kept alive until SQS has answered, which may take its time: a job that is done must not run again.
             self._heartbeat.settling(messages)
             failures += self._settlement.delete(messages)
@@ -127,9 +131,12 @@ class VerdictCarrier:
             failures += self._settlement.hide([(one.message, one.seconds_left()) for one in hides])
             if beaten:
                 self._repeat_after_beats(hides, beaten)
-        again = self._worth_another_try(verdicts, failures) if failures else []
+        if not failures:
+            self._heartbeat.forget_all(messages)
+            return []
+        again = self._worth_another_try(verdicts, failures)
         kept = {one.message.receipt_handle for one in again}
-        self._heartbeat.forget_all(one.message for one in deletes if one.message.receipt_handle not in kept)
+        self._heartbeat.forget_all(message for message in messages if message.receipt_handle not in kept)
         return again
 
     def _worth_another_try(self, verdicts: VerdictRound, failures: Iterable[Unsettled]) -> list[GivenVerdict]:
