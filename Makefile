@@ -65,7 +65,12 @@ test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Li
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
 	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
-	$(call step,tests,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS))
+	$(call step,tests,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS))
+
+# Not in `make test`: to trace each line costs half as much again as the tests themselves, and no test depends on it.
+.PHONY: coverage
+coverage: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Run every test once more, and show the lines that none enters
+	$(call step,tests and their coverage,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS))
 
 .PHONY: bench
 bench: $(STAMPS)/python $(STAMPS)/ministack ## Measure beside the peers, as ratios; each benchmark makes the environments it needs
