@@ -299,14 +299,14 @@ class FargateWorker(Construct):
         if not 1 <= stop_seconds <= limits.MAX_STOP_TIMEOUT_SECONDS:
             raise StackError(
                 f"stop_timeout of {stop_seconds} s; Fargate waits 1 to {limits.MAX_STOP_TIMEOUT_SECONDS} s between "
-                "SIGTERM and SIGKILL (E5). What cannot finish in that time goes back to its queue and runs again"
+                "SIGTERM and SIGKILL. What cannot finish in that time goes back to its queue and runs again"
             )
         most = max(0, stop_seconds - RELEASE_SECONDS)
         grace_seconds = most if grace_period is None else int(grace_period.to_seconds())
         if grace_seconds > most:
             raise StackError(
                 f"grace_period of {grace_seconds} s with a stop_timeout of {stop_seconds} s: SIGKILL would come before "
-                f"the worker has released what is left; set it to {most} s or less, or leave it out (E5)"
+                f"the worker has released what is left; set it to {most} s or less, or leave it out"
             )
         return grace_seconds
 

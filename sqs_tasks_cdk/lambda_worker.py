@@ -210,7 +210,7 @@ class LambdaWorker(Construct):
         acknowledge(
             mapping,
             "Serverless::Serverless-LambdaEventSourceMappingDestination",
-            reason="SQS mappings have no failure destination; the queue's redrive policy is it (S46)",
+            reason="SQS mappings have no failure destination; the queue's redrive policy is it",
         )
         return mapping
 
@@ -280,14 +280,13 @@ class LambdaWorker(Construct):
                 "sqs-tasks:fifo-batch",
                 f"FIFO queue {queue.logical_name!r} is worked in batches of {self.batch_size}. Each failure in a "
                 "message group also costs the messages behind it a delivery, so they have fewer attempts; "
-                "batch_size=1 avoids this (S23).",
+                "batch_size=1 avoids this.",
             )
         if queue.max_receive_count is not None and queue.max_receive_count < limits.MIN_LAMBDA_RECEIVE_COUNT:
             Annotations.of(self).add_warning_v2(
                 "sqs-tasks:few-receives",
                 f"Queue {queue.logical_name!r} dead-letters after {queue.max_receive_count} deliveries. A throttled "
-                f"batch is a delivery too; Lambda's documentation asks for {limits.MIN_LAMBDA_RECEIVE_COUNT} or more "
-                "(S42).",
+                f"batch is a delivery too; Lambda's documentation asks for {limits.MIN_LAMBDA_RECEIVE_COUNT} or more.",
             )
 
     def _require_visibility(self, *, window_seconds: int) -> None:
@@ -317,7 +316,7 @@ class LambdaWorker(Construct):
         if settings.get("filters") and not settings.get("filtered_messages_are_deleted"):
             raise StackError(
                 f"queue {queue!r}: Lambda deletes every message that its filters do not match, and no other function "
-                "sees it (S41); route jobs to separate queues, or confirm with "
+                "sees it; route jobs to separate queues, or confirm with "
                 "filtered_messages_are_deleted=True"
             )
         if pollers is not None:

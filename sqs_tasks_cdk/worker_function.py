@@ -251,7 +251,7 @@ def _acknowledge(function: lambda_.Function, *, is_default_runtime: bool) -> Non
     acknowledge(
         function,
         "Serverless::Serverless-LambdaDLQ",
-        reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own (S46)",
+        reason="A function's dead-letter configuration is for asynchronous calls; the queue has its own",
     )
     if is_default_runtime:
         acknowledge(
