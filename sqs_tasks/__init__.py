@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sqs_tasks.provisioning import delete_queue as delete_queue
     from sqs_tasks.queue import JobQueue as JobQueue
     from sqs_tasks.raw_queue import RawQueue as RawQueue
+    from sqs_tasks.running import CurrentJob as CurrentJob
+    from sqs_tasks.running import current_job as current_job
     from sqs_tasks.scheduling.cron import Cron as Cron
     from sqs_tasks.scheduling.eventbridge import Scheduler as Scheduler
     from sqs_tasks.scheduling.intervals import At as At
@@ -54,6 +56,8 @@ _MODULES = {
     "BatchProcessingResult": "outcome",
     "BatchMessages": "batching",
     "NoBatching": "batching",
+    "CurrentJob": "running",
+    "current_job": "running",
     "DeadLetterQueue": "deadletter_queue",
     "SQSEnv": "env",
     "SQSError": "errors",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from sqs_tasks.client import account_of, region_of, urls_from_environment
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.execution.running_job import add_job_fields
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import Hook
 from sqs_tasks.lambda_runtime.deadline import ObservedDurations
@@ -108,6 +109,7 @@ class SQSEventHandler:
             check_number(margin_seconds, "margin_seconds", 0, unit="seconds", whole=False)
         check_number(concurrency, "concurrency", 1)
         keep_loggers()
+        add_job_fields(logging.getLogger().handlers)
         if middleware:
             from sqs_tasks.middleware import check_kinds  # most functions have none of their own
 

@@ -213,6 +213,7 @@ class GenericQueue:
         interrupter: Interrupter | None = None,
         admit: Admit | None = None,
         watch: Watch | None = None,
+        seconds_left: Callable[[], float] | None = None,
         last_receive: int | None = None,
         failures: tuple[type[BaseException], ...] | None = None,
         middleware: Sequence[Middleware] = (),
@@ -229,6 +230,7 @@ class GenericQueue:
             interrupter=interrupter,
             admit=admit,
             watch=watch,
+            seconds_left=seconds_left,
             failures=failures or TASK_FAILURES,
         )
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from sqs_tasks.cli.job_fields import JobFields
 from sqs_tasks.cli.options import LogFormat
+from sqs_tasks.execution.running_job import add_job_fields
 from sqs_tasks.loggers import NAME as LIBRARY
 from sqs_tasks.loggers import keep_loggers
 
@@ -87,8 +87,7 @@ def after_application(level: str, log_format: LogFormat) -> None:
     keep_loggers()
     root, ours = logging.getLogger(), logging.getLogger(LIBRARY)
     handlers = [handler for handler in root.handlers if not isinstance(handler, _OurHandler)]
-    for handler in handlers:
-        handler.addFilter(JobFields())
+    add_job_fields(handlers)
     replaced = not any(isinstance(handler, _OurHandler) for handler in root.handlers)
     if ours.handlers or not replaced or (log_format == "text" and root.handlers):
         return
@@ -107,7 +106,7 @@ class _OurHandler(logging.StreamHandler[TextIO]):
 def _handler(log_format: LogFormat) -> logging.Handler:
     handler = _OurHandler()
     handler.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
-    handler.addFilter(JobFields())
+    add_job_fields([handler])
     return handler
 
 

@@ -13,7 +13,6 @@ import click
 from sqs_tasks import limits
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
-from sqs_tasks.cli.job_fields import note_jobs
 from sqs_tasks.cli.logs import after_application, configure_logging
 from sqs_tasks.cli.options import LogFormat, log_format, log_level, setting
 from sqs_tasks.cli.queue_names import names_in_code
@@ -183,7 +182,6 @@ def worker(
     end = ProcessEnd()
     env = load(app)
     after_application(log_level.upper(), log_format)
-    note_jobs(env)
     queues = queues_to_work(env, names, app)
     for queue in queues:
         check_exists(queue)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Intake, TaskLookup
+from sqs_tasks.execution.running_job import RUNNING
 from sqs_tasks.execution.runtime import (
     TASK_FAILURES,
     Admit,
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 #: the two it is: to ask the object would cost each job a tenth more.
 Call: TypeAlias = Any
 
+_note_running = RUNNING.set
+
 _UNWATCHED: AbstractContextManager[None] = nullcontext()
 
 
@@ -61,6 +64,7 @@ class Executor:
         interrupter: Limits plain tasks to their timeout; without it they run as long as they like.
         admit: Asked before each run; without it whatever can run does.
         watch: Makes the context that each run takes place in, for a runtime that wants to know of it.
+        seconds_left: Gives the seconds until the runtime interrupts whatever runs, where that is known.
         failures: What is a failure of the task for certain; Ctrl-C is not, unless it is listed here.
     """
 
@@ -73,6 +77,7 @@ class Executor:
     interrupter: Interrupter | None = None
     admit: Admit | None = None
     watch: Watch | None = None
+    seconds_left: Callable[[], float] | None = None
     failures: tuple[type[BaseException], ...] = TASK_FAILURES
 
     # --- intake: messages to jobs, or why they never run ------------------------------------------------------------
@@ -169,15 +174,18 @@ class Executor:
         return self._judge(call, task, perf_counter() - started, None, result)
 
     def _begin(self, call: Call, task: RegisteredTask) -> float:
-        """Set the job's context and call the hooks; the moment its run starts."""
+        """Set the job's context, note that it runs, and call the hooks; the moment its run starts."""
         if task.batch_size:  # each job has a context of its own; what the polling thread may have set is none of theirs
             self.context.clear()
         else:
             self.context.hold(call.context)
+        started = perf_counter()
+        _note_running((self, call, task, started))
         if self.pre_task.callbacks:
             for job in call.jobs if task.batch_size else (call,):
                 self.pre_task.emit(job)
-        return perf_counter()
+            started = perf_counter()
+        return started
 
     def _attempt(self, call: Call, task: RegisteredTask) -> Any:
         """What the task returns, within its timeout; an async one runs on the event loop meanwhile."""
@@ -252,6 +260,24 @@ class Executor:
         if self.post_task.callbacks:
             self.post_task.emit(job, outcome)
         return outcome
+
+    # --- for tests: what the task itself returns or raises, without an outcome ---------------------------------------
+
+    def result_of(self, job: Job, task: RegisteredTask) -> Any:
+        """What the task returns for a job that was taken in; it raises what the task raises."""
+        call: Call = self._batch((job,), task) if task.batch_size else job
+
+        def result() -> Any:
+            self._begin(call, task)
+            return self._attempt(call, task)
+
+        return copy_context().run(result)
+
+    async def result_of_async(self, job: Job, task: RegisteredTask, *, limited: CoroutineLimiter) -> Any:
+        """The same for an async task, on the caller's event loop; the job's context is set in the caller's task."""
+        call: Call = self._batch((job,), task) if task.batch_size else job
+        self._begin(call, task)
+        return await limited(self._coroutine(call, task), task.settings.timeout)
 
     # --- for the runtimes -------------------------------------------------------------------------------------------
 

@@ -180,6 +180,7 @@ class QueueRun:
                 stop_if_time_is_up=self._invocation.stop_if_time_is_up,
             ).admit,
             watch=partial(_Watched, self) if self._is_watched else None,
+            seconds_left=self._deadline.seconds_to_work,
             # With its next receive SQS would move the job of a FIFO queue, and with it those behind it that have come
             # along as often and never ran (S23). Moved here, it makes way for them in this very invocation.
             last_receive=self._max_receive_count if self._fifo else None,

@@ -25,6 +25,7 @@ from sqs_tasks.testing.assertions import (
 )
 from sqs_tasks.testing.lambda_events import lambda_context, lambda_event
 from sqs_tasks.testing.queue_drain import MAX_JOBS, DrainResult, adrain, drain
+from sqs_tasks.testing.single_runs import arun, run
 from sqs_tasks.testing.substitutes import eager, in_memory
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "DrainResult",
     "EagerDelivery",
     "adrain",
+    "arun",
     "assert_dead_lettered",
     "assert_enqueued",
     "drain",
@@ -42,4 +44,5 @@ __all__ = [
     "lambda_event",
     "refute_dead_lettered",
     "refute_enqueued",
+    "run",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 
-from sqs_tasks.cli.job_fields import JobFields, note_jobs
 from sqs_tasks.cli.logs import JSONFormatter, configure_logging
 from sqs_tasks.env import SQSEnv
+from sqs_tasks.execution.running_job import add_job_fields
 from sqs_tasks.loggers import NAME as LIBRARY
 from sqs_tasks.loggers import keep_loggers
 from sqs_tasks.message import Job
@@ -28,18 +28,16 @@ def after_application(env: SQSEnv, level: str) -> None:
 
     Each job is reported when it starts, so that the session can show what is running.
     """
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(JobFields())
+    add_job_fields(logging.getLogger().handlers)
     keep_loggers()
     _ours_to_session(level)
     env.pre_task(_log_start)
-    note_jobs(env)
 
 
 def _ours_to_session(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
-    handler.addFilter(JobFields())
+    add_job_fields([handler])
     ours = logging.getLogger(LIBRARY)
     ours.handlers[:] = [handler]
     ours.setLevel(level.upper())
