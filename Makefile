@@ -72,6 +72,13 @@ test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Li
 coverage: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Run every test once more, and show the lines that none enters
 	$(call step,tests and their coverage,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS))
 
+# As long as wanted, e.g. `make soak MINUTES=480`; SEED=… for an order of events that was seen before.
+MINUTES ?= 60
+.PHONY: soak
+soak: $(STAMPS)/python ## Chaos for MINUTES=60: kills, forks, cuts, silence, renewed credentials; the books at the end
+	$(call step,chaos for $(MINUTES) minutes,$(LOCAL_AWS) $(BIN)/python -m tests.support.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)))
+	$(call step,memory after 200000 jobs,SQS_TASKS_RSS_JOBS=200000 $(LOCAL_AWS) $(BIN)/python -m pytest -q tests/integration/test_worker_chaos.py -k memory)
+
 .PHONY: bench
 bench: $(STAMPS)/python $(STAMPS)/ministack ## Measure beside the peers, as ratios; each benchmark makes the environments it needs
 	@for one in benchmarks/*.py; do echo "--- $$one"; $(LOCAL_AWS) $(BIN)/python $$one; done

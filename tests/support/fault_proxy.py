@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 Plan = Callable[[str], str | float | None]
 
 THROTTLED = b'{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}'
+EXPIRED = b'{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token included in the request is expired"}'
 FAILED = b'{"__type":"com.amazonaws.sqs#InternalError","message":"a proxy made this up"}'
+
+#: Faults that are answered in the endpoint's place.
+ANSWERS = {
+    "throttle": (b"400 Bad", THROTTLED),
+    "error": (b"500 Internal", FAILED),
+    "expired": (b"403 Forbidden", EXPIRED),
+}
 
 
 class FaultProxy:
@@ -24,6 +32,7 @@ class FaultProxy:
     Attributes:
         plan: May be replaced at any time.
         faults: How many of each kind there were, by action.
+        accepted_key: The access key that requests must be signed with; others are refused as expired. None takes any.
     """
 
     def __init__(self, endpoint_url: str, plan: Plan = lambda _: None) -> None:
@@ -31,6 +40,7 @@ class FaultProxy:
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.plan = plan
         self.faults: Counter[tuple[str, str]] = Counter()
+        self.accepted_key: str | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -82,15 +92,15 @@ class FaultProxy:
             while True:
                 head, body = await _message(reader)
                 action = _header(head, b"x-amz-target").rpartition(".")[2]
-                fault = self.plan(action)
+                fault = self.plan(action) or self._expired(head)
                 if fault is not None:
                     self.faults[action, fault if isinstance(fault, str) else "delay"] += 1
                 if fault == "cut":
                     return
                 if fault == "hang":
                     await asyncio.sleep(3600)
-                if fault in ("throttle", "error"):
-                    text, status = (THROTTLED, b"400 Bad") if fault == "throttle" else (FAILED, b"500 Internal")
+                if fault in ANSWERS:
+                    status, text = ANSWERS[fault]
                     writer.write(
                         b"HTTP/1.1 " + status + b"\r\nContent-Type: application/x-amz-json-1.0\r\n"
                         b"Content-Length: " + str(len(text)).encode() + b"\r\n\r\n" + text
@@ -112,6 +122,11 @@ class FaultProxy:
             if upstream_writer is not None:
                 with contextlib.suppress(OSError):
                     upstream_writer.transport.abort()
+
+    def _expired(self, head: bytes) -> str | None:
+        if self.accepted_key is None or f"Credential={self.accepted_key}/" in _header(head, b"authorization"):
+            return None
+        return "expired"
 
 
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
