@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from sqs_tasks.provisioning import RedrivePolicy
     from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
+    from sqs_tasks.sending.deferral import Deferral
+    from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver
+    from sqs_tasks.worker.options import WorkerOptions
 
 Q = TypeVar("Q", bound=GenericQueue)
 
@@ -64,6 +67,7 @@ class SQSEnv:
         scheduler: Where jobs are held that are due later than SQS can hold them back; None takes what the stack says.
         direct_calls: A call of a task, ``send_email(...)``, runs its function; otherwise it is refused as a mistake.
         eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
+        send: When jobs are sent: ``OnCommit()`` of :mod:`sqs_tasks.transactions`; None for at once.
 
     Attributes:
         context: Values that travel with every job added here; see :class:`~sqs_tasks.context.SQSContext`.
@@ -98,6 +102,7 @@ class SQSEnv:
         scheduler: Scheduler | None = None,
         direct_calls: bool = False,
         eager: bool = False,
+        send: Hold | None = None,
     ) -> None:
         self.queue_prefix = queue_prefix
         self.codecs = CodecRegistry()
@@ -115,6 +120,7 @@ class SQSEnv:
         self.context = context_maker()
         self.direct_calls = direct_calls
         self.scheduler = scheduler
+        self.hold = send
         self.deliver: Deliver | None = None
         if eager:
             from sqs_tasks.execution.eager import EagerDelivery
@@ -290,6 +296,16 @@ class SQSEnv:
 
         return ScheduledJobs(self).cancel(job_id)
 
+    def deferred(self) -> Deferral:
+        """``with env.deferred() as jobs:`` holds back what is sent in the block until it has ended, in tens then.
+
+        Nothing is sent if the block raises. Receipts have their job ids at once, and message ids after the block. In
+        async code ``async with env.deferred():`` sends without blocking the event loop.
+        """
+        from sqs_tasks.sending.deferral import Deferral  # most producers send at once
+
+        return Deferral(self)
+
     # --- producing and working by name ------------------------------------------------------------------------------
 
     def add_job(self, queue_name: str, job_name: str, /, **job_kwargs: Any) -> Receipt:
@@ -309,41 +325,23 @@ class SQSEnv:
         queue_names: Iterable[str] | None = None,
         shutdown_policy_maker: Callable[[], ShutdownPolicy] = NeverShutdown,
         *,
-        concurrency: int = 1,
-        async_concurrency: int | None = None,
-        prefetch: int = 0,
-        weights: Mapping[str, float] | None = None,
-        strict_priority: bool = False,
-        grace_seconds: float = 25,
         report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
+        **options: Unpack[WorkerOptions],
     ) -> None:
         """Work several queues in this process, each with its own long poll, so that none starves another.
 
         Args:
             queue_names: Names or globs of registered queues; None for all that have tasks.
             shutdown_policy_maker: Makes each queue's policy.
-            concurrency: Jobs at a time in this process; the queues share the slots fairly.
-            async_concurrency: ``async def`` jobs at once, on an event loop; None takes ``concurrency``.
-            prefetch: Messages to receive before they can start, so that short jobs come in tens.
-            weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
-            strict_priority: A queue gets slots only while all those registered before it are empty.
-            grace_seconds: How long running jobs may take to finish after a signal.
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
+            **options: See :class:`~sqs_tasks.worker.options.WorkerOptions`.
         """
         from sqs_tasks.worker.consumer import Consumer
 
         queues = self.select_queues(*(queue_names or ()))
         if not queues:
             raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
-        consumer = Consumer(
-            queues,
-            concurrency=concurrency,
-            async_concurrency=async_concurrency,
-            prefetch=prefetch,
-            grace_seconds=grace_seconds,
-            weights=weights,
-            strict_priority=strict_priority,
-        )
+        consumer = Consumer(queues, **options)
         with reporting(
             queues, self.report_queue_stats, report_interval_seconds, oldest_age=consumer.oldest_age_seconds
         ):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.scheduling.eventbridge import Scheduler
+    from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver, Outbox
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Environment(Protocol):
     post_task: Hook[[Job, Outcome]]
     report_queue_stats: Hook[[str, QueueStatistics]]
     around_request: AroundRequest | None
+    hold: Hold | None
 
     def get_sqs_queue_name(self, queue_name: str) -> str:
         """The name in SQS: the prefix and the name in code."""

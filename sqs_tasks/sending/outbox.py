@@ -14,13 +14,14 @@ from sqs_tasks.client import ClientProvider, making, size_limit_in
 from sqs_tasks.errors import BatchSendError, ConfigurationError, MessageTooLargeError
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import MessageAttribute, OutgoingMessage
-from sqs_tasks.receipts import Receipt
+from sqs_tasks.receipts import PendingMessage, Receipt
 from sqs_tasks.sending.sender import Sender, chunks, unsent_error
 from sqs_tasks.sending.stream import stream
 from sqs_tasks.settings import QueueSettings, check_group_id
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.eventbridge import Scheduler
+    from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.one_shots import OneShots
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class SendingEnvironment(Protocol):
     pre_send: Hook[[OutgoingMessage]]
     post_send: Hook[[OutgoingMessage, Receipt]]
     around_request: AroundRequest | None
+    hold: Hold | None
 
 
 class Outbox:
@@ -81,6 +83,10 @@ class Outbox:
     def send(self, message: OutgoingMessage) -> Receipt:
         """Send a message, or add it to the batch that is open here; the hooks are called."""
         added = self._call_hooks(message) if self._env.pre_send.callbacks else ()
+        if self._env.hold is not None:
+            held = self._env.hold(self, message)
+            if held is not None:
+                return held
         deliver = self._deliver()
         if deliver is None:
             if message.run_at is not None:
@@ -106,7 +112,7 @@ class Outbox:
         Raises:
             BatchSendError: Some messages of the requests under way were not accepted; it carries them.
         """
-        if self._deliver() is not None:
+        if self._deliver() is not None or self._env.hold is not None:
             return sum(1 for message in messages if self.send(message) is not None)
         held, messages = 0, iter(messages)
 
@@ -124,6 +130,43 @@ class Outbox:
                     yield following
 
         return stream(self._sender, to_sqs(), max_in_flight, before=self._call_hooks) + held
+
+    def send_held(
+        self, held: Sequence[tuple[OutgoingMessage, PendingMessage]]
+    ) -> tuple[list[OutgoingMessage], list[Any]]:
+        """Send messages that were held back, and resolve their receipts.
+
+        Returns:
+            Those that were not accepted after retries, and why; nothing is raised for what SQS does.
+        """
+        unsent: list[OutgoingMessage] = []
+        failures: list[Any] = []
+        receipts = {id(message): pending for message, pending in held}
+        for_sqs: list[OutgoingMessage] = []
+        deliver = self._deliver()
+        for message, pending in held:
+            if deliver is None and message.run_at is None:
+                for_sqs.append(message)
+                continue
+            try:
+                receipt = deliver(message) if deliver else (self._one_shots or self._make_one_shots()).send(message)
+            except Exception as error:  # noqa: BLE001 - one of several; the caller gets all that failed together
+                unsent.append(message)
+                failures.append(error)
+            else:
+                pending.resolve(receipt)
+                if deliver:
+                    self._env.post_send.emit(message, receipt)
+        for chunk in chunks(for_sqs):
+            ids, errors = self._sender.send_chunk(chunk)
+            failures.extend(errors)
+            for message, message_id in zip(chunk, ids, strict=True):
+                if message_id is None:
+                    unsent.append(message)
+                else:
+                    receipts[id(message)].resolve(message_id)
+                    self._env.post_send.emit(message, receipts[id(message)])
+        return unsent, failures
 
     def _call_hooks(self, message: OutgoingMessage) -> Sequence[str]:
         """Call the pre_send hooks, and see that the message can be sent with what they added to its attributes."""
