@@ -17,7 +17,7 @@ from aws_cdk import aws_logs as logs
 from sqs_tasks_cdk.environment import METRICS_NAMESPACE
 
 #: What became of jobs, as counts.
-JobCount = Literal["JobsSucceeded", "JobsRetried", "JobsDeadLettered", "JobsUnknown", "JobsNotStarted"]
+JobCount = Literal["JobsSucceeded", "JobsRetried", "JobsDeadLettered", "JobsUnknown", "JobsNotStarted", "JobsSkipped"]
 
 #: How long runs took, and how old their messages were when they started, in milliseconds; of services, in seconds.
 JobTime = Literal["Duration", "QueueDelay", "DurationSeconds"]
@@ -28,6 +28,7 @@ LOGGED: Final[Mapping[JobCount, str]] = {
     "JobsRetried": "job_retried",
     "JobsDeadLettered": "job_rejected",
     "JobsUnknown": "unknown_task",
+    "JobsSkipped": "job_skipped",
 }
 
 #: The lines that say how long a run took.
