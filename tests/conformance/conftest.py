@@ -16,7 +16,6 @@ the server's clock is its own, else by advancing ours.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import pytest
 from tests.conformance import backends
 from tests.conformance.known_differences import MINISTACK
 from tests.conformance.sqs import SQS
-from tests.support.ministack import is_installed
+from tests.support.conformance import LONG_TIME_MARKER, RULE_MARKER, check_items, need_ministack
 
 #: Backends whose clock can be moved: tests of minutes and days run on these.
 WITH_CLOCK = ("memory", "http")
@@ -36,10 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "rule(*names): the rules of SQS that a conformance test holds")
+    config.addinivalue_line("markers", RULE_MARKER)
     config.addinivalue_line("markers", "wall_clock: the test looks at real time")
     config.addinivalue_line("markers", "over_http: the test is about HTTP, so the model in memory has no part in it")
-    config.addinivalue_line("markers", "long_time: minutes or more pass, so only a clock that can be moved will do")
+    config.addinivalue_line("markers", LONG_TIME_MARKER)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -57,24 +56,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.parent == here and not list(item.iter_markers("rule")):
-            raise pytest.UsageError(f"{item.nodeid} names no rule; decorate it with @rule")
-        if isinstance(item, pytest.Function) and "[ministack" in item.name:
-            test = item.name.replace("[ministack-", "[").replace("[ministack]", "")
-            reason = MINISTACK.get(test) or MINISTACK.get(item.originalname)
-            if reason:
-                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+    check_items(items, folder=Path(__file__).parent, differences=MINISTACK)
 
 
 @pytest.fixture(scope="session")
 def ministack_backend() -> Iterator[backends.Backend]:
-    if not is_installed():
-        text = "MiniStack is not installed; see tests/support/ministack.py"
-        if os.environ.get("CI"):
-            pytest.fail(text)
-        pytest.skip(text)
+    need_ministack()
     with backends.independent() as backend:
         yield backend
 

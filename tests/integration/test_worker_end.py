@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.local.server import LocalSQSServer
 from tests.support.polling import until
-from tests.support.worker_processes import client, environment
+from tests.support.worker_processes import children_of, client, environment, left
 
 #: A lease of a minute: what is visible soon after the end has been given back, and has not come by itself.
 APP = """
@@ -143,15 +142,6 @@ def lines(tmp_path):
     return lambda name: (tmp_path / name).read_text().splitlines() if (tmp_path / name).exists() else []
 
 
-def left(jobs):
-    told = jobs.statistics()
-    return told.available, told.in_flight
-
-
-def children_of(process):
-    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-
-
 def stopped(worker):
     """The exit code of a worker that is asked to stop."""
     worker.send_signal(signal.SIGTERM)
@@ -227,10 +217,10 @@ def test_a_full_log_of_the_supervisor_does_not_keep_its_workers_from_being_repla
     jobs.add_job("starts", what="log")
     supervisor = start("-c", "2", "--supervise")
     until(lambda: lines("logged"), what="the pipe fills")
-    (worker,) = children_of(supervisor)
+    (worker,) = children_of(supervisor.pid)
     time.sleep(0.5)
 
-    os.kill(int(worker), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
 
-    until(lambda: set(children_of(supervisor)) - {worker}, what="a new worker")
+    until(lambda: set(children_of(supervisor.pid)) - {worker}, what="a new worker")
     assert stopped(supervisor) == 0

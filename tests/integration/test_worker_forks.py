@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-from pathlib import Path
 
 import pytest
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.local.server import LocalSQSServer
 from tests.support.polling import until
-from tests.support.worker_processes import client, processes
+from tests.support.worker_processes import client, is_running, left, processes
 
 APP = """
 import multiprocessing
@@ -129,11 +127,7 @@ def run(tmp_path):
     with LocalSQSServer() as server, processes(tmp_path, server.endpoint_url) as run:
         run.write("app.py", APP)
         yield run
-        for line in (*run.lines("children"), *run.lines("loaded")):
-            try:
-                os.kill(int(line), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        run.kill_listed("children", "loaded")
 
 
 @pytest.fixture
@@ -147,19 +141,6 @@ def jobs(run):
 
 def start(run, *options):
     return run.python("-m", "sqs_tasks", "worker", "app:env", "--wait-seconds", "1", "--grace-seconds", "5", *options)
-
-
-def is_running(pid):
-    """Whether a process runs; one that has ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def left(jobs):
-    told = jobs.statistics()
-    return told.available, told.in_flight
 
 
 @pytest.mark.parametrize("options", [["-c", "1"], ["-c", "4"], ["-c", "4", "-p", "2"]])

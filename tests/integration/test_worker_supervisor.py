@@ -18,7 +18,7 @@ import pytest
 
 from sqs_tasks import SQSEnv
 from tests.support.polling import until
-from tests.support.worker_processes import client, environment, processes, signal_until_gone
+from tests.support.worker_processes import children_of, client, environment, is_running, processes, signal_until_gone
 
 APP = """
 import ctypes
@@ -86,12 +86,7 @@ def run(server, tmp_path):
     with processes(tmp_path, server.endpoint_url) as run:
         run.write("app.py", APP)
         yield run
-        for line in run.lines("loaded"):
-            with_pid = int(line)
-            try:
-                os.kill(with_pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        run.kill_listed("loaded")
 
 
 @pytest.fixture
@@ -107,14 +102,6 @@ def start(run, *options):
     return run.python("-m", "sqs_tasks", "worker", "app:env", "--wait-seconds", "1", "-c", "2", *options)
 
 
-def is_running(pid):
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def free_ports(count):
     """A port with free ones after it, as far as anyone can know."""
     while True:
@@ -128,10 +115,6 @@ def free_ports(count):
                     taken.append(other)
         if not taken and port + count < 65000:
             return port
-
-
-def children_of(pid):
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def get(port, path):
@@ -265,7 +248,7 @@ def test_as_pid_1_it_reaps_what_tasks_leave_behind(run, jobs):
     run.started.append(outer)
     jobs.add_job("orphan", n=1)
     until(lambda: run.lines("done"), what="the orphan's parent is done")
-    supervisor = int(children_of(outer.pid)[0])
+    supervisor = children_of(outer.pid)[0]
 
     def state(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

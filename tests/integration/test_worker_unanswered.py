@@ -10,7 +10,7 @@ from sqs_tasks import SQSEnv
 from sqs_tasks.local.server import LocalSQSServer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.polling import until
-from tests.support.worker_processes import client, processes
+from tests.support.worker_processes import client, left, processes
 
 APP = """
 import os
@@ -65,11 +65,6 @@ def hang_once(proxy, action):
 
     proxy.plan = plan
     return seen
-
-
-def left(jobs):
-    told = jobs.statistics()
-    return told.available, told.in_flight
 
 
 @pytest.mark.parametrize("action", ["ChangeMessageVisibilityBatch", "DeleteMessageBatch"])

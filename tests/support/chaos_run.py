@@ -22,7 +22,7 @@ from sqs_tasks.local.server import LocalSQSServer
 from tests.support.chaos_books import Books
 from tests.support.fault_proxy import FaultProxy
 from tests.support.jumping_clock import SITE_CUSTOMIZE
-from tests.support.worker_processes import client, processes
+from tests.support.worker_processes import children_of, client, processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,7 +180,7 @@ class ChaosRun:
             self._renew_credentials()
         elif event == "silence":
             self._silent_until = time.monotonic() + 1.5
-        elif not (children := children_of(worker)):
+        elif not (children := children_of(worker.pid)):
             self._agenda.append(event)  # it is only starting
             return
         elif event.endswith("a worker process"):
@@ -208,7 +208,7 @@ class ChaosRun:
             time.sleep(self._chance.uniform(0, 0.5))
             worker.send_signal(signal.SIGTERM)
         if event == "stop it, later again":
-            self.books.dead_processes.update(children_of(worker))
+            self.books.dead_processes.update(children_of(worker.pid))
             self._again.append((time.monotonic() + 1.3, worker))
             self._stopped.append(("later again", worker))
         else:
@@ -256,11 +256,3 @@ class ChaosRun:
             for message in messages:
                 name, number = message["MessageAttributes"]["JobName"]["StringValue"], json.loads(message["Body"])["n"]
                 yield number if name == "poison" else -1 - number
-
-
-def children_of(supervisor: subprocess.Popen[str]) -> list[int]:
-    """The processes that run the tasks; their supervisor replaces those that die."""
-    try:
-        return [int(pid) for pid in Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from sqs_tasks.queue import JobQueue
 
 #: Variables that would lead anywhere but to the endpoint of the test.
 CREDENTIALS = {
@@ -78,6 +81,35 @@ class Processes:
         path = self.directory / name
         text = path.read_text() if path.exists() else ""
         return text[: text.rfind("\n") + 1].splitlines()
+
+    def kill_listed(self, *names: str) -> None:
+        """Kill the processes whose numbers others have appended to files, a line each."""
+        for name in names:
+            for line in self.lines(name):
+                with suppress(ProcessLookupError):
+                    os.kill(int(line), signal.SIGKILL)
+
+
+def is_running(pid: int | str) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and not waited for; none when it has ended."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def left(queue: JobQueue) -> tuple[int, int]:
+    """How many messages of a queue are available, and how many in flight."""
+    counted = queue.statistics()
+    return counted.available, counted.in_flight
 
 
 def signal_until_gone(process: subprocess.Popen[Any], number: int, seconds: float = 10) -> int:

@@ -7,6 +7,7 @@ backticks, as in ``T1000``.
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -83,8 +84,10 @@ def files() -> list[Path]:
     return sorted(path for path in found if not {"cdk.out", "node_modules"}.intersection(path.parts))
 
 
-def every_citation() -> Iterator[tuple[str, set[str], set[str]]]:
-    """Where, which rules, which faults. What is no Python is left to others."""
+@functools.cache
+def every_citation() -> tuple[tuple[str, set[str], set[str]], ...]:
+    """Where, which rules, which faults; read once for all tests. What is no Python is left to others."""
+    found = []
     for path in files():
         try:
             texts = list(prose(path.read_text(encoding="utf-8")))
@@ -93,7 +96,8 @@ def every_citation() -> Iterator[tuple[str, set[str], set[str]]]:
         for line, text in texts:
             rules, faults = cited(text, about_faults=path.parent == FAULT_TESTS)
             if rules or faults:
-                yield f"{path.relative_to(ROOT)}:{line}", rules, faults
+                found.append((f"{path.relative_to(ROOT)}:{line}", rules, faults))
+    return tuple(found)
 
 
 def test_every_rule_that_is_cited_is_listed():
