@@ -77,6 +77,7 @@ MINUTES ?= 60
 .PHONY: soak
 soak: $(STAMPS)/python ## Chaos for MINUTES=60: kills, forks, cuts, silence, renewed credentials; the books at the end
 	$(call step,chaos for $(MINUTES) minutes,$(LOCAL_AWS) $(BIN)/python -m tests.support.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)))
+	$(call step,eight processes at the embedded SQS,SQS_TASKS_STRESS_MESSAGES=100000 $(LOCAL_AWS) $(BIN)/python -m pytest -q tests/integration/test_local_sqs_stress.py)
 	$(call step,memory after 200000 jobs,SQS_TASKS_RSS_JOBS=200000 $(LOCAL_AWS) $(BIN)/python -m pytest -q tests/integration/test_worker_chaos.py -k memory)
 
 .PHONY: bench

@@ -172,7 +172,8 @@ def slow(n):
 
 handler = SQSEventHandler(env)
 handler.on_settled(lambda report: note(type(report.outcome).__name__))
-"""
+""",
+        visibility_seconds=3,
     )
     function.send("slow", "slow")
     statistics = function.run(timeout_seconds=1)
