@@ -16,6 +16,10 @@ from sqs_tasks_cdk.acknowledgements import acknowledge
 #: message no longer than its source could drop it on arrival.
 DEAD_LETTER_RETENTION: Final = Duration.days(14)
 
+#: What happens to queues by default: messages outlive the stack. A first deployment that fails leaves no queue behind;
+#: RETAIN would, and the next attempt could not make queues of the same names.
+KEPT: Final = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
 
 class DeadLetterQueue(Construct):
     """A dead-letter queue that only its own sources may use, and that keeps messages for 14 days.
@@ -28,7 +32,7 @@ class DeadLetterQueue(Construct):
         fifo: As the sources: a FIFO queue's dead-letter queue must be FIFO, a standard queue's standard (S30).
         retention_period: How long messages stay.
         encryption_master_key: A KMS key in place of SSE-SQS.
-        removal_policy: What happens to the queue and its messages when it leaves the stack.
+        removal_policy: What happens to the queue and its messages when it leaves the stack; it is kept.
 
     Attributes:
         queue: The queue.
@@ -46,7 +50,7 @@ class DeadLetterQueue(Construct):
         fifo: bool = False,
         retention_period: Duration = DEAD_LETTER_RETENTION,
         encryption_master_key: kms.IKey | None = None,
-        removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
+        removal_policy: RemovalPolicy = KEPT,
     ) -> None:
         super().__init__(scope, construct_id)
         self.logical_name = logical_name

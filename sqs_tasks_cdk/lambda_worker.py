@@ -14,6 +14,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.acknowledgements import acknowledge
+from sqs_tasks_cdk.crash_cost import say_crash_cost
 from sqs_tasks_cdk.environment import (
     APP_VARIABLE,
     BATCHING_WINDOW_VARIABLE,
@@ -50,7 +51,8 @@ class MappingSettings(TypedDict, total=False):
     service_name: str | None
 
     #: Messages of one invocation at most: up to 10, or 10,000 with a batching window. When left out as many, up to 10,
-    #: as can run one after another at their slowest; 1 for a FIFO queue (S23).
+    #: as can run one after another at their slowest within 5 minutes, or within a ``timeout`` or a visibility timeout
+    #: that is set; 1 for a FIFO queue (S23).
     batch_size: int | None
 
     #: How long Lambda collects messages for a batch, up to 5 minutes; not for FIFO.
@@ -149,7 +151,10 @@ class LambdaWorker(Construct):
             timeout = self._timeout_of(existing, timeout)
         self._choose_size(timeout=timeout, batch_size=settings.get("batch_size"))
         self._check(settings, window_seconds=window_seconds)
-        self._require_visibility(window_seconds=window_seconds)
+        self._require_visibility(
+            window_seconds=window_seconds,
+            is_computed=timeout is None and task_queue.visibility.explicit_seconds is None,
+        )
 
         variables = {
             # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
@@ -252,16 +257,16 @@ class LambdaWorker(Construct):
         slowest = rules.slowest_task_seconds(queue.tasks)
         if timeout is None:
             rules.check_tasks_fit_a_function(queue.tasks, queue=queue.logical_name)
-            budget = rules.function_budget_seconds(
-                slowest_seconds=slowest, visibility_seconds=queue.visibility.explicit_seconds
-            )
+            by_hand = queue.visibility.explicit_seconds
+            budget = rules.function_budget_seconds(slowest_seconds=slowest, visibility_seconds=by_hand)
+            for_batch = rules.batch_budget_seconds(function_seconds=budget, visibility_seconds=by_hand)
         else:
-            budget = int(timeout.to_seconds())
+            budget = for_batch = int(timeout.to_seconds())
             rules.check_function_timeout(queue.tasks, queue=queue.logical_name, seconds=budget)
         self.batch_size = (
             batch_size
             if batch_size is not None
-            else rules.default_batch_size(slowest_seconds=slowest, function_seconds=budget, fifo=queue.fifo)
+            else rules.default_batch_size(slowest_seconds=slowest, function_seconds=for_batch, fifo=queue.fifo)
         )
         self.timeout = timeout or Duration.seconds(
             rules.function_timeout_seconds(queue.tasks, batch_size=self.batch_size, budget_seconds=budget)
@@ -289,16 +294,25 @@ class LambdaWorker(Construct):
                 f"batch is a delivery too; Lambda's documentation asks for {limits.MIN_LAMBDA_RECEIVE_COUNT} or more.",
             )
 
-    def _require_visibility(self, *, window_seconds: int) -> None:
+    def _require_visibility(self, *, window_seconds: int, is_computed: bool) -> None:
         function_seconds = int(self.timeout.to_seconds())
-        self.task_queue.visibility.require(
+        queue = self.task_queue
+        recommended = rules.lambda_visibility_seconds(function_seconds=function_seconds, window_seconds=window_seconds)
+        queue.visibility.require(
             consumer=self,
             name=f"the function of {self.node.path!r}",
             at_least=function_seconds,
-            recommended=rules.lambda_visibility_seconds(
-                function_seconds=function_seconds, window_seconds=window_seconds
-            ),
+            recommended=recommended,
         )
+        if is_computed:
+            say_crash_cost(
+                self,
+                queue.tasks,
+                queue=queue.logical_name,
+                batch_size=self.batch_size,
+                visibility_seconds=recommended - window_seconds,
+                fifo=queue.fifo,
+            )
 
     def _check(self, settings: LambdaSettings, *, window_seconds: int) -> None:
         queue = self.task_queue.logical_name

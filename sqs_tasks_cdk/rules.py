@@ -22,6 +22,13 @@ FUNCTION_MARGIN_SECONDS = 5
 #: Function timeouts that fit in one visibility timeout: room for Lambda to retry a throttled batch (S19).
 VISIBILITY_FACTOR = 6
 
+#: What a batch may take when nobody says: as long as ten tasks without a timeout. It bounds what a crash costs, which
+#: is how long the queue hides the messages of the batch (S19).
+MAX_BATCH_SECONDS = 10 * ASSUMED_TASK_SECONDS + FUNCTION_MARGIN_SECONDS
+
+#: What a crash costs at most unless one task alone takes longer: half an hour.
+MAX_CRASH_SECONDS = VISIBILITY_FACTOR * MAX_BATCH_SECONDS
+
 #: The least visibility for a container worker; its heartbeat extends it while a task runs.
 MIN_POLLER_VISIBILITY_SECONDS = 60
 
@@ -90,6 +97,14 @@ def function_budget_seconds(*, slowest_seconds: int, visibility_seconds: int | N
     sixth = visibility_seconds // VISIBILITY_FACTOR
     enough = sixth if sixth >= slowest_seconds + FUNCTION_MARGIN_SECONDS else visibility_seconds
     return min(limits.MAX_FUNCTION_SECONDS, enough)
+
+
+def batch_budget_seconds(*, function_seconds: int, visibility_seconds: int | None) -> int:
+    """How long the records of a batch may take together when nobody says how many there are.
+
+    With a visibility set by hand, what a crash costs is decided, and a batch may use the function's whole budget.
+    """
+    return function_seconds if visibility_seconds is not None else min(function_seconds, MAX_BATCH_SECONDS)
 
 
 def default_batch_size(*, slowest_seconds: int, fifo: bool, function_seconds: int = limits.MAX_FUNCTION_SECONDS) -> int:

@@ -11,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
-from sqs_tasks_cdk.dead_letter_queue import DeadLetterQueue
+from sqs_tasks_cdk.dead_letter_queue import KEPT, DeadLetterQueue
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.manifest import ManifestQueue, ManifestTask
 from sqs_tasks_cdk.queue_metrics import QueueMetrics
@@ -53,7 +53,7 @@ class TaskQueueSettings(TypedDict, total=False):
     #: How long SQS may reuse a data key of ``encryption_master_key``, 1 minute to 24 hours.
     data_key_reuse: Duration | None
 
-    #: What happens to the queues and their messages when they leave the stack; DESTROY when left out.
+    #: What happens to the queues and their messages when they leave the stack; kept when left out.
     removal_policy: RemovalPolicy | None
 
     #: An existing queue, in place of every setting that would make one.
@@ -202,7 +202,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             encryption_master_key=key,
             data_key_reuse=settings.get("data_key_reuse"),
             enforce_ssl=True,
-            removal_policy=settings.get("removal_policy", RemovalPolicy.DESTROY),
+            removal_policy=settings.get("removal_policy", KEPT),
         )
         self.queue = made
         self._cfn_queue = cast("sqs.CfnQueue", made.node.default_child)
@@ -243,7 +243,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             queue_name=name,
             fifo=self.fifo,
             encryption_master_key=settings.get("encryption_master_key"),
-            removal_policy=settings.get("removal_policy") or RemovalPolicy.DESTROY,
+            removal_policy=settings.get("removal_policy") or KEPT,
         )
 
     @classmethod

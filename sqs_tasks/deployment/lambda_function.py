@@ -23,6 +23,9 @@ FUNCTION_MARGIN_SECONDS = 5
 #: Seconds of one invocation at most.
 MAX_FUNCTION_SECONDS = 900
 
+#: Seconds that a batch may take when nobody says how many records it has: a crash hides its messages six times as long.
+MAX_BATCH_SECONDS = 10 * ASSUMED_TASK_SECONDS + FUNCTION_MARGIN_SECONDS
+
 #: Megabytes of a function.
 MEMORY_MB = 512
 
@@ -70,7 +73,8 @@ def _function(queue: Mapping[str, Any], *, allow_recursive_loop: bool) -> QueueF
     budget = _budget_seconds(slowest, by_hand)
     # A FIFO queue is worked one by one: a failure would return those of its group that came with it unstarted, which
     # is a receive for each of them (S23).
-    fitting = 1 if queue["fifo"] else (budget - FUNCTION_MARGIN_SECONDS) // slowest
+    for_batch = budget if by_hand is not None else min(budget, MAX_BATCH_SECONDS)
+    fitting = 1 if queue["fifo"] else (for_batch - FUNCTION_MARGIN_SECONDS) // slowest
     batch_size = max(1, min(limits.MAX_UNWINDOWED_BATCH, fitting))
     longest = max((math.ceil(task["timeout_seconds"] or 0) for task in tasks), default=0)
     timeout = max(min(budget, slowest * batch_size + FUNCTION_MARGIN_SECONDS), longest + FUNCTION_MARGIN_SECONDS)

@@ -5,7 +5,7 @@ Context: ``manifest`` and ``code`` are paths, ``notes`` is the file that tasks w
 
 from __future__ import annotations
 
-from aws_cdk import App, CfnOutput, Duration
+from aws_cdk import App, CfnOutput, Duration, RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
 
 from sqs_tasks_cdk.stack import TaskStack
@@ -17,6 +17,7 @@ stack = TaskStack(
     app,
     "E2E",
     manifest=app.node.get_context("manifest"),
+    queue_defaults={"removal_policy": RemovalPolicy.DESTROY},
     lambda_defaults={
         "code": code,
         "runtime": lambda_.Runtime.PROVIDED_AL2023,

@@ -17,7 +17,7 @@ from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker, ProvisionedPollers
 from sqs_tasks_cdk.manifest import ManifestTask
 from sqs_tasks_cdk.task_queue import TaskQueue
-from tests.support.templates import Resources, joined, warnings
+from tests.support.templates import Resources, infos, joined, warnings
 
 #: Code that needs no bundling.
 CODE = lambda_.Code.from_inline("def handler(event, context): ...")
@@ -218,7 +218,7 @@ def test_c7_mapping_keeps_its_id_whatever_is_set(stack: Stack) -> None:
 
 @pytest.mark.parametrize(
     ("timeout_seconds", "batch_size", "function_seconds"),
-    [(1, 10, 15), (30, 10, 305), (100, 8, 805), (400, 2, 805), (895, 1, 900)],
+    [(1, 10, 15), (30, 10, 305), (100, 3, 305), (120, 2, 245), (400, 1, 405), (895, 1, 900)],
 )
 def test_r1_timeout_and_batch_follow_the_slowest_task(
     stack: Stack, timeout_seconds: int, batch_size: int, function_seconds: int
@@ -229,6 +229,31 @@ def test_r1_timeout_and_batch_follow_the_slowest_task(
     resources = Resources(stack)
     assert resources.only("Lambda::EventSourceMapping")["BatchSize"] == batch_size
     assert resources.only("Lambda::Function")["Timeout"] == function_seconds
+
+
+def test_r1_slow_task_does_not_make_a_crash_dear(stack: Stack) -> None:
+    """R1, R2: a task of two minutes makes small batches, and what is hidden after a crash is said in numbers."""
+    _worker(stack, _queue(stack, "emails", _task(name="render", timeout_seconds=120), _task(name="b")))
+
+    assert Resources(stack).queue("shop-emails")["VisibilityTimeout"] == 6 * 245
+    assert warnings(stack) == []
+    (said,) = infos(stack)
+    assert said.startswith(
+        "Task 'render' may run 120 s, so queue 'emails' is worked in batches of 2, and hides messages for 1470 s (24 "
+        "minutes) when its function crashes."
+    )
+
+
+def test_r2_crash_that_hides_messages_for_long_is_warned_of(stack: Stack) -> None:
+    """R2: one task of ten minutes costs an hour, whatever the batch; with a timeout set by hand that is decided."""
+    _worker(stack, _queue(stack, "emails", _task(name="render", timeout_seconds=600)))
+    by_hand = Stack(stack.node.scope, "ByHand")
+    _worker(by_hand, _queue(by_hand, "films", _task(timeout_seconds=600)), timeout=Duration.seconds(900))
+
+    assert warnings(by_hand) == []
+    (warning,) = warnings(stack)
+    assert "hides messages for 3630 s (60 minutes) when its function crashes" in warning
+    assert "lower the task's timeout, register it on a queue of its own" in warning
 
 
 def test_r1_task_too_long_for_lambda_is_refused(stack: Stack) -> None:

@@ -61,6 +61,9 @@ def test_queue_with_nothing_set(stack: Stack) -> None:
     assert [(item["Effect"], item["Condition"]) for item in denied] == [
         ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     ] * 2
+    # Messages outlive the stack; a first deployment that fails leaves no queues behind that would stop the next.
+    assert {queue["DeletionPolicy"] for queue in queues.values()} == {"RetainExceptOnCreate"}
+    assert {queue["UpdateReplacePolicy"] for queue in queues.values()} == {"Retain"}
     assert made.logical_name == "emails"
     assert made.max_receive_count == 5
 

@@ -131,6 +131,7 @@ def registry(*timeouts: float | None, name: str = "emails", enqueues: list[str] 
         registry(0.4, 3),
         registry(10, 40, enqueues=["emails"]),
         registry(100, enqueues=[]),
+        registry(120, 1),
         registry(440),
         registry(895),
         registry(None, name="ledger.fifo"),

@@ -66,6 +66,12 @@ def warnings(stack: Stack) -> list[str]:
     return [str(message.entry.data) for message in found]
 
 
+def infos(stack: Stack) -> list[str]:
+    """The texts that a synth of the stack shows for information."""
+    found = Annotations.from_stack(stack).find_info("*", Match.any_value())
+    return [str(message.entry.data) for message in found]
+
+
 def joined(value: Any) -> str:
     """A value with its intrinsic functions flattened to text: ``${Id}`` for a reference, ``${Id.Att}`` for attributes."""
     if isinstance(value, str):
