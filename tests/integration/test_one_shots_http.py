@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +12,7 @@ import boto3
 import pytest
 
 from sqs_tasks import SQSEnv
+from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.server import LocalSQSServer
 from sqs_tasks.scheduling.eventbridge import Scheduler
 
@@ -83,3 +86,31 @@ def test_many_are_made_side_by_side_and_a_tenth_cancelled(server, scheduler) -> 
     assert len(set(ids)) == 300
     assert len(cancelled) == 30
     assert listed(scheduler) == {f"job-{job_id}" for job_id in set(ids) - cancelled}
+
+
+def test_none_is_lost_none_is_early_each_runs_once() -> None:
+    """Hundreds of jobs for later, a tenth cancelled: nothing comes before its time, then each that is left, once."""
+    with LocalSQSServer(clock=ManualClock(int(time.time()))) as server:
+        env = SQSEnv(endpoint_url=server.endpoint_url, region_name="eu-west-1", scheduler=SCHEDULER)
+        env.client.of_service("scheduler", endpoint_url=server.endpoint_url).create_schedule_group(Name="shop")
+        queue = env.queue("reminders")
+        task = queue.processor("remind")(lambda hours: None)
+        env.create_queues()
+        sent: list[str] = []
+        ran: Counter[str] = Counter()
+        env.post_send(lambda message, receipt: sent.append(receipt.job_id))
+        env.pre_task(lambda job: ran.update([job.job_id]))
+
+        for hours in (1, 2, 3):
+            task.map(({"hours": hours} for _ in range(100)), delay_seconds=3_600 * hours)
+        cancelled = {job_id for job_id in sent[::10] if env.cancel(job_id)}
+        found = []
+        for seconds in (3_570, 120, 3_480, 120, 3_480, 120):  # half a minute before each hour, and one and a half after
+            server.advance(seconds)
+            while queue.process_batch().succeeded:
+                pass
+            found.append(ran.total())
+
+        assert len(cancelled) == 30
+        assert found == [0, 90, 90, 180, 180, 270]
+        assert ran == dict.fromkeys(set(sent) - cancelled, 1)
