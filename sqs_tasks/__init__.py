@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqs_tasks.message import ReceivedMessage as ReceivedMessage
     from sqs_tasks.middleware import context_middleware as context_middleware
     from sqs_tasks.outcome import BatchProcessingResult as BatchProcessingResult
+    from sqs_tasks.outcome import Postpone as Postpone
     from sqs_tasks.outcome import Reject as Reject
     from sqs_tasks.outcome import Retry as Retry
     from sqs_tasks.outcome import RetryJob as RetryJob
@@ -67,6 +68,7 @@ _MODULES = {
     "JobBatch": "message",
     "ReceivedMessage": "message",
     "context_middleware": "middleware",
+    "Postpone": "outcome",
     "Reject": "outcome",
     "Retry": "outcome",
     "RetryJob": "outcome",

@@ -352,3 +352,28 @@ def with_retries(
     if not retries:
         return given
     return {**(given or {}), "retries": {"max_attempts": 3, "mode": "standard", **retries}}
+
+
+def receive_request(
+    queue_url: str, count: int, *, wait_seconds: int | None = None, visibility_timeout_seconds: int | None = None
+) -> dict[str, Any]:
+    """The keyword arguments of ``receive_message``, with all attributes asked for.
+
+    Args:
+        queue_url: The queue.
+        count: How many messages at most, 1 to 10.
+        wait_seconds: How long to wait for a first message, 0 to 20 seconds; None takes the queue's own setting.
+        visibility_timeout_seconds: How long the messages are invisible to others; None takes the queue's own setting.
+    """
+    request: dict[str, Any] = {
+        "QueueUrl": queue_url,
+        "MaxNumberOfMessages": count,
+        "MessageAttributeNames": ["All"],
+        # The name that every endpoint knows; MessageSystemAttributeNames is its newer one.
+        "AttributeNames": ["All"],
+    }
+    if wait_seconds is not None:
+        request["WaitTimeSeconds"] = wait_seconds
+    if visibility_timeout_seconds is not None:
+        request["VisibilityTimeout"] = visibility_timeout_seconds
+    return request

@@ -9,6 +9,7 @@ from typing import Any
 from sqs_tasks import limits
 from sqs_tasks.batching import BatchMessages
 from sqs_tasks.execution.dead_letter_copier import without_failure
+from sqs_tasks.execution.message_copy import kept_attributes
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage, new_job_id
 from sqs_tasks.provisioning import queue_arn
@@ -135,7 +136,7 @@ class DeadLetterQueue(RawQueue):
         fifo = self.upstream_queue.fifo
         return OutgoingMessage(
             body=message.body,
-            attributes=without_failure(message.message_attributes),
+            attributes=without_failure(kept_attributes(message)),
             delay_seconds=None if fifo else PUSH_BACK_DELAY_SECONDS,
             group_id=message.group_id or ("default" if fifo else None),
             deduplication_id=new_job_id() if fifo else None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.batching import BatchingPolicy
-from sqs_tasks.client import ClientProvider, making
+from sqs_tasks.client import ClientProvider, making, receive_request
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
@@ -21,7 +21,7 @@ from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.intake import Decode, Intake, TaskLookup
 from sqs_tasks.execution.runtime import TASK_FAILURES, Admit, CoroutineRunner, Interrupter, Watch
 from sqs_tasks.hooks import AroundRequest, Hook
-from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs, receive_request
+from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
@@ -31,6 +31,7 @@ from sqs_tasks.settings import QueueSettings, queue_name_in
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
+    from sqs_tasks.execution.job_copier import JobCopier
     from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.scheduling.eventbridge import Scheduler
@@ -248,8 +249,29 @@ class GenericQueue:
             backoff_policy=self.backoff_policy,
             post_task=self.env.post_task,
             last_receive=last_receive,
-            max_receive_count=None if self.settings.dead_letter_queue is None else self.settings.max_receive_count,
+            max_receive_count=self._registered_max_receive_count,
+            copies_at=self._copies_at,
+            fifo=self.fifo,
             now=now or time.time,
+        )
+
+    @property
+    def _registered_max_receive_count(self) -> int | None:
+        return None if self.settings.dead_letter_queue is None else self.settings.max_receive_count
+
+    @property
+    def _copies_at(self) -> int | None:
+        """The receive after which SQS moves a message, by all that is known here; None where nothing is moved."""
+        return None if self.fifo or self.settings.dead_letter_queue is None else self.max_receive_count
+
+    def _copier(self, queue_url: Callable[[], str] | None) -> JobCopier:
+        from sqs_tasks.execution.job_copier import JobCopier  # most jobs never need it
+
+        return JobCopier(
+            queue_name=self.name,
+            client=self.env.client,
+            queue_url=queue_url or (lambda: self.queue_url),
+            now=self.env.client.now,
         )
 
     def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:
@@ -275,6 +297,9 @@ class GenericQueue:
             client=self.env.client,
             queue_url=queue_url or (lambda: self.queue_url),
             dead_letters=letters,
+            copier=None if self.fifo else lambda: self._copier(queue_url),
+            max_receive_count=self._registered_max_receive_count,
+            copies_at=self._copies_at,
             around=lambda: self.env.around_request,
         )
 

@@ -27,6 +27,13 @@ WIRE_FORMAT = "WireFormat"
 #: The time of the run that a schedule's job is for, as ISO 8601 in UTC; only jobs of schedules have it.
 SCHEDULED_FOR = "ScheduledFor"
 
+#: What a copy has by which a job goes on: the attempts that began before it, when the job was first sent, and, where
+#: it is due later than SQS can delay it, the moment before which it must not run.
+ATTEMPT = "Attempt"
+FIRST_SENT_AT = "FirstSentAt"
+NOT_BEFORE = "NotBefore"
+COPY_ATTRIBUTES = frozenset({ATTEMPT, FIRST_SENT_AT, NOT_BEFORE})
+
 #: The system attribute with X-Ray's header; it does not count against the size limit.
 TRACE_HEADER = "AWSTraceHeader"
 
@@ -115,6 +122,7 @@ class ReceivedMessage:
         attributes: SQS's own attributes, all strings: SentTimestamp, ApproximateReceiveCount, MessageGroupId …
         queue_arn: Where a Lambda event says it came from; None for a container's receive.
         received_at: ``time.monotonic()`` of the receive, as near as known; the 12-hour limit counts from it (S20).
+        is_copy: Whether a job goes on by it that was received before, as another message.
     """
 
     __slots__ = (
@@ -124,6 +132,7 @@ class ReceivedMessage:
         "_message_attributes",
         "attributes",
         "body",
+        "is_copy",
         "message_id",
         "queue_arn",
         "receipt_handle",
@@ -149,6 +158,8 @@ class ReceivedMessage:
         self.received_at = time.monotonic() if received_at is None else received_at
         self._message_attributes = message_attributes
         self._lambda_attributes = lambda_attributes
+        given = lambda_attributes or message_attributes
+        self.is_copy = given is not None and ATTEMPT in given
 
     @property
     def message_attributes(self) -> Mapping[str, MessageAttribute]:
@@ -235,8 +246,23 @@ class ReceivedMessage:
             "job_name": _line(self.job_name),
             "job_id": _line(self.job_id),
             "message_id": _line(self.message_id),
-            "attempt": self.receive_count,
+            "attempt": self.attempt,
         }
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at its job this receive is, as far as that is known; 1 for the first.
+
+        A delivery in which nothing ran, such as one that is given back at a stop, counts: SQS does not tell it from
+        others. The receives of messages that the job was before, and that were copied, do not; their attempts do.
+        """
+        return self.receive_count + self.attempts_before if self.is_copy else self.receive_count
+
+    @property
+    def attempts_before(self) -> int:
+        """The attempts that began before this message was sent; 0 unless it is a copy."""
+        text = self.attribute(ATTEMPT) or ""
+        return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
     @property
     def receive_count(self) -> int:
@@ -267,6 +293,16 @@ class ReceivedMessage:
         return self._time("SentTimestamp")
 
     @property
+    def first_sent_at(self) -> datetime | None:
+        """When its job was first sent: before this message, if it is a copy. None when nobody says."""
+        return (_moment(self.attribute(FIRST_SENT_AT)) if self.is_copy else None) or self.sent_at
+
+    @property
+    def not_before(self) -> datetime | None:
+        """When its job is due; None where SQS's delay has seen to it."""
+        return _moment(self.attribute(NOT_BEFORE)) if self.is_copy else None
+
+    @property
     def first_received_at(self) -> datetime | None:
         """When it was first received, or None when the endpoint does not say."""
         return self._time("ApproximateFirstReceiveTimestamp")
@@ -276,6 +312,21 @@ class ReceivedMessage:
             return datetime.fromtimestamp(int(self.attributes[name]) / 1000, tz=UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
+
+
+#: Digits of a number of attempts that are read; more are nobody's count.
+_MAX_DIGITS = 9
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The moment that an attribute names, or None; one without an offset is in UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def from_sqs(raw: Mapping[str, Any]) -> ReceivedMessage:
@@ -347,26 +398,20 @@ class Job:
     #: Chosen by the producer; unlike the message id it survives a redrive. The message id where there is none.
     job_id: str = ""
     args: tuple[Any, ...] = ()
-    #: Only in messages of other libraries: not to be run before, and not to be run after.
+    #: Not to be run before: in messages of other libraries, and in copies by which a job goes on.
     not_before: datetime | None = None
+    #: Only in messages of other libraries: not to be run after.
     expires_at: datetime | None = None
 
     @property
     def attempt(self) -> int:
         """Which attempt this is; 1 for the first."""
-        return self.message.receive_count
+        return self.message.attempt
 
     @property
     def scheduled_for(self) -> datetime | None:
         """The time of the run that a schedule's job is for; None for all other jobs."""
-        text = self.message.attribute(SCHEDULED_FOR)
-        if text is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return None
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return _moment(self.message.attribute(SCHEDULED_FOR))
 
     @property
     def log_fields(self) -> dict[str, Any]:
@@ -403,28 +448,3 @@ def new_job_id() -> str:
     import uuid  # consumers never need it
 
     return str(uuid.uuid4())
-
-
-def receive_request(
-    queue_url: str, count: int, *, wait_seconds: int | None = None, visibility_timeout_seconds: int | None = None
-) -> dict[str, Any]:
-    """The keyword arguments of ``receive_message``, with all attributes asked for.
-
-    Args:
-        queue_url: The queue.
-        count: How many messages at most, 1 to 10.
-        wait_seconds: How long to wait for a first message, 0 to 20 seconds; None takes the queue's own setting.
-        visibility_timeout_seconds: How long the messages are invisible to others; None takes the queue's own setting.
-    """
-    request: dict[str, Any] = {
-        "QueueUrl": queue_url,
-        "MaxNumberOfMessages": count,
-        "MessageAttributeNames": ["All"],
-        # The name that every endpoint knows; MessageSystemAttributeNames is its newer one.
-        "AttributeNames": ["All"],
-    }
-    if wait_seconds is not None:
-        request["WaitTimeSeconds"] = wait_seconds
-    if visibility_timeout_seconds is not None:
-        request["VisibilityTimeout"] = visibility_timeout_seconds
-    return request

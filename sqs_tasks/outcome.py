@@ -23,8 +23,9 @@ class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
 
     Args:
         backoff_policy: Decides the delay instead of the task's own policy.
-        delay_seconds: The delay itself, 0 to 43,200 seconds; longer ones are cut to what SQS still allows (S20).
-        after: The earliest moment, timezone-aware; at most 12 hours ahead for the same reason.
+        delay_seconds: The delay itself, from 0 seconds. FIFO queues: at most 43,200, longer ones are cut to what SQS
+            still allows (S20). Standard queues: beyond that the job goes on by a copy.
+        after: The earliest moment, timezone-aware; the same holds for it.
         reason: A few words for the logs.
     """
 
@@ -53,20 +54,44 @@ class Retry(Exception):  # noqa: N818 - it steers a job, it is not an error
 
 
 class Postpone(Exception):  # noqa: N818 - it steers a job, it is not an error
-    """Raise before a job has begun, so that it begins later, for example because a lock is held. It is not an attempt.
+    """Raise in a task to run its job later, since it cannot begin now: a lock is held, a limit reached, a service down.
 
-    SQS counts the delivery all the same, and ``max_receive_count`` ends it in the end.
+    It is no attempt and no failure, and can be raised as often as needed. On a standard queue the job goes on by a
+    copy, which costs one SendMessage and one DeleteMessage. On a FIFO queue it keeps its place, its message is hidden,
+    and SQS counts the delivery: after ``max_receive_count`` of them the job is in the dead-letter queue.
 
     Args:
-        delay_seconds: 0 to 43,200 seconds; longer ones are cut to what SQS still allows (S20).
+        delay_seconds: Seconds from now; less than one is one. FIFO queues: at most 43,200.
         reason: A few words for the logs.
+        after: The earliest moment instead, timezone-aware.
+
+    Raises:
+        ConfigurationError: Both or neither are given, or one that cannot be.
     """
 
-    def __init__(self, delay_seconds: float, reason: str = "") -> None:
-        check_number(delay_seconds, "Postpone: delay_seconds", 0, unit="seconds", whole=False)
+    def __init__(self, delay_seconds: float | None = None, reason: str = "", *, after: datetime | None = None) -> None:
+        if (delay_seconds is None) == (after is None):
+            raise ConfigurationError(
+                f"Postpone(delay_seconds={delay_seconds!r}, after={after!r}): takes one of the two; "
+                "try Postpone(delay_seconds=60)"
+            )
+        if delay_seconds is not None:
+            check_number(delay_seconds, "Postpone: delay_seconds", 0, unit="seconds", whole=False)
+        if after is not None and (not isinstance(after, datetime) or after.tzinfo is None):
+            raise ConfigurationError(
+                f"Postpone(after={after!r}): must be a timezone-aware datetime; "
+                "try datetime.now(timezone.utc) + timedelta(...)"
+            )
         super().__init__(reason or "the job was put off")
         self.delay_seconds = delay_seconds
+        self.after = after
         self.reason = reason
+
+    def seconds(self, now: float) -> float:
+        """Seconds from ``now``, the wall clock in seconds."""
+        if self.after is not None:
+            return max(self.after.timestamp() - now, 0.0)
+        return self.delay_seconds or 0.0
 
 
 class Reject(Exception):  # noqa: N818 - it steers a job, it is not an error
@@ -96,11 +121,16 @@ SUCCEEDED = Succeeded()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """The task failed or asked for a retry; None leaves the delay to the queue's visibility timeout."""
+    """The task failed or asked for a retry; None leaves the delay to the queue's visibility timeout.
+
+    With ``attempts``, those that have begun so far, the job goes on by a copy where its queue allows that: its delay is
+    longer than SQS hides a message.
+    """
 
     delay_seconds: int | None
     reason: str
     error: BaseException | None = None
+    attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +159,25 @@ class NotStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed:
+    """It goes on later, and this was no attempt: the task raised :class:`Postpone`, or the job is not due yet.
+
+    Attributes:
+        delay_seconds: Seconds until it is due.
+        attempts: The attempts that have begun so far.
+        reason: Why.
+        is_known: Whether the message itself says when its job is due, so that it can be hidden until shortly before.
+        error: What the task raised.
+    """
+
+    delay_seconds: int
+    attempts: int
+    reason: str
+    is_known: bool = False
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """It must not run any more: a schedule's run that came too late. Its message is deleted, without a dead letter."""
 
@@ -138,7 +187,7 @@ class Skipped:
 #: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.
 UNKNOWN_TASK_NAME = "(unknown)"
 
-Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted | Skipped
+Outcome: TypeAlias = Succeeded | Retried | Rejected | UnknownTask | NotStarted | Postponed | Skipped
 
 
 @dataclass(frozen=True, slots=True)

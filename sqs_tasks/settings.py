@@ -142,6 +142,8 @@ class TaskOptions(TypedDict, total=False):
     backoff_policy: BackoffPolicy | None
     no_retry_on: tuple[type[BaseException], ...]
     max_age: float | None
+    expired: Literal["drop", "dead_letter"]
+    postpones: bool
     aliases: Sequence[str]
     pass_context: bool
     context_var: str
@@ -159,14 +161,19 @@ class TaskSettings:
 
     Attributes:
         name: The task's name on the wire; unique in its queue.
-        max_attempts: Deliveries after which a failing job goes to the dead-letter queue. SQS counts deliveries, not
-            runs, so a delivery in which nothing ran (a throttle, a crash, a stop) counts too. None leaves it to
-            ``max_receive_count``.
+        max_attempts: Attempts after which a failing job goes to the dead-letter queue. A delivery in which nothing ran
+            (a throttle, a crash, a stop) counts too, since SQS counts deliveries and not runs; one that raised
+            ``Postpone`` or came before its time does not on standard queues. None leaves it to ``max_receive_count``.
         timeout: Seconds one run may take. ``async def`` tasks are cancelled then; plain ones are interrupted where
             the runtime can (Lambda's main thread); the stack computes function timeouts from it everywhere.
         backoff_policy: How long a failed job waits; None takes the queue's.
         no_retry_on: Exceptions after which no further attempt can help: the job goes to the dead-letter queue.
-        max_age: Seconds after which a job that has not run goes to the dead-letter queue instead.
+        max_age: Seconds after which a job that has not run goes to the dead-letter queue instead. They count from the
+            first send of the job.
+        expired: What becomes of a job that is older: ``"dead_letter"``, or ``"drop"`` to delete it and count it as
+            skipped.
+        postpones: Whether the task raises ``Postpone`` often, one job more than a few times. In Lambda such a function
+            sends to its own queue, and the stack lets it.
         aliases: Older names under which queued jobs may still arrive.
         pass_context: Whether the function takes the job's context.
         context_var: The parameter that takes it.
@@ -186,6 +193,8 @@ class TaskSettings:
     backoff_policy: BackoffPolicy | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
     max_age: float | None = None
+    expired: Literal["drop", "dead_letter"] = "dead_letter"
+    postpones: bool = False
     aliases: Sequence[str] = ()
     pass_context: bool = False
     context_var: str = "context"
@@ -208,6 +217,11 @@ class TaskSettings:
         _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
+        if self.expired not in {"drop", "dead_letter"}:
+            raise ConfigurationError(
+                f'task {self.name!r}: expired={self.expired!r} must be "dead_letter" or "drop"; leave it out for '
+                '"dead_letter"'
+            )
         targets: Any = self.enqueues
         if targets is not None and (isinstance(targets, str) or not all(isinstance(one, str) for one in targets)):
             names = (

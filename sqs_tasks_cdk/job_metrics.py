@@ -17,7 +17,15 @@ from aws_cdk import aws_logs as logs
 from sqs_tasks_cdk.environment import METRICS_NAMESPACE
 
 #: What became of jobs, as counts.
-JobCount = Literal["JobsSucceeded", "JobsRetried", "JobsDeadLettered", "JobsUnknown", "JobsNotStarted", "JobsSkipped"]
+JobCount = Literal[
+    "JobsSucceeded",
+    "JobsRetried",
+    "JobsDeadLettered",
+    "JobsUnknown",
+    "JobsNotStarted",
+    "JobsPostponed",
+    "JobsSkipped",
+]
 
 #: How long runs took, and how old their messages were when they started, in milliseconds; of services, in seconds.
 JobTime = Literal["Duration", "QueueDelay", "DurationSeconds"]
@@ -28,6 +36,7 @@ LOGGED: Final[Mapping[JobCount, str]] = {
     "JobsRetried": "job_retried",
     "JobsDeadLettered": "job_rejected",
     "JobsUnknown": "unknown_task",
+    "JobsPostponed": "job_postponed",
     "JobsSkipped": "job_skipped",
 }
 

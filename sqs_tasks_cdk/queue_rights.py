@@ -42,6 +42,7 @@ class QueueRights:
     """The grants of a queue: one half of :class:`~sqs_tasks_cdk.task_queue.TaskQueue`, which sets the attributes."""
 
     logical_name: str
+    fifo: bool
     queue: sqs.IQueue
     explicit_queue_name: str | None
     dead_letter_queue: sqs.IQueue | None
@@ -54,9 +55,15 @@ class QueueRights:
         return _grant(self.queue, grantee, SEND_ACTIONS, SEND_KEY_ACTIONS)
 
     def grant_consume(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
-        """Let ``grantee`` receive, hide and delete messages, and copy rejected ones to the dead-letter queue."""
+        """Let ``grantee`` receive, hide and delete messages, and copy rejected ones to the dead-letter queue.
+
+        A job that is put off goes on by a copy in its own queue, but for FIFO queues.
+        """
         self.tell_url(grantee)
-        grant = _grant(self.queue, grantee, CONSUME_ACTIONS, CONSUME_KEY_ACTIONS)
+        if self.fifo:
+            grant = _grant(self.queue, grantee, CONSUME_ACTIONS, CONSUME_KEY_ACTIONS)
+        else:
+            grant = _grant(self.queue, grantee, ("sqs:SendMessage", *CONSUME_ACTIONS), SEND_KEY_ACTIONS)
         if self.dead_letter_queue is None:
             return grant
         # A rejected message is deleted here once it is accepted there; without the right it would never be (S43).

@@ -64,7 +64,8 @@ def iam_policy(
 ) -> dict[str, Any]:
     """The policy document for queues of a registry.
 
-    A worker gets its queues, their dead-letter queues to send to, and the queues that its tasks declare in
+    A worker gets its queues, to which it also sends the copies by which jobs go on that were put off (not FIFO ones),
+    their dead-letter queues to send to, and the queues that its tasks declare in
     ``enqueues``: all of the registry if one declares nothing.
 
     Args:
@@ -106,6 +107,7 @@ def iam_policy(
         allow("AddJobs", SEND_ACTIONS, own)
     elif role == "worker":
         allow("WorkQueues", CONSUME_ACTIONS, own)
+        allow("SendOn", ("sqs:SendMessage",), [queue for queue in own if not queue["fifo"]])
         targets = _targets(chosen, by_name)
         allow("SendFurther", SEND_ACTIONS, [*dead, *targets])
     elif role == "scheduler":

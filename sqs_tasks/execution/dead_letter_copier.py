@@ -9,14 +9,8 @@ from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
-from sqs_tasks.message import (
-    JOB_ID,
-    WIRE_FORMAT,
-    MessageAttribute,
-    OutgoingMessage,
-    ReceivedMessage,
-    string_attribute,
-)
+from sqs_tasks.execution.message_copy import copy_of, kept_attributes
+from sqs_tasks.message import MessageAttribute, OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import Rejected
 from sqs_tasks.protocols import SQSClient
 
@@ -117,13 +111,12 @@ def dead_letter(
     failure = {
         FAILURE_REASON: _sqs_text(outcome.reason)[:MAX_REASON_CHARS],
         FAILURE_TYPE: error_type,
-        FAILURE_ATTEMPTS: str(message.receive_count),
+        FAILURE_ATTEMPTS: str(message.attempt),
         FAILURE_REQUEST_ID: request_id or "",
     }
-    attributes = without_failure(message.message_attributes)
-    if WIRE_FORMAT in attributes and JOB_ID not in attributes and len(attributes) < limits.MAX_MESSAGE_ATTRIBUTES:
-        attributes[JOB_ID] = string_attribute(message.message_id)  # the copy gets another message id
-    letter = _copy(message, attributes, fifo=fifo)
+    # Without what it was before: a letter that is moved back begins anew.
+    attributes = without_failure(kept_attributes(message))
+    letter = copy_of(message, attributes, fifo=fifo)
     room = limits.MAX_MESSAGE_BYTES - letter.size_bytes
     left_out: list[str] = []
     for name, value in failure.items():
@@ -143,18 +136,6 @@ def dead_letter(
             extra={"action": "failure_attributes_left_out", "message_id": message.message_id},
         )
     return letter
-
-
-def _copy(message: ReceivedMessage, attributes: dict[str, MessageAttribute], *, fifo: bool) -> OutgoingMessage:
-    return OutgoingMessage(
-        body=message.body,
-        attributes=attributes,
-        group_id=message.group_id or ("default" if fifo else None),
-        # As SQS's own redrive does (S31): one copy per message however often the copy is tried.
-        deduplication_id=message.message_id if fifo else None,
-        trace_header=message.trace_header,
-        job_name=message.job_name,
-    )
 
 
 def _sqs_text(text: str) -> str:

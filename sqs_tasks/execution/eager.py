@@ -11,7 +11,7 @@ from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.nested_loops import run_nested
 from sqs_tasks.execution.runtime import CoroutineRunner
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Retried, UnknownTask
+from sqs_tasks.outcome import NotStarted, Outcome, Postponed, Rejected, Retried, UnknownTask
 from sqs_tasks.receipts import MessageId
 
 
@@ -98,5 +98,7 @@ def raise_failure(outcome: Outcome, queue_name: str) -> None:
                 f"task {outcome.job_name!r} is not registered on queue {queue_name!r} in this process; "
                 "is the module with your tasks imported?"
             )
-        case NotStarted():
+        case Postponed() if outcome.error is not None:
+            raise outcome.error
+        case NotStarted() | Postponed():
             raise RuntimeError(f"the job was not started: {outcome.reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from typing import Protocol
 
 from sqs_tasks.backoff_policies import BackoffPolicy, clamp_visibility, visibility_seconds
 from sqs_tasks.errors import SignatureMismatchError, UndecodableMessageError, described, one_line
+from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
 from sqs_tasks.message import Job
 from sqs_tasks.middleware import context_of
-from sqs_tasks.outcome import NotStarted, Outcome, Postpone, Reject, Rejected, Retried, Retry
+from sqs_tasks.outcome import Outcome, Postpone, Postponed, Reject, Rejected, Retried, Retry
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,14 @@ class RetryRules(Protocol):
     @property
     def backoff_policy(self) -> BackoffPolicy:
         """For tasks without their own."""
+
+    @property
+    def fifo(self) -> bool:
+        """Whether the queue is FIFO, where a job keeps its place and never goes on by a copy."""
+
+    @property
+    def copies_at(self) -> int | None:
+        """The receive after which SQS would move a message, if it has to be feared; None without a redrive policy."""
 
     @property
     def last_receive(self) -> int | None:
@@ -61,7 +71,7 @@ def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: fl
 
 def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: float, rules: RetryRules) -> Outcome:
     if isinstance(error, Postpone):
-        return _postponed(error, job)
+        return _postponed(error, job, rules)
     delay = _delay_seconds(error, job, task, rules)
     reason = described(error)
     extra = {"duration_seconds": seconds, "error_type": type(error).__name__, **job.log_fields}
@@ -81,7 +91,12 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
         return Rejected(reason=f"{why}: {reason}", delay_seconds=delay, error=error)
     level, trace = (logging.INFO, None) if isinstance(error, Retry) else (logging.ERROR, _from_application(error))
     when = "again when the queue's visibility timeout ends" if delay is None else f"again in {delay} s"
-    if rules.max_receive_count is not None and job.attempt >= rules.max_receive_count:
+    attempts = _attempts_of_copy(job, rules, delay)
+    if (
+        attempts is None
+        and rules.max_receive_count is not None
+        and job.message.receive_count >= rules.max_receive_count
+    ):
         when = "the last that its queue allows; SQS moves it to the dead-letter queue"
     logger.log(
         level,
@@ -93,11 +108,11 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
         exc_info=trace,
         extra={"action": "job_retried", "delay_seconds": delay, **extra},
     )
-    return Retried(delay_seconds=delay, reason=reason, error=error)
+    return Retried(delay_seconds=delay, reason=reason, error=error, attempts=attempts)
 
 
-def _postponed(error: Postpone, job: Job) -> NotStarted:
-    wait = clamp_visibility(error.delay_seconds, round_up=True)
+def _postponed(error: Postpone, job: Job, rules: RetryRules) -> Postponed:
+    wait = max(math.ceil(error.seconds(rules.now())), 1)
     reason = one_line(str(error))
     logger.info(
         "job %s put off for %d s: %s",
@@ -106,7 +121,7 @@ def _postponed(error: Postpone, job: Job) -> NotStarted:
         reason,
         extra={"action": "job_postponed", **job.log_fields},
     )
-    return NotStarted(reason=reason, delay_seconds=wait)
+    return Postponed(reason=reason, delay_seconds=wait, attempts=job.attempt - 1, error=error)
 
 
 def _why_final(error: BaseException, job: Job, task: RegisteredTask, rules: RetryRules) -> str | None:
@@ -116,20 +131,36 @@ def _why_final(error: BaseException, job: Job, task: RegisteredTask, rules: Retr
         return f"{settings.max_attempts} attempts used up"
     if settings.no_retry_on and isinstance(error, settings.no_retry_on):
         return "no retry on this error"
-    if rules.last_receive is not None and job.attempt >= rules.last_receive:
+    message = job.message
+    if rules.last_receive is not None and message.receive_count >= rules.last_receive:
         return f"{rules.last_receive} receives used up"
-    return None
+    # The receives that would end a job without max_attempts are spread over several messages.
+    most = rules.copies_at if message.is_copy and settings.max_attempts is None else None
+    return f"{most} attempts used up" if most is not None and job.attempt >= most else None
+
+
+def _attempts_of_copy(job: Job, rules: RetryRules, delay: int | None) -> int | None:
+    """The attempts so far, if its delay is too long for its message; None if that can come back itself."""
+    is_long = delay is not None and delay > MAX_VISIBILITY_SECONDS
+    return job.attempt if is_long and not rules.fifo else None
 
 
 def _delay_seconds(error: BaseException, job: Job, task: RegisteredTask, rules: RetryRules) -> int | None:
     policy = task.settings.backoff_policy or rules.backoff_policy
     if isinstance(error, Retry):
         if error.delay_seconds is not None:
-            return clamp_visibility(error.delay_seconds)
+            return _clamped(error.delay_seconds, rules)
         if error.after is not None:
-            return clamp_visibility(error.after.timestamp() - rules.now(), round_up=True)
+            return _clamped(error.after.timestamp() - rules.now(), rules, round_up=True)
         policy = error.backoff_policy or policy
     return visibility_seconds(policy, job.message)
+
+
+def _clamped(seconds: float, rules: RetryRules, *, round_up: bool = False) -> int:
+    """Whole seconds, as many as SQS hides a message for; on a standard queue any number of them."""
+    if seconds > MAX_VISIBILITY_SECONDS and not rules.fifo:
+        return math.ceil(seconds)
+    return clamp_visibility(seconds, round_up=round_up)
 
 
 def _from_application(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, clamp_visibility, visibility_seconds
+from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, visibility_seconds
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry, JSONCodec
 from sqs_tasks.errors import (
     JobExpiredError,
@@ -21,7 +22,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.limits import MIN_LAMBDA_RECEIVE_COUNT
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, WIRE_FORMAT, Job, ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Rejected, Skipped, UnknownTask
+from sqs_tasks.outcome import Outcome, Postponed, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,10 @@ class JobReader:
             context = deserialize(context_text)
             if not _is_by_name(context):
                 raise UndecodableMessageError("the JobContext attribute does not hold values by name")
-        return Job(job_name, kwargs, context, self.queue_name, message, job_id or message.message_id)
+        job_id = job_id or message.message_id
+        if message.is_copy:
+            return Job(job_name, kwargs, context, self.queue_name, message, job_id, not_before=message.not_before)
+        return Job(job_name, kwargs, context, self.queue_name, message, job_id)
 
     def _is_by_others(self, message: ReceivedMessage) -> bool:
         """Whether a message without a JobId was written by somebody else, for our own codec of JSON."""
@@ -124,7 +128,7 @@ class JobReader:
                     queue_name=self.queue_name,
                     message=message,
                     job_id=job_id,
-                    not_before=foreign.eta,
+                    not_before=message.not_before or foreign.eta,
                     expires_at=foreign.expires,
                 )
         return None
@@ -164,7 +168,9 @@ class Intake:
         post_task: Called with each job that never runs, and why.
         last_receive: The receive after which a job that was not done is rejected, whatever its task allows; None
             leaves it to the queue's redrive policy, which moves it with the next receive.
-        max_receive_count: Where that redrive policy's limit is, if it is known; for the log.
+        max_receive_count: Where that redrive policy's limit is, if it is registered; for the log.
+        copies_at: Where the limit probably is: a job that would lose by it goes on by a copy. None without a policy.
+        fifo: Whether the queue is FIFO.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
     """
 
@@ -175,6 +181,8 @@ class Intake:
     post_task: Hook[[Job, Outcome]]
     last_receive: int | None
     max_receive_count: int | None
+    copies_at: int | None
+    fifo: bool
     now: Callable[[], float]
 
     def take(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
@@ -218,8 +226,13 @@ class Intake:
 
     def is_last_attempt(self, message: ReceivedMessage, task: RegisteredTask) -> bool:
         """Whether a job that fails now goes to the dead-letter queue, as far as that is known."""
-        most = task.settings.max_attempts or self.last_receive or self.max_receive_count or MIN_LAMBDA_RECEIVE_COUNT
-        return message.receive_count >= most
+        attempts = task.settings.max_attempts
+        if attempts is not None and message.attempt >= attempts:
+            return True
+        most = self.last_receive or self.max_receive_count
+        if most is None:
+            return attempts is None and message.attempt >= MIN_LAMBDA_RECEIVE_COUNT
+        return message.receive_count >= most and (attempts is None or self.fifo)
 
     def _checked(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
         """What few jobs have: positional arguments, and moments between which they may run."""
@@ -228,7 +241,9 @@ class Intake:
             if job.args:
                 bind = processor.bind_item if task.batch_size else processor.signature.bind
                 job = replace(job, kwargs=bind(job.args, job.kwargs), args=())
-            self._check_age(job, task)
+            expired = self._check_age(job, task)
+            if expired is not None:
+                return expired
             if task.batch_size:  # here, where it fails alone, and not in the call that it shares with others
                 kwargs = processor.item_arguments(job.kwargs)
                 job = job if kwargs is job.kwargs else replace(job, kwargs=kwargs)
@@ -240,24 +255,43 @@ class Intake:
             return skipped
         early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
         if early_seconds > 0:
-            return NotStarted(
-                reason=f"it must not run before {job.not_before}",
-                delay_seconds=clamp_visibility(early_seconds, round_up=True),
-            )
+            return self._early(job, early_seconds)
         return job, task
 
-    def _check_age(self, job: Job, task: RegisteredTask) -> None:
+    def _early(self, job: Job, seconds: float) -> Postponed:
+        reason = f"it must not run before {job.not_before}"
+        wait = max(math.ceil(seconds), 1)
+        logger.info(
+            "job %s put off for %d s: %s",
+            job.job_name,
+            wait,
+            reason,
+            extra={"action": "job_postponed", **job.log_fields},
+        )
+        # No receive of this message was an attempt.
+        return Postponed(reason=reason, delay_seconds=wait, attempts=job.message.attempts_before, is_known=True)
+
+    def _check_age(self, job: Job, task: RegisteredTask) -> Skipped | None:
+        """The outcome of a job that is too old, where its task has it dropped.
+
+        Raises:
+            JobExpiredError: It is too old.
+        """
+        reason = self._why_expired(job, task)
+        if reason is None:
+            return None
+        if task.settings.expired == "drop":
+            return self._skip(job, reason)
+        raise JobExpiredError(reason)
+
+    def _why_expired(self, job: Job, task: RegisteredTask) -> str | None:
         if job.expires_at is not None and job.expires_at.timestamp() < self.now():
-            raise JobExpiredError(f"the job must not run after {job.expires_at}")
-        max_age = task.settings.max_age
-        if max_age is None:
-            return
-        sent_at = job.message.sent_at
-        if sent_at is None:
-            return
+            return f"the job must not run after {job.expires_at}"
+        max_age, sent_at = task.settings.max_age, job.message.first_sent_at
+        if max_age is None or sent_at is None:
+            return None
         age = self.now() - sent_at.timestamp()
-        if age > max_age:
-            raise JobExpiredError(f"the job waited {age:.0f} s, longer than max_age={max_age:g} s")
+        return f"the job waited {age:.0f} s, longer than max_age={max_age:g} s" if age > max_age else None
 
     def _skipped(self, job: Job, task: RegisteredTask) -> Skipped | None:
         """The outcome of a schedule's run that comes too late; None for one in time, and for all other jobs."""
@@ -268,12 +302,17 @@ class Intake:
         late_seconds = next((one.schedule.late_seconds for one in task.schedules.values() if one.name == name), None)
         if late_seconds is None:
             return None
+        if job.message.is_copy:
+            return None  # it was received in time, and put off
         # A run that was received in time and is tried again has begun in time.
         received_at = job.message.first_received_at if job.message.receive_count > 1 else None
         seconds = (self.now() if received_at is None else received_at.timestamp()) - scheduled_for.timestamp()
         if seconds <= late_seconds or (received_at is None and job.message.receive_count > 1):
             return None
-        outcome = Skipped(reason=f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}")
+        return self._skip(job, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}")
+
+    def _skip(self, job: Job, reason: str) -> Skipped:
+        outcome = Skipped(reason=reason)
         logger.warning(
             "job %s skipped: %s",
             job.job_name,
@@ -286,7 +325,7 @@ class Intake:
     def _unknown(self, job: Job) -> Outcome:
         delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
         name = shortened(repr(job.job_name))
-        if self.last_receive is not None and job.attempt >= self.last_receive:
+        if self.last_receive is not None and job.message.receive_count >= self.last_receive:
             return self._refuse(job.message, UnknownTaskError(f"task {name} is not registered"), job)
         logger.error(
             "unknown task %s on queue %r; it comes back in %d s, and in the end the redrive policy decides",

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.runtime import CoroutineLimiter
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import Delete, NotStarted, Outcome, Rejected, Verdict
+from sqs_tasks.outcome import Delete, NotStarted, Outcome, Postponed, Rejected, Verdict
 
 #: Asked before each message starts: None to go on, or why not.
 MayStart: TypeAlias = Callable[[ReceivedMessage], NotStarted | None]
@@ -102,10 +102,10 @@ async def run_one_async(
         settlement: Says what becomes of it.
         refused: Why it may not start, or None.
         limited: Keeps the task to its timeout.
-        in_thread: Runs what would hold up everything on the loop: the call to the dead-letter queue.
+        in_thread: Runs what would hold up everything on the loop: the call that sends a copy.
     """
     outcome = refused or await executor.execute_async(message, limited=limited)
-    if isinstance(outcome, Rejected):
+    if isinstance(outcome, (NotStarted, Postponed, Rejected)) or getattr(outcome, "attempts", None) is not None:
         return message, outcome, await in_thread(settlement.conclude, message, outcome)
     return message, outcome, settlement.conclude(message, outcome)
 

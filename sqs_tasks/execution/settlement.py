@@ -16,6 +16,7 @@ from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
 from sqs_tasks.batch_call import Failure, carry_out, doubling
 from sqs_tasks.client import error_code
+from sqs_tasks.errors import shortened
 from sqs_tasks.hooks import AroundRequest, Operation, made
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import (
@@ -24,6 +25,7 @@ from sqs_tasks.outcome import (
     Hide,
     NotStarted,
     Outcome,
+    Postponed,
     Rejected,
     Retried,
     Skipped,
@@ -74,6 +76,17 @@ class CopiesDeadLetters(Protocol):
         """Whether the dead-letter queue has accepted a copy of the message; never raises."""
 
 
+class CopiesJobs(Protocol):
+    """Sends jobs on by copies in their own queue: :class:`~sqs_tasks.execution.job_copier.JobCopier`."""
+
+    def copy(self, message: ReceivedMessage, *, seconds: float, attempts: int) -> bool:
+        """Whether SQS has accepted a copy that is due in so many seconds; never raises."""
+
+
+#: Seconds before it is due at which a hidden message is looked at again: then SQS can delay a copy to the second.
+EARLY_SECONDS = 300
+
+
 class Settlement:
     """Settles the messages of one queue; any thread may call it, it keeps nothing between calls.
 
@@ -82,6 +95,9 @@ class Settlement:
         client: Gives the client.
         queue_url: Gives the URL.
         dead_letters: Where rejected messages go; None when the queue has no such place.
+        copier: Gives what sends jobs on by copies; None for a FIFO queue.
+        max_receive_count: The receive after which SQS moves a message, if it is registered.
+        copies_at: Where that probably is; a job that would lose by it goes on by a copy.
         around: Gives what makes the context of each request, or None.
         sleep: Waits between tries.
     """
@@ -93,6 +109,9 @@ class Settlement:
         client: Callable[[], SQSClient],
         queue_url: Callable[[], str],
         dead_letters: CopiesDeadLetters | None,
+        copier: Callable[[], CopiesJobs] | None = None,
+        max_receive_count: int | None = None,
+        copies_at: int | None = None,
         around: Callable[[], AroundRequest | None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -100,6 +119,9 @@ class Settlement:
         self._client = client
         self._queue_url = queue_url
         self._dead_letters = dead_letters
+        self._copier = copier
+        self._max_receive_count = max_receive_count
+        self._copies_at = copies_at
         self._around = around
         self._sleep = sleep
 
@@ -112,8 +134,23 @@ class Settlement:
                 if self._dead_letters is not None and self._dead_letters.copy(message, outcome, request_id=request_id):
                     return DELETE
                 return self._hide(message, outcome.delay_seconds)
-            case Retried() | NotStarted() | UnknownTask():
+            case Retried():
+                if outcome.attempts is not None and self._is_copied(
+                    message, outcome.delay_seconds or 0, outcome.attempts
+                ):
+                    return DELETE
                 return self._hide(message, outcome.delay_seconds)
+            case Postponed():
+                return self._postpone(message, outcome, request_id)
+            case NotStarted():
+                if self._is_at(message, self._copies_at) and self._is_copied(
+                    message, outcome.delay_seconds, message.attempt - 1
+                ):
+                    return DELETE
+                return self._kept_or_dead(message, outcome.delay_seconds, outcome.reason, request_id)
+            case UnknownTask():
+                reason = f"task {shortened(repr(outcome.job_name))} is not registered"
+                return self._kept_or_dead(message, outcome.delay_seconds, reason, request_id)
 
     def delete(self, messages: Sequence[ReceivedMessage]) -> list[Unsettled]:
         """Delete messages in tens; those that could not be deleted are returned and logged. Never raises."""
@@ -153,6 +190,41 @@ class Settlement:
             )
 
         return self._in_tens(action, hidden, call, lambda pair: pair[0], retries=retries)
+
+    def _postpone(self, message: ReceivedMessage, outcome: Postponed, request_id: str | None) -> Verdict:
+        """A job that is due later, and has no attempt less for it."""
+        seconds = outcome.delay_seconds
+        if (
+            outcome.is_known
+            and seconds > limits.MAX_DELAY_SECONDS
+            and (self._copier is None or not self._is_used_up(message))
+        ):
+            # Until shortly before, where a copy begins its receives anew; on FIFO queues until it is due.
+            early = 0 if self._copier is None else EARLY_SECONDS
+            return self._kept_or_dead(message, seconds - early, outcome.reason, request_id)
+        if self._is_copied(message, seconds, outcome.attempts):
+            return DELETE
+        return self._kept_or_dead(message, seconds, outcome.reason, request_id)
+
+    def _is_used_up(self, message: ReceivedMessage) -> bool:
+        """Whether a message that is not due had better be copied: its queue may allow fewer receives than we know."""
+        return message.receive_count > 1 or self._is_at(message, self._copies_at)
+
+    def _is_copied(self, message: ReceivedMessage, seconds: float, attempts: int) -> bool:
+        return self._copier is not None and self._copier().copy(message, seconds=seconds, attempts=attempts)
+
+    def _kept_or_dead(self, message: ReceivedMessage, seconds: int, reason: str, request_id: str | None) -> Verdict:
+        """Hide a message that was not run; at its last receive, where SQS would move it in silence, say why it goes."""
+        if self._dead_letters is not None and self._is_at(message, self._max_receive_count):
+            why = f"{self._max_receive_count} receives used up, and not run: {reason}"
+            rejected = Rejected(reason=why, delay_seconds=seconds)
+            if self._dead_letters.copy(message, rejected, request_id=request_id):
+                return DELETE
+        return self._hide(message, seconds)
+
+    @staticmethod
+    def _is_at(message: ReceivedMessage, receive: int | None) -> bool:
+        return receive is not None and message.receive_count >= receive
 
     def _hide(self, message: ReceivedMessage, seconds: int | None) -> Verdict:
         if seconds is None:

@@ -94,7 +94,7 @@ class Invocation:
             return
         from sqs_tasks.lambda_runtime.job_report import JobReport  # most functions report nothing
 
-        sent_at = message.sent_at
+        sent_at = message.first_sent_at
         waited = None if sent_at is None else max(time.time() - sent_at.timestamp() - (seconds or 0.0), 0.0)
         self.options.on_settled.emit(
             JobReport(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 
 from sqs_tasks import limits
+from sqs_tasks.client import receive_request
 from sqs_tasks.execution.eager import received_from
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.function.context import LambdaContext
 from sqs_tasks.local.function.event_record import EventRecord, record_from_message
-from sqs_tasks.message import receive_request
 from sqs_tasks.provisioning import queue_arn
 from sqs_tasks.task import BakedAsyncTask
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqs_tasks import limits
+from sqs_tasks.client import receive_request
 from sqs_tasks.deadletter_queue import DeadLetterQueue
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
@@ -18,8 +19,8 @@ from sqs_tasks.execution.runtime import CoroutineRunner
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local import peek
-from sqs_tasks.message import ReceivedMessage, from_sqs, receive_request
-from sqs_tasks.outcome import Delete, Hide, NotStarted, Outcome, Retried, Retry, Skipped, Succeeded, Verdict
+from sqs_tasks.message import ReceivedMessage, from_sqs
+from sqs_tasks.outcome import Delete, Hide, NotStarted, Outcome, Postponed, Retried, Retry, Skipped, Succeeded, Verdict
 
 #: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would never end.
 MAX_JOBS = 1_000
@@ -42,8 +43,8 @@ class DrainResult:
 
     @property
     def postponed(self) -> int:
-        """How many jobs were received and not started, because they are to run later."""
-        return sum(isinstance(outcome, NotStarted) for _, outcome in self.runs)
+        """How many jobs were received and are to run later, without an attempt at them."""
+        return sum(isinstance(outcome, (NotStarted, Postponed)) for _, outcome in self.runs)
 
     @property
     def skipped(self) -> int:
@@ -137,7 +138,9 @@ def _run_round(queue: GenericQueue, run_coroutine: CoroutineRunner, result: Drai
     result.runs.extend(runs)
     for _, outcome in runs if raise_errors else ():
         # What was not started runs later; what held it up, if it failed, is an outcome of its own.
-        if not isinstance(outcome, NotStarted) and not (isinstance(outcome, Retried) and _asked_for(outcome)):
+        if not isinstance(outcome, (NotStarted, Postponed)) and not (
+            isinstance(outcome, Retried) and _asked_for(outcome)
+        ):
             raise_failure(outcome, queue.name)
     return bool(runs)
 

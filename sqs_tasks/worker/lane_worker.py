@@ -14,7 +14,16 @@ from sqs_tasks.execution.event_loop import limited
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Skipped, Succeeded, UnknownTask, Verdict
+from sqs_tasks.outcome import (
+    UNKNOWN_TASK_NAME,
+    NotStarted,
+    Outcome,
+    Postponed,
+    Skipped,
+    Succeeded,
+    UnknownTask,
+    Verdict,
+)
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lease import set_current_lease
 from sqs_tasks.worker.metrics import Metrics
@@ -32,6 +41,7 @@ _OUTCOME_NAMES = {
     "Rejected": "rejected",
     "UnknownTask": "unknown_task",
     "NotStarted": "not_started",
+    "Postponed": "postponed",
     "Skipped": "skipped",
 }
 
@@ -159,7 +169,7 @@ class LaneWorker:
         self._progress.job_over((message, isinstance(outcome, Succeeded)))
         metrics = self._metrics
         if metrics is not None:
-            ran = None if isinstance(outcome, NotStarted | UnknownTask | Skipped) else seconds
+            ran = None if isinstance(outcome, NotStarted | Postponed | UnknownTask | Skipped) else seconds
             metrics.job(self._queue_name, self._task_name(message), _OUTCOME_NAMES[type(outcome).__name__], ran)
 
     def _task_name(self, message: ReceivedMessage) -> str:

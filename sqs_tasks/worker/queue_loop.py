@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqs_tasks import limits
-from sqs_tasks.client import error_code
+from sqs_tasks.client import error_code, receive_request
 from sqs_tasks.execution.event_loop import run_coroutine
 from sqs_tasks.execution.lanes import Lane, plan
 from sqs_tasks.execution.main_thread_alarm import task_timeout
 from sqs_tasks.execution.settlement import Unsettled
 from sqs_tasks.hooks import Request
-from sqs_tasks.message import ReceivedMessage, from_sqs, receive_request
+from sqs_tasks.message import ReceivedMessage, from_sqs
 from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import ShutdownPolicy
 from sqs_tasks.worker.heartbeat import Heartbeat

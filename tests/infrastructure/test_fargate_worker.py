@@ -15,7 +15,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from sqs_tasks import Every, MemorySession, Schedule, SQSEnv
+from sqs_tasks import Every, MemorySession, Postpone, Schedule, SQSEnv
 from sqs_tasks.backoff_policies import IMMEDIATE_RETURN
 from sqs_tasks.cli.logs import JSONFormatter
 from sqs_tasks.cli.worker import worker
@@ -131,11 +131,16 @@ def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(stack: Stack, capl
         if fails:
             raise ValueError
 
+    @jobs.processor("wait")
+    def wait() -> None:
+        raise Postpone(60)
+
     @jobs.processor("refresh", schedule=Schedule(Every(minutes=15), late_seconds=60))
     def refresh() -> None: ...
 
     render.delay(fails=False)
     render.delay(fails=True)
+    wait.delay()
     jobs.outbox.send(refresh.schedules[""].message_at(datetime.now(UTC) - timedelta(hours=1)))
     jobs.add_job("unheard_of")
     with caplog.at_level("INFO"):
@@ -160,6 +165,7 @@ def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(stack: Stack, capl
         assert {(line["queue_name"], line["job_name"]) for line in counted} <= {
             ("films", "render"),
             ("films", "refresh"),
+            ("films", "wait"),
             ("films", "unheard_of"),
         }
         assert {item["Key"]: item["Value"] for item in made["Dimensions"]} == {

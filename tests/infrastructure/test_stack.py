@@ -134,7 +134,7 @@ def test_manifest_without_an_app_needs_one(stack: Stack) -> None:
 
 
 def test_r5_worker_may_send_where_its_tasks_enqueue(app: App) -> None:
-    """R5: a task that declares its targets gets those queues and its dead-letter queue; one that does not gets all."""
+    """R5: a task that declares its targets gets those; one that does not gets all. Its own queue is for copies."""
     stack = TaskStack(
         app,
         "Shop",
@@ -148,8 +148,9 @@ def test_r5_worker_may_send_where_its_tasks_enqueue(app: App) -> None:
 
     resources = Resources(stack)
     names = {value["Properties"]["QueueName"]: key for key, value in resources.of_type("SQS::Queue").items()}
-    assert _send_rights(resources, "Workersdeclared") == {names["shop-declared_dead"], names["shop-silent"]}
-    assert _send_rights(resources, "Workersmute") == {names["shop-mute_dead"]}
+    declared, mute = (_send_rights(resources, f"Workers{name}") for name in ("declared", "mute"))
+    assert declared == {names[f"shop-{name}"] for name in ("declared", "declared_dead", "silent")}
+    assert mute == {names["shop-mute"], names["shop-mute_dead"]}
     assert _send_rights(resources, "Workerssilent") == {
         names[f"shop-{name}"] for name in ("declared", "silent", "mute", "silent_dead")
     }

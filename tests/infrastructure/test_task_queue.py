@@ -351,6 +351,7 @@ def test_grant_consume_reaches_the_dead_letter_queue(stack: Stack) -> None:
     resources = Resources(stack)
     (queue_id,) = [key for key in resources.of_type("SQS::Queue") if "DeadLetters" not in key]
     assert resources.actions_on(queue_id) == {
+        "sqs:SendMessage",
         "sqs:ReceiveMessage",
         "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 
 class AcceptingClient:
-    """Accepts every visibility and dead letter, and remembers them."""
+    """Accepts every visibility, copy and dead letter, and remembers them."""
 
     def __init__(self):
         self.visibilities = {}
+        self.sent = []
 
     def change_message_visibility_batch(self, *, QueueUrl, Entries):
         for entry in Entries:
@@ -17,7 +18,8 @@ class AcceptingClient:
     def delete_message_batch(self, *, QueueUrl, Entries):
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries], "Failed": []}
 
-    def send_message(self, **_):
+    def send_message(self, **request):
+        self.sent.append(request)
         return {"MessageId": "dead"}
 
     def get_queue_url(self, *, QueueName):

@@ -82,8 +82,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "Retry: delay_seconds=-0.5 must be a number of seconds, 0 or more; try 1",
     ),
     "postpone": (
-        lambda: Postpone(None),  # type: ignore[arg-type]
-        "Postpone: delay_seconds=None must be a number of seconds, 0 or more; try 1",
+        lambda: Postpone(-1),
+        "Postpone: delay_seconds=-1 must be a number of seconds, 0 or more; try 1",
     ),
     "in flight": (
         lambda: env().queue("q").add_jobs([], max_in_flight=0),

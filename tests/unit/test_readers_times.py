@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Rejected, Succeeded
+from sqs_tasks.outcome import Postponed, Rejected, Succeeded
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.readers import ForeignJob
 
@@ -29,12 +29,13 @@ def execute(queue: JobQueue) -> object:
 
 
 def test_a_job_with_an_eta_waits_until_then() -> None:
-    """A Celery countdown becomes the visibility of the message, and the task is not run early."""
+    """A job with a Celery countdown is not run early, and has no attempt less for it."""
     queue, ran = queue_reading(eta=datetime.now(UTC) + timedelta(seconds=100))
 
     outcome = execute(queue)
 
-    assert isinstance(outcome, NotStarted)
+    assert isinstance(outcome, Postponed)
+    assert outcome.attempts == 0
     assert 99 <= outcome.delay_seconds <= 101
     assert ran == []
 

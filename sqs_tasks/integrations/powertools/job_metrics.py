@@ -1,7 +1,8 @@
 """What became of the jobs of an invocation, as CloudWatch metrics in the embedded format (EMF).
 
 By the dimensions ``queue`` and ``task`` (and ``service``): ``JobsSucceeded``, ``JobsRetried``, ``JobsDeadLettered``,
-``JobsUnknown``, ``JobsNotStarted``, ``JobsSkipped`` as counts, ``Duration`` and ``QueueDelay`` in milliseconds. By
+``JobsUnknown``, ``JobsNotStarted``, ``JobsPostponed``, ``JobsSkipped`` as counts, ``Duration`` and ``QueueDelay`` in
+milliseconds. By
 ``queue`` alone: ``ResponsesIgnored``, when the event source mapping turns out to delete failed messages.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from sqs_tasks.aws_lambda import JobReport
-from sqs_tasks.outcome import NotStarted, Rejected, Skipped, Succeeded, UnknownTask
+from sqs_tasks.outcome import NotStarted, Postponed, Rejected, Skipped, Succeeded, UnknownTask
 
 #: The namespace unless POWERTOOLS_METRICS_NAMESPACE says otherwise; the stack's alarms and dashboards know it.
 DEFAULT_NAMESPACE = "SqsTasks"
@@ -96,6 +97,8 @@ def metric_name(report: JobReport) -> str:
         return "JobsUnknown"
     if isinstance(outcome, NotStarted):
         return "JobsNotStarted"
+    if isinstance(outcome, Postponed):
+        return "JobsPostponed"
     if isinstance(outcome, Skipped):
         return "JobsSkipped"
     # A rejected job that no dead-letter queue took comes back like any other.

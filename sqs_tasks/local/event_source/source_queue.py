@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqs_tasks.client import receive_request
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
 from sqs_tasks.local.clock import Clock
 from sqs_tasks.local.function.event_record import EventRecord, record_from_message, record_size_bytes
-from sqs_tasks.message import receive_request
 from sqs_tasks.protocols import SQSClient
 
 logger = logging.getLogger(__name__)

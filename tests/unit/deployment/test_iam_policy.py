@@ -50,10 +50,14 @@ def test_producer_may_send_and_nothing_else() -> None:
 
 
 def test_worker_may_work_and_send_where_its_tasks_do() -> None:
-    """R5: its queue, its dead-letter queue to send to, and what its tasks declare."""
+    """R5: its queue, also for copies of jobs that are put off, its dead-letter queue, and what its tasks declare."""
     document = iam_policy(REGISTRY, role="worker", queues=["emails"])
 
-    assert _allowed(document) == {"shop-emails": CONSUME, "shop-emails_dead": SEND, "shop-orders.fifo": SEND}
+    assert _allowed(document) == {
+        "shop-emails": CONSUME | {"sqs:SendMessage"},
+        "shop-emails_dead": SEND,
+        "shop-orders.fifo": SEND,
+    }
 
 
 def test_worker_of_silent_tasks_may_send_everywhere() -> None:
@@ -112,7 +116,8 @@ def test_queue_that_is_known_by_its_url_is_where_that_says() -> None:
     redrive = iam_policy(registry, role="redrive", queues=["theirs"], region="eu-west-1", account="123456789012")
 
     assert worker["Statement"][0]["Resource"] == ["arn:aws:sqs:eu-west-1:123456789012:shop-emails"]
-    assert worker["Statement"][1]["Resource"] == [
+    assert worker["Statement"][1]["Resource"] == ["arn:aws:sqs:eu-west-1:123456789012:shop-emails"]
+    assert worker["Statement"][2]["Resource"] == [
         "arn:aws:sqs:eu-west-1:123456789012:shop-emails_dead",
         "arn:aws-cn:sqs:cn-north-1:210987654321:theirs",
     ]

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from sqs_tasks import ConstantBackoff, Reject, Retry, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.powertools.idempotency import IdempotentJobs
-from sqs_tasks.outcome import NotStarted, Rejected, Succeeded
+from sqs_tasks.outcome import Postponed, Rejected, Succeeded
 from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
 
@@ -167,10 +167,12 @@ def test_job_at_work_elsewhere_waits_for_the_lease_and_loses_no_attempt(job, cou
     function.does = meanwhile
     function(record("a", "work"))
 
-    assert listed == ["a"]
-    assert isinstance(elsewhere.outcomes[0], NotStarted)
+    assert listed == []
+    assert isinstance(elsewhere.outcomes[0], Postponed)
     assert elsewhere.ran == []
-    assert 55 <= elsewhere.client.visibilities["a"] <= 61
+    (copy,) = elsewhere.client.sent
+    assert 55 <= copy["DelaySeconds"] <= 61
+    assert copy["MessageAttributes"]["Attempt"]["StringValue"] == str(count - 1)
 
 
 def test_job_of_a_worker_that_died_runs_when_its_lease_is_over():
@@ -190,10 +192,12 @@ def test_job_does_not_run_unprotected_when_the_store_is_away(count, caplog):
     function = Function()
     function.store.fails_at = {"put"}
 
-    assert function(record("a", "work", count=count)) == ["a"]
+    assert function(record("a", "work", count=count)) == []
     assert function.ran == []
-    assert isinstance(function.outcomes[0], NotStarted)
-    assert function.client.visibilities["a"] in (30, 31)
+    assert isinstance(function.outcomes[0], Postponed)
+    (copy,) = function.client.sent
+    assert copy["DelaySeconds"] in (30, 31)
+    assert copy["MessageAttributes"]["Attempt"]["StringValue"] == str(count - 1)
     assert "ConnectionError: put" in caplog.text
 
 

@@ -1,0 +1,371 @@
+"""Jobs that go on by copies: attempts are attempts, and nothing that was not run is dead-lettered without a reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sqs_tasks import (
+    AsyncTask,
+    ConstantBackoff,
+    DeadLetterQueue,
+    JobQueue,
+    MemorySession,
+    Postpone,
+    Retry,
+    SQSEnv,
+    current_job,
+)
+from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.local.clock import ManualClock
+from sqs_tasks.message import from_sqs
+from sqs_tasks.outcome import Delete, Hide, NotStarted, Postponed, Skipped, Succeeded, UnknownTask
+from sqs_tasks.testing import drain, eager, in_memory, lambda_context, lambda_event
+from tests.support.scripted_client import ScriptedClient, raising
+
+HOUR = 3600
+
+
+class Desk:
+    """A queue in memory whose calls are counted, and what its task saw."""
+
+    def __init__(self, session: MemorySession, env: SQSEnv, client: ScriptedClient) -> None:
+        self.session = session
+        self.env = env
+        self.sqs = client
+        self.seen: list[tuple[int, float]] = []
+
+    def note(self) -> int:
+        """Note an attempt with its time, in seconds since the start; the attempt."""
+        job = current_job()
+        assert job is not None
+        self.seen.append((job.attempt, self.now() - self.started))
+        return job.attempt
+
+    def now(self) -> float:
+        return self.session.clock.now()
+
+    def open(self) -> None:
+        self.env.create_queues()
+        self.started = self.now()
+        self.sqs.counts.clear()
+        self.sqs.calls.clear()
+
+    def letters(self, name: str = "jobs_dead") -> list[dict[str, Any]]:
+        """The message attributes of the dead letters."""
+        answer = self.session.client("sqs").receive_message(
+            QueueUrl=self.env.get_queue_url(name),
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=0,
+        )
+        return [
+            {name: one["StringValue"] for name, one in raw.get("MessageAttributes", {}).items()}
+            for raw in answer.get("Messages", [])
+        ]
+
+    def refuse_sends(self) -> None:
+        """From now on SQS accepts nothing in the queue itself; dead letters go through."""
+        denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessage")
+
+        def refuse(request: dict[str, Any]) -> None:
+            if "_dead" not in request["QueueUrl"]:
+                raise denied
+
+        self.sqs.script("send_message", *[refuse] * 50)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """An environment on queues in memory."""
+    session = MemorySession(ManualClock())
+    env = SQSEnv(backoff_policy=ConstantBackoff(10))
+    client, scripted = session.client("sqs"), ScriptedClient(session.client("sqs"))
+    for method in ("send_message", "receive_message", "delete_message_batch", "change_message_visibility_batch"):
+        monkeypatch.setattr(client, method, getattr(scripted, method), raising=False)
+    with env.connected_to(client):
+        yield Desk(session, env, scripted)
+
+
+def flaky(
+    desk: Desk, does: Callable[[int], None], *, queue: str = "jobs", options: dict[str, Any] | None = None, **task: Any
+) -> tuple[JobQueue, AsyncTask[[], None]]:
+    """A queue with one task that notes each attempt and then does something."""
+    jobs = desk.env.queue(queue, **(options or {}))
+
+    @jobs.processor("work", **task)
+    def work() -> None:
+        does(desk.note())
+
+    desk.open()
+    return jobs, work
+
+
+def raise_postpone(times: int, seconds: float = 60) -> Callable[[int], None]:
+    """Something that is put off so many times, and then succeeds."""
+    left = [times]
+
+    def does(_attempt: int) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise Postpone(seconds)
+
+    return does
+
+
+def test_a_job_can_be_put_off_more_often_than_its_queue_delivers(desk: Desk) -> None:
+    """Thirty times with five receives allowed: each time it is the first attempt, and it costs two requests."""
+    jobs, work = flaky(desk, raise_postpone(30), options={"max_receive_count": 5}, max_attempts=3)
+    receipt = work.delay()
+    desk.sqs.counts.clear()
+    result = drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1] * 31
+    assert desk.seen[-1][1] == pytest.approx(30 * 60, abs=31)
+    assert (result.succeeded, result.postponed, result.failed) == (1, 30, 0)
+    assert result.runs[-1][0].job_id == receipt.job_id
+    assert (desk.sqs.counts["send_message"], desk.sqs.counts["delete_message_batch"]) == (30, 31)
+    assert desk.sqs.counts["change_message_visibility_batch"] == 0
+    assert desk.letters() == []
+
+
+def test_a_put_off_is_one_line_and_no_failure(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """With its delay and its reason, without a traceback."""
+    caplog.set_level(logging.INFO, "sqs_tasks")
+
+    def does(_: int) -> None:
+        raise Postpone(0.2, "the lock is held")
+
+    jobs, work = flaky(desk, does)
+    work.delay()
+    drain(jobs)
+
+    (record,) = [one for one in caplog.records if getattr(one, "action", "") == "job_postponed"]
+    assert record.getMessage() == "job work put off for 1 s: the lock is held"
+    assert record.exc_info is None
+    assert [one.levelname for one in caplog.records if one.levelno > logging.INFO] == []
+
+
+def test_a_moment_days_ahead_is_kept_to_the_second(desk: Desk) -> None:
+    """Neither early nor late by a Postpone(after=...), and with few requests: SQS hides for 12 hours at most."""
+    due = datetime.fromtimestamp(desk.now(), UTC) + timedelta(days=3)
+    asked = [Postpone(after=due)]
+
+    def does(_: int) -> None:
+        if asked:
+            raise asked.pop()
+
+    jobs, work = flaky(desk, does, options={"max_receive_count": 3})
+    work.delay()
+    drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 1]
+    assert desk.seen[1][1] == pytest.approx(3 * 24 * HOUR, abs=2)
+    assert desk.sqs.counts["send_message"] <= 10
+    assert desk.sqs.counts["change_message_visibility_batch"] <= 10
+
+
+def test_a_retry_beyond_twelve_hours_is_waited_for_and_counts(desk: Desk) -> None:
+    """The next attempt is the second, a week later."""
+
+    def does(attempt: int) -> None:
+        if attempt == 1:
+            raise Retry(delay_seconds=7 * 24 * HOUR)
+
+    jobs, work = flaky(desk, does, max_attempts=2)
+    work.delay()
+    drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 2]
+    assert desk.seen[1][1] == pytest.approx(7 * 24 * HOUR, abs=2)
+    assert desk.letters() == []
+
+
+def test_without_max_attempts_the_queue_limits_attempts_over_all_copies(desk: Desk) -> None:
+    """A job that is put off in between has no more attempts than one that is not."""
+
+    def does(attempt: int) -> None:
+        if len(desk.seen) in {2, 4, 5}:
+            raise Postpone(5)
+        raise ValueError(attempt)
+
+    jobs, work = flaky(desk, does, options={"max_receive_count": 3})
+    work.delay()
+    drain(jobs, wait=True, raise_errors=False)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 2, 2, 3, 3, 3]
+    assert desk.letters()[0]["FailureReason"] == "3 attempts used up: ValueError: 3"
+
+
+@pytest.mark.parametrize("expired", ["dead_letter", "drop"])
+def test_age_counts_from_the_first_send(desk: Desk, expired: Any) -> None:
+    """Being put off makes no job younger; a task may have old jobs dropped instead of kept as dead letters."""
+    jobs, work = flaky(desk, raise_postpone(9, 600), max_age=1500, expired=expired)
+    work.delay()
+    result = drain(jobs, wait=True, raise_errors=False)
+
+    assert len(desk.seen) == 3
+    assert isinstance(result.runs[-1][1], Skipped) == (expired == "drop")
+    assert len(desk.letters()) == (expired == "dead_letter")
+
+
+def test_a_redrive_begins_anew(desk: Desk) -> None:
+    """A letter carries nothing of the copies before it: attempts and age start again."""
+    fails = [True]
+
+    def does(attempt: int) -> None:
+        if attempt == 1 and len(desk.seen) == 1:
+            raise Postpone(60)
+        if fails[0]:
+            raise ValueError("no")
+
+    jobs, work = flaky(desk, does, max_attempts=2)
+    work.delay()
+    drain(jobs, wait=True, raise_errors=False)
+    assert {"Attempt", "FirstSentAt", "NotBefore"}.isdisjoint(desk.letters()[0])
+
+    fails[0] = False
+    desk.env.queue("jobs_dead", DeadLetterQueue.maker(jobs)).push_back()
+    drain(jobs, wait=True)
+    assert [attempt for attempt, _ in desk.seen] == [1, 1, 2, 1]
+
+
+def test_without_the_right_to_send_a_job_waits_hidden_and_ends_with_a_reason(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deliveries count then; at the last one the letter says that the job was put off."""
+    jobs, work = flaky(desk, raise_postpone(99), options={"max_receive_count": 3})
+    work.delay()
+    desk.refuse_sends()
+    drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 2, 3]
+    (letter,) = desk.letters()
+    assert letter["FailureReason"] == "3 receives used up, and not run: the job was put off"
+    assert "a worker needs the right to send to queue jobs" in caplog.text
+
+
+def test_a_copy_that_has_no_room_for_its_attributes_is_none(desk: Desk) -> None:
+    """Ten attributes are all that SQS takes: the message is hidden instead, and keeps the sender's own."""
+    jobs, work = flaky(desk, raise_postpone(1))
+    work.options(message_attributes={f"own{n}": "x" for n in range(6)}).delay()
+    drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 2]
+
+
+def test_on_a_fifo_queue_a_job_keeps_its_place(desk: Desk) -> None:
+    """It is hidden and its group waits; the delivery counts, and the last one has a reason."""
+    order: list[str] = []
+    jobs = desk.env.queue("jobs.fifo", max_receive_count=2)
+    puts_off = [2]
+
+    @jobs.processor("first")
+    def first() -> None:
+        order.append("first")
+        if puts_off[0]:
+            puts_off[0] -= 1
+            raise Postpone(60, "locked")
+
+    jobs.processor("second")(lambda: order.append("second"))
+    desk.open()
+    jobs.task("first").options(group_id="a").delay()
+    jobs.task("second").options(group_id="a").delay()
+    drain(jobs, wait=True)
+
+    assert order == ["first", "first", "second"]
+    (letter,) = desk.letters("jobs_dead.fifo")
+    assert letter["FailureReason"] == "2 receives used up, and not run: locked"
+
+
+def test_what_is_given_back_unrun_at_its_last_receive_goes_on(desk: Desk) -> None:
+    """A worker that stops, or an invocation whose time is up, must not be what ends a job."""
+    jobs, work = flaky(desk, raise_postpone(0), options={"max_receive_count": 2})
+    work.delay()
+    settlement = jobs.settlement()
+
+    def received() -> Any:
+        answer = desk.sqs.receive_message(
+            QueueUrl=jobs.queue_url, MessageAttributeNames=["All"], AttributeNames=["All"], VisibilityTimeout=0
+        )
+        return from_sqs(answer["Messages"][0])
+
+    stopping = NotStarted(reason="the worker is stopping")
+    assert settlement.conclude(received(), stopping) == Hide(0)
+    last = received()
+    assert settlement.conclude(last, stopping) == Delete()
+    settlement.delete([last])
+    drain(jobs, wait=True)
+    assert [attempt for attempt, _ in desk.seen] == [2]
+
+
+def test_a_task_that_stays_unknown_ends_with_a_reason(desk: Desk) -> None:
+    """SQS would move it without one."""
+    jobs, _ = flaky(desk, raise_postpone(0), options={"max_receive_count": 2})
+    jobs.add_job("nobody")
+    result = drain(jobs, wait=True, raise_errors=False)
+
+    assert [type(outcome) for _, outcome in result.runs] == [UnknownTask, UnknownTask]
+    assert desk.letters()[0]["FailureReason"] == "2 receives used up, and not run: task 'nobody' is not registered"
+
+
+def test_who_dies_between_copy_and_delete_runs_the_job_twice_and_never_not(desk: Desk) -> None:
+    """The original comes back when its visibility ends; both have one job id."""
+    jobs, work = flaky(desk, raise_postpone(1))
+    receipt = work.delay()
+    lost = raising(ConnectionError("gone"))
+    desk.sqs.script("delete_message_batch", *[lost] * 4)
+    result = drain(jobs, wait=True)
+
+    assert [type(outcome) for _, outcome in result.runs] == [Postponed, Succeeded, Succeeded]
+    assert {message.job_id for message, _ in result.runs} == {receipt.job_id}
+
+
+def test_in_lambda_the_copy_is_made_before_the_answer() -> None:
+    """The message is done with for Lambda, and the copy is delayed."""
+    env = SQSEnv()
+    jobs = env.queue("jobs")
+
+    @jobs.processor("work")
+    async def work() -> None:
+        raise Postpone(120)
+
+    handler = SQSEventHandler(env)
+    with in_memory(env) as session:
+        assert handler(lambda_event(work.bake()), lambda_context()) == {"batchItemFailures": []}
+        assert jobs.statistics().delayed == 1
+        session.advance(120)
+        assert jobs.statistics().available == 1
+
+
+def test_where_jobs_run_at_once_the_sender_is_told() -> None:
+    """There is no later in an eager environment."""
+    env = SQSEnv()
+
+    @env.processor("jobs", "work")
+    def work() -> None:
+        raise Postpone(120, "locked")
+
+    with eager(env), pytest.raises(Postpone, match="locked"):
+        work.delay()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "takes one of the two; try Postpone"),
+        ({"delay_seconds": 1, "after": datetime.now(UTC)}, "takes one of the two; try Postpone"),
+        ({"after": datetime(2026, 12, 1)}, "must be a timezone-aware datetime; try datetime.now"),
+        ({"delay_seconds": -1}, "must be a number of seconds, 0 or more; try 1"),
+    ],
+)
+def test_a_postpone_that_cannot_be_is_refused(options: dict[str, Any], text: str) -> None:
+    """Where it is raised, with what to write instead."""
+    with pytest.raises(ConfigurationError, match=text):
+        Postpone(**options)
