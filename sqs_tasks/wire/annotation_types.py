@@ -1,4 +1,4 @@
-"""The Enums and dataclasses that an annotation speaks of, so that a task's own types need no registration.
+"""The Enums and classes with fields that an annotation speaks of, so that a task's own types need no registration.
 
 Imported when an argument of such a type is first sent or read: not by a Lambda's cold start.
 """
@@ -13,11 +13,13 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from sqs_tasks.wire.record_kinds import kind_of_record
+
 
 def types_in_annotation(*annotations: Any) -> Iterator[type[Any]]:
-    """Each Enum and dataclass in the annotations; see :func:`classes_in_annotation`."""
+    """Each Enum and class with fields in the annotations; see :func:`classes_in_annotation`."""
     for part in classes_in_annotation(*annotations):
-        if issubclass(part, Enum) or is_dataclass(part):
+        if issubclass(part, Enum) or is_dataclass(part) or kind_of_record(part) is not None:
             yield part
 
 
@@ -42,12 +44,18 @@ def classes_in_annotation(*annotations: Any) -> Iterator[type[Any]]:
             pending.extend(reversed(_parts(part)))
             continue
         yield part
-        if is_dataclass(part) or typing.is_typeddict(part) or hasattr(part, "_field_defaults"):
+        # What is in a pydantic model is written by pydantic, and needs no name here.
+        if (
+            is_dataclass(part)
+            or typing.is_typeddict(part)
+            or hasattr(part, "_field_defaults")
+            or hasattr(part, "__attrs_attrs__")
+        ):
             pending.extend(reversed(_field_annotations(part)))
 
 
 def types_in_signature(function: Callable[..., Any]) -> Iterator[type[Any]]:
-    """Each Enum and dataclass in the annotations of a function's parameters, once."""
+    """Each Enum and class with fields in the annotations of a function's parameters, once."""
     return types_in_annotation(*resolved_parameters(function).values())
 
 
@@ -74,7 +82,12 @@ def _parts(annotation: Any) -> list[Any]:
 
 
 def _field_annotations(cls: type[Any]) -> list[Any]:
-    own = {field.name: field.type for field in fields(cls)} if is_dataclass(cls) else _own_annotations(cls)
+    if is_dataclass(cls):
+        own = {field.name: field.type for field in fields(cls)}
+    elif hasattr(cls, "__attrs_attrs__"):
+        own = {field.name: field.type for field in cls.__attrs_attrs__}
+    else:
+        own = _own_annotations(cls)
     hints = _resolved(cls, own, vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {})
     return [hints[name] for name in own if name in hints]
 

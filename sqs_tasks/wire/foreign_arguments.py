@@ -19,6 +19,7 @@ from uuid import UUID
 
 from sqs_tasks.errors import UndecodableMessageError, nature
 from sqs_tasks.wire.annotation_types import classes_in_annotation, resolved_parameters
+from sqs_tasks.wire.record_kinds import kind_of_record
 from sqs_tasks.wire.registered_types import RegisteredTypes
 from sqs_tasks.wire.tag_decoder import untagger
 
@@ -64,7 +65,7 @@ def _revived(value: Any, types: RegisteredTypes, annotation: Any) -> Any:
             asked.add(_TAG_OF[cls])
         elif issubclass(cls, Enum):
             asked.add("$enum")
-        elif is_dataclass(cls):
+        elif is_dataclass(cls) or kind_of_record(cls) is not None:
             asked.add("$dataclass")
     if not asked:
         return value

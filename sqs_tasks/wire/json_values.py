@@ -18,11 +18,13 @@ tag            value on the wire                                    Python
 ``$frozenset`` the same                                             ``frozenset``
 ``$dict``      a list of ``[key, value]``                           ``dict`` with keys that are not strings
 ``$enum``      ``["Color", "RED"]``; of a ``Flag`` its number       a member of a registered ``Enum``
-``$dataclass`` ``["Point", {"x": 1, "y": 2}]``                      an instance of a registered dataclass
+``$dataclass`` ``["Point", {"x": 1, "y": 2}]``                      an instance of a registered dataclass, named
+                                                                     tuple, attrs class or pydantic model
 =============  ===================================================  ==========================================
 
-What a value arrives as is exactly what was sent, or it is refused at send. So sub-classes of the types above
-(``OrderedDict``, named tuples, ``numpy.float64``) are refused: they would arrive as their base.
+What a value arrives as is what was sent, or it is refused at send. A value of a sub-class of the types above (a
+``defaultdict``, a ``StrEnum`` that is not registered, ``numpy.float64``) travels as the plain value that it equals; one
+that equals none is refused, and so is a named tuple that is not registered, since it would lose its names.
 
 A dictionary is a tag only if it has one key, that key is in the table, and its value has the tag's JSON type. Every
 other dictionary is itself, a MongoDB ``{"$set": {"a": 1}}`` or ``{"$gt": 5}`` for instance. A user's own dictionary

@@ -1,4 +1,4 @@
-"""The Enums and dataclasses that may travel, by name."""
+"""The Enums and the classes with fields that may travel, by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-#: The types of Python that JSON or a tag carries and that can be derived from.
-PLAIN_TYPES = (str, int, float, bytes, list, dict, tuple, set, frozenset)
-
-
 class RegisteredTypes:
-    """The Enums and dataclasses that may travel, by name. A message names a type; only this table says which it is.
+    """The Enums and the classes with fields that may travel, by name.
 
-    Threads may share it.
+    A message names a type; only this table says which it is. Threads may share it.
     """
 
     def __init__(self) -> None:
@@ -40,10 +36,14 @@ class RegisteredTypes:
         renamed class still reads the messages in flight.
 
         Raises:
-            ConfigurationError: ``cls`` is neither an Enum nor a dataclass, or the name means another class.
+            ConfigurationError: ``cls`` is neither an Enum nor a class with fields (a dataclass, a named tuple, an
+                attrs class, a pydantic model), or the name means another class.
         """
-        if not isinstance(cls, type) or not (issubclass(cls, Enum) or "__dataclass_fields__" in vars(cls)):
-            raise ConfigurationError(f"{cls!r} cannot be registered: only Enum classes and dataclasses can")
+        if not isinstance(cls, type) or not (issubclass(cls, Enum) or _has_fields(cls)):
+            raise ConfigurationError(
+                f"{cls!r} cannot be registered: only Enum classes and dataclasses, named tuples, attrs classes and "
+                "pydantic models can"
+            )
         if name is None:
             name = cls.__qualname__
         known = self._classes.setdefault(name, cls)
@@ -72,6 +72,10 @@ class RegisteredTypes:
             if self._find(cls.__qualname__) is cls:
                 return cls.__qualname__
         return name
+
+    def is_ambiguous(self, cls: type[Any]) -> bool:
+        """Whether ``cls`` shares its name with another class that a task is annotated with, so that neither travels."""
+        return self._collected.get(cls.__qualname__, cls) is None
 
     def resolve(self, name: object, base: str) -> type[Any]:
         """The class that ``name`` means.
@@ -108,23 +112,9 @@ class RegisteredTypes:
             self._sources.clear()
 
 
-_field_cache: dict[type[Any], tuple[tuple[str, ...], tuple[str, ...], str]] = {}
+def _has_fields(cls: type[Any]) -> bool:
+    if "__dataclass_fields__" in vars(cls):
+        return True
+    from sqs_tasks.wire.record_kinds import kind_of_record  # most types that are registered are Enums and dataclasses
 
-
-def constructor_fields(cls: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-    """A dataclass's fields that its constructor takes, its other fields, and what stands in the way of building one."""
-    known = _field_cache.get(cls)
-    if known is None:
-        import dataclasses
-        import inspect
-
-        fields = dataclasses.fields(cls)
-        accepted = tuple(field.name for field in fields if field.init)
-        rest = tuple(field.name for field in fields if not field.init)
-        try:
-            inspect.signature(cls).bind(**dict.fromkeys(accepted))
-            obstacle = f"it is a {cls.__mro__[-2].__name__} too" if issubclass(cls, PLAIN_TYPES) else ""
-        except (TypeError, ValueError) as error:
-            obstacle = f"its constructor has {error}"
-        known = _field_cache[cls] = accepted, rest, obstacle
-    return known
+    return kind_of_record(cls) is not None

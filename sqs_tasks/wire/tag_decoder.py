@@ -9,16 +9,13 @@ from enum import Enum, Flag
 from math import inf, nan
 from typing import Any, Final
 
-from sqs_tasks.errors import UndecodableMessageError, brief, nature, one_line
-from sqs_tasks.wire.registered_types import RegisteredTypes, constructor_fields
+from sqs_tasks.errors import UndecodableMessageError, brief, nature
+from sqs_tasks.wire.registered_types import RegisteredTypes
 from sqs_tasks.wire.tags import TAGS, is_tag
 
 #: Values of a set or keys of a dictionary that may have one hash. Python looks at all of them for each that comes; with
 #: tens of thousands, which fit into a message, that is minutes.
 MAX_EQUAL_HASHES: Final = 64
-
-#: Names that an error quotes of those in a message.
-_MAX_NAMES: Final = 5
 
 _FLOATS: Final = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 
@@ -129,20 +126,11 @@ class _Decoder:
     def dataclass(self, content: list[Any]) -> Any:
         name, values = content
         cls = self._types.resolve(name, "dataclass")
-        if issubclass(cls, Enum) or type(values) is not dict:
+        if issubclass(cls, Enum):
             raise UndecodableMessageError(f"{name!r} is not a dataclass, or its fields are not a dictionary")
-        accepted, rest, _ = constructor_fields(cls)
-        unknown = values.keys() - {*accepted, *rest}
-        if unknown:
-            raise UndecodableMessageError(
-                f"the dataclass {name!r} has no field {', '.join(map(one_line, sorted(unknown)[:_MAX_NAMES]))}"
-            )
-        # Its own constructor, so that its defaults and its __post_init__ hold for a message as for everybody else.
-        instance = cls(**{field: values[field] for field in accepted if field in values})
-        for field in rest:
-            if field in values:
-                object.__setattr__(instance, field, values[field])
-        return instance
+        from sqs_tasks.wire.records import record_of  # most messages have none
+
+        return record_of(cls).build(name, values)
 
 
 _READERS: Final[dict[str, Callable[[_Decoder, Any], Any]]] = {

@@ -10,20 +10,17 @@ from math import isfinite
 from typing import Any, Final, NoReturn
 
 from sqs_tasks.errors import SerializationError, shortened
-from sqs_tasks.wire.registered_types import PLAIN_TYPES, RegisteredTypes, constructor_fields
+from sqs_tasks.wire.record_kinds import kind_of_record
+from sqs_tasks.wire.registered_types import RegisteredTypes
 from sqs_tasks.wire.tags import MAX_DEPTH, is_tag
 
 _ALLOWED: Final = (
     "allowed are None, bool, int, float, str, list, dict, tuple, set, frozenset, bytes, datetime, date, time, "
-    "timedelta, Decimal, UUID, and Enums and dataclasses that are registered"
+    "timedelta, Decimal, UUID, and Enums, dataclasses, named tuples, attrs classes and pydantic models that "
+    "are registered"
 )
 
 _ATOMS: Final = frozenset({str, int, bool, type(None)})
-
-_PLAIN_MODULES: Final = frozenset({"builtins", "datetime", "decimal", "uuid"})
-_PLAIN_NAMES: Final = frozenset(
-    {kind.__name__ for kind in PLAIN_TYPES} | {"datetime", "date", "time", "timedelta", "Decimal", "UUID"}
-)
 
 #: An int this long may be longer than what Python prints and parses (4,300 digits unless configured otherwise).
 _LONG_INT_BITS: Final = 2_000
@@ -68,8 +65,9 @@ class _Encoder:
             return {"$bytes": binascii.b2a_base64(value, newline=False).decode("ascii")}
         if isinstance(value, Enum):
             return self._enum(value)
-        if "__dataclass_fields__" in vars(kind):
-            return self._dataclass(value)
+        record = kind_of_record(kind)
+        if record is not None:
+            return self._record(value, record)
         return self._scalar(value)
 
     def _at(self, step: str | int | None, value: Any) -> Any:
@@ -86,23 +84,41 @@ class _Encoder:
             encoded = {key: self._at(key, item) for key, item in value.items()}
             if not is_tag(encoded):
                 return encoded
-        return {"$dict": [[self._at(None, key), self._at(_step(key), item)] for key, item in value.items()]}
+        keys = [self._at(None, key) for key in value]
+        if all(type(key) is str for key in keys):  # some were of sub-classes
+            encoded = {key: self._at(key, item) for key, item in zip(keys, value.values(), strict=True)}
+            if not is_tag(encoded):
+                return encoded
+        pairs = zip(keys, value.values(), strict=True)
+        return {"$dict": [[key, self._at(_step(key), item)] for key, item in pairs]}
 
-    def _enum(self, value: Enum) -> dict[str, Any]:
-        name = self._registered_name(type(value), "Enum")
+    def _enum(self, value: Enum) -> Any:
+        kind = type(value)
+        name = self._types.name_of(kind)
+        if name is None:
+            if not self._types.is_ambiguous(kind):
+                from sqs_tasks.wire.plain_values import plain_base
+
+                base = plain_base(kind)
+                if base is not None:  # TextChoices, IntegerChoices, StrEnum for a parameter that is a str or an int
+                    return self._plain(value, base)
+            name = self._registered_name(kind, "Enum")
         # A combination of flags has no member of its own; its number is what makes it.
         member = value.name if type(value).__members__.get(value.name) is value else value.value
         return {"$enum": [name, member]}
 
-    def _dataclass(self, value: Any) -> dict[str, Any]:
+    def _record(self, value: Any, what: str) -> dict[str, Any]:
+        from sqs_tasks.wire.records import record_of  # most values are none
+
         kind = type(value)
-        name = self._registered_name(kind, "dataclass")
-        accepted, rest, obstacle = constructor_fields(kind)
+        name = self._registered_name(kind, what)
+        record = record_of(kind)
+        obstacle = record.obstacle(value)
         if obstacle:
             self._refuse(f"{kind.__qualname__} cannot be built again from its fields: {obstacle}")
-        return {"$dataclass": [name, {field: self._at(field, getattr(value, field)) for field in accepted + rest}]}
+        return {"$dataclass": [name, record.content(value, self._at)]}
 
-    def _scalar(self, value: Any) -> dict[str, Any]:
+    def _scalar(self, value: Any) -> Any:
         """Recognised by the names of their classes, so that none of these modules is imported before it is needed."""
         kind = type(value)
         origin = f"{kind.__module__}.{kind.__qualname__}"
@@ -125,7 +141,25 @@ class _Encoder:
                         f"the UTC offset of this {kind.__name__} is {offset}; it travels as a number of whole seconds"
                     )
             return {"$time" if origin == "datetime.time" else "$datetime": value.isoformat()}
-        return self._refuse_type(kind)
+        from sqs_tasks.wire.plain_values import plain_base  # most values are of the types themselves
+
+        base = plain_base(kind)
+        if base is None:
+            self._refuse(f"{_full_name(kind)} cannot travel in a message; {_ALLOWED}")
+        return self._plain(value, base)
+
+    def _plain(self, value: Any, base: type[Any]) -> Any:
+        """A value of a sub-class as the base's value that equals it."""
+        from sqs_tasks.wire.plain_values import plain_value
+
+        try:
+            plain = plain_value(value, base)
+        except ValueError as error:
+            self._refuse(
+                f"{_full_name(type(value))} is a sub-class of {base.__name__} and would arrive as a plain "
+                f"{base.__name__}: {error}; convert it first"
+            )
+        return self.encode(plain)
 
     def _check_int(self, value: int) -> int:
         if value.bit_length() > _LONG_INT_BITS:
@@ -140,6 +174,12 @@ class _Encoder:
 
     def _registered_name(self, kind: type[Any], base: str) -> str:
         name = self._types.name_of(kind)
+        if name is None and base == "named tuple":
+            self._refuse(
+                f"{_full_name(kind)} is a sub-class of tuple and would arrive as a plain tuple, without its names; "
+                f"annotate the task's parameter with it, register it with register_type({kind.__name__}), or convert "
+                "it first"
+            )
         if name is None:
             self._refuse(
                 f"the {base} {kind.__qualname__} is not registered; annotate the task's parameter with it, "
@@ -147,19 +187,13 @@ class _Encoder:
             )
         return name
 
-    def _refuse_type(self, kind: type[Any]) -> NoReturn:
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        for base in kind.__mro__[1:]:
-            if base.__name__ in _PLAIN_NAMES and base.__module__ in _PLAIN_MODULES:
-                self._refuse(
-                    f"{name} is a sub-class of {base.__name__} and would arrive as a plain {base.__name__}; "
-                    "convert it first"
-                )
-        self._refuse(f"{name} cannot travel in a message; {_ALLOWED}")
-
     def _refuse(self, reason: str) -> NoReturn:
         place = f"argument {_path_text(self._path)!r}" if self._path else "the value"
         raise SerializationError(f"{place}: {reason}")
+
+
+def _full_name(kind: type[Any]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _step(key: Any) -> str | int | None:

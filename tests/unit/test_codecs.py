@@ -520,21 +520,36 @@ def test_a_value_that_cannot_travel_is_named_by_its_place(arguments, place):
     assert str(caught.value).startswith(f"{place} cannot travel in a message; allowed are None, bool, int,")
 
 
+class Moment(dt.datetime):
+    """As pandas' Timestamp, finer than a datetime."""
+
+    nanoseconds = 5
+
+    def __eq__(self, other):
+        return isinstance(other, Moment) and super().__eq__(other)
+
+    __hash__ = dt.datetime.__hash__
+
+
+class Shown(dict):
+    """As Django's QueryDict, it shows other values than it holds."""
+
+    def items(self):
+        return [(key, values[-1]) for key, values in super().items()]
+
+
 @pytest.mark.parametrize(
     ("value", "base"),
     [
-        (collections.OrderedDict(a=1), "dict"),
-        (collections.defaultdict(list), "dict"),
-        (collections.Counter("a"), "dict"),
         (Pair(1, 2), "tuple"),
-        (Text("x"), "str"),
-        (type("Number", (int,), {})(1), "int"),
-        (type("Moment", (dt.datetime,), {})(2026, 5, 1), "datetime"),
-        (type("Money", (decimal.Decimal,), {})(1), "Decimal"),
+        (Moment(2026, 5, 1), "datetime"),
+        (Shown(a=[1, 2]), "dict"),
+        (type("Odd", (str,), {"__eq__": lambda self, other: False, "__hash__": str.__hash__})("x"), "str"),
+        (type("Broken", (int,), {"__eq__": lambda self, other: 1 / 0, "__hash__": int.__hash__})(1), "int"),
     ],
 )
-def test_a_sub_class_is_refused_since_it_would_arrive_as_its_base(value, base):
-    """A value that would change its type on the way is refused when it is sent."""
+def test_a_sub_class_is_refused_when_it_would_arrive_changed(value, base):
+    """A value that does not equal that of its base would be another on arrival, and is refused when it is sent."""
     with pytest.raises(SerializationError, match=rf"argument 'x': .* is a sub-class of {base} and would arrive"):
         JSON.serialize({"x": value})
 

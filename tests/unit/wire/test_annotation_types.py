@@ -94,12 +94,12 @@ SizeId = NewType("SizeId", Size)
         (Bound, {Inner, Size}),
         (Either, {Size, Way}),
         (Typed, {Size}),
-        (Named, {Way}),
+        (Named, {Named, Way}),
         (SizeId, {Size}),
     ],
 )
 def test_types_are_found_wherever_they_stand(annotation, found):
-    """Each once, the fields of dataclasses included, and what cannot be resolved passed over."""
+    """Each once, the fields of classes that have some included, and what cannot be resolved passed over."""
     listed = list(types_in_annotation(annotation))
 
     assert set(listed) == found
