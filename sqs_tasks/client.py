@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 #: URLs by name in code, as JSON: what the stack injects, so that a function needs no right to ask for them (S5).
 QUEUE_URLS_VARIABLE = "SQS_TASKS_QUEUE_URLS"
 
+#: Its key for every queue that it does not name: ``{"*": "https://sqs.../shop-*"}``.
+ANY_QUEUE = "*"
+
 #: Error codes with which endpoints say that a queue is not there: JSON protocol, query protocol, older emulators.
 QUEUE_NOT_FOUND_CODES = frozenset(
     {
@@ -327,7 +330,7 @@ class QueueUrls:
 
 
 def urls_from_environment(variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Queue URLs by name in code from SQS_TASKS_QUEUE_URLS.
+    """Queue URLs by name in code from SQS_TASKS_QUEUE_URLS; under ``*`` the pattern of all others, if there is one.
 
     Raises:
         ConfigurationError: The variable is not a JSON object of strings.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
 from sqs_tasks.batching import BatchingPolicy
-from sqs_tasks.client import ClientProvider, QueueUrls, neighbour_of, urls_from_environment, with_retries
+from sqs_tasks.client import ANY_QUEUE, ClientProvider, QueueUrls, neighbour_of, urls_from_environment, with_retries
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
@@ -28,6 +28,7 @@ from sqs_tasks.settings import (
     check_same_registration,
     default_dead_letter_queue,
     queue_name_in,
+    staged_prefix,
 )
 from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
 from sqs_tasks.task import AsyncTask
@@ -50,7 +51,8 @@ class SQSEnv:
 
     Args:
         session: The ``boto3`` module, a ``boto3.Session`` or a ``MemorySession``; None for boto3's own.
-        queue_prefix: Put before every queue name in SQS, so that environments can share an account.
+        queue_prefix: Put before every queue name in SQS, so that applications can share an account. The stage follows
+            it if SQS_TASKS_STAGE says one: ``shop-`` becomes ``shop-dev-``. SQS_TASKS_QUEUE_PREFIX takes its place.
         codec: The content type that producers write; a queue or a send can choose another.
         retry_max_attempts: How often boto3 tries a request; ``retry_mode`` is boto3's way to wait in between.
         retry_mode: ``"standard"``, ``"adaptive"`` or ``"legacy"``.
@@ -104,7 +106,7 @@ class SQSEnv:
         eager: bool = False,
         send: Hold | None = None,
     ) -> None:
-        self.queue_prefix = queue_prefix
+        self.queue_prefix = staged_prefix(queue_prefix, os.environ)
         self.codecs = CodecRegistry()
         for one in codecs:
             self.codecs.register(one)
@@ -404,7 +406,12 @@ class SQSEnv:
         if registered is not None and registered.settings.queue_url is not None:
             return registered.settings.queue_url
         sqs_name = self.get_sqs_queue_name(queue_name)
-        return self.urls.get(sqs_name) if beside is None else neighbour_of(beside, sqs_name)
+        if beside is not None:
+            return neighbour_of(beside, sqs_name)
+        pattern = self._given_urls.get(ANY_QUEUE, "")
+        # Another environment of the process may have another prefix: its queues are not meant.
+        is_meant = pattern.endswith(f"/{self.queue_prefix}*")
+        return f"{pattern[:-1]}{queue_name}" if is_meant else self.urls.get(sqs_name)
 
     @contextmanager
     def connected_to(self, client: SQSClient) -> Iterator[None]:

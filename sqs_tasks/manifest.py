@@ -6,6 +6,7 @@ the application runs without CDK. The schema is in ``docs/manifest.md``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
@@ -23,10 +24,13 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import queue_name_in
+from sqs_tasks.settings import PREFIX_VARIABLE, STAGE_VARIABLE, queue_name_in
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
+
+#: Fields that are written only where the process has the variable.
+_VARIABLES = {"stage": STAGE_VARIABLE, "given_prefix": PREFIX_VARIABLE}
 
 #: Raised when a field changes its meaning; new optional fields do not raise it.
 SCHEMA_VERSION = 1
@@ -72,6 +76,7 @@ def manifest(
         "sqs_tasks_version": __version__,
         "app": app,
         "queue_prefix": prefix,
+        **{field: value for field, name in _VARIABLES.items() if (value := os.environ.get(name))},
         "queues": [_queue(env, queue) for queue in listed if queue.name not in dead],
     }
 

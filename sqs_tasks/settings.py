@@ -23,10 +23,14 @@ logger = logging.getLogger(__name__)
 
 RunsOn = Literal["lambda", "fargate"]
 
+#: The stage that a process belongs to, which is part of the names of its queues; and a prefix in place of the code's.
+STAGE_VARIABLE, PREFIX_VARIABLE = "SQS_TASKS_STAGE", "SQS_TASKS_QUEUE_PREFIX"
+
 #: Bodies above this travel as json+zlib: one billing unit of SQS is 64 KiB (S38).
 COMPRESS_ABOVE_BYTES = 65_536
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
+_STAGE = re.compile(r"[A-Za-z0-9_-]+")
 _GROUP_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 _TASK_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]{1,256}")
 
@@ -374,6 +378,26 @@ def group_id_of(value: object) -> str:
 def queue_name_in(queue_url: str) -> str:
     """The name in SQS of the queue at a URL: the last part of its path."""
     return queue_url.rstrip("/").rpartition("/")[2]
+
+
+def staged_prefix(queue_prefix: str, variables: Mapping[str, str]) -> str:
+    """What queue names begin with in this process: ``shop-`` is ``shop-dev-`` in the stage ``dev``.
+
+    Args:
+        queue_prefix: The prefix in code; SQS_TASKS_QUEUE_PREFIX takes its place.
+        variables: The process's environment. The stage is SQS_TASKS_STAGE.
+
+    Raises:
+        ConfigurationError: The stage cannot be part of a queue's name.
+    """
+    prefix, stage = variables.get(PREFIX_VARIABLE) or queue_prefix, variables.get(STAGE_VARIABLE)
+    if not stage:
+        return prefix
+    if _STAGE.fullmatch(stage) is None:
+        raise ConfigurationError(
+            f"{STAGE_VARIABLE}={stage!r} cannot be part of a queue's name; use letters, digits, '-' and '_': 'dev'"
+        )
+    return f"{prefix}{stage}-"
 
 
 def default_dead_letter_queue(name: str) -> str | None:

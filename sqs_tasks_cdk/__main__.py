@@ -4,6 +4,8 @@ Context says which (``cdk deploy -c app=myapp.tasks:env``):
 
 - ``manifest``: the path of a manifest file; nothing of the application is then imported.
 - ``app``: ``module:attribute`` of the environment, whose manifest ``sqs-tasks manifest`` is asked for.
+- ``stage``: which stage of the registry: part of the names of its queues, and of the stack's.
+- ``queue_prefix``: what queue names begin with in place of the registry's prefix.
 - ``stack``: the stack's name; made of the registry's prefix or the application's name when left out.
 - ``alarm_email`` or ``alarm_topic_arn``: who is notified of alarms. With one of them, or with
   ``alarms_declined_because``, there are alarms and a dashboard.
@@ -16,7 +18,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 from aws_cdk import App, NestedStack
@@ -27,6 +31,7 @@ from sqs_tasks_cdk.environment import app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest import Manifest
 from sqs_tasks_cdk.stack import TaskStack
+from sqs_tasks_cdk.stages import PREFIX_VARIABLE, STAGE_VARIABLE, staged
 
 #: The registry that a checkout of this repository deploys.
 EXAMPLE_APP = "examples.shop.tasks:env"
@@ -40,13 +45,27 @@ def main() -> None:
     """Synthesise the stack that the context asks for."""
     app = App()
     try:
-        manifest = read_manifest(
-            path=app.node.try_get_context("manifest"), app=app.node.try_get_context("app") or EXAMPLE_APP
+        stage, prefix = app.node.try_get_context("stage"), app.node.try_get_context("queue_prefix")
+        manifest = staged(
+            read_manifest(
+                path=app.node.try_get_context("manifest"),
+                app=app.node.try_get_context("app") or EXAMPLE_APP,
+                variables={
+                    name: value for name, value in ((STAGE_VARIABLE, stage), (PREFIX_VARIABLE, prefix)) if value
+                },
+            ),
+            stage=stage,
+            queue_prefix=prefix,
         )
         stack = TaskStack(app, app.node.try_get_context("stack") or stack_name(manifest), manifest=manifest)
         monitor(stack)
         app.synth()
     except StackError as error:
+        _give_up(str(error))
+    except RuntimeError as error:
+        # What the constructs say at the end of the synthesis comes through the CDK.
+        if "Validation failed" not in str(error):
+            raise
         _give_up(str(error))
 
 
@@ -75,8 +94,8 @@ def monitor(stack: TaskStack) -> None:
         stack.tasks.monitor(alarms_declined_because=given["alarms_declined_because"], scope=scope)
 
 
-def read_manifest(*, path: str | None, app: str) -> Manifest:
-    """The manifest file at ``path``, or what ``sqs-tasks manifest`` says of ``app``.
+def read_manifest(*, path: str | None, app: str, variables: Mapping[str, str] = MappingProxyType({})) -> Manifest:
+    """The manifest file at ``path``, or what ``sqs-tasks manifest`` says of ``app`` with these environment variables.
 
     Raises:
         ManifestError: The file or the answer is not a manifest.
@@ -96,7 +115,7 @@ def read_manifest(*, path: str | None, app: str) -> Manifest:
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, "SQS_TASKS_SYNTH": "1", "PYTHONPATH": _python_path()},
+        env={**os.environ, "SQS_TASKS_SYNTH": "1", "PYTHONPATH": _python_path(), **variables},
     )
     if done.returncode != 0:
         raise StackError(f"'sqs-tasks manifest {app}' failed:\n{(done.stderr or done.stdout).strip()}")
@@ -105,7 +124,9 @@ def read_manifest(*, path: str | None, app: str) -> Manifest:
 
 def stack_name(manifest: Manifest) -> str:
     """A name for the stack that two registries in one account do not share: ``shop-`` becomes ``shop-tasks``."""
-    stem = manifest.queue_prefix or (app_package(manifest.app) if manifest.app is not None else "sqs")
+    stage = "" if manifest.stage is None else f"{manifest.stage}-"
+    own = manifest.queue_prefix.removesuffix(stage)
+    stem = f"{own or (app_package(manifest.app) if manifest.app is not None else 'sqs')}-{stage}"
     words = re.findall(r"[A-Za-z0-9]+", stem)
     return "-".join([*words, "tasks"]) if words and words[0][0].isalpha() else "-".join(["sqs", *words, "tasks"])
 

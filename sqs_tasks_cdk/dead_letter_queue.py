@@ -11,6 +11,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.acknowledgements import acknowledge
+from sqs_tasks_cdk.name_claims import claim_name
 
 #: As long as SQS allows. On a standard queue the clock runs from the first send (S44), so that a queue that keeps a
 #: message no longer than its source could drop it on arrival.
@@ -55,6 +56,7 @@ class DeadLetterQueue(Construct):
         super().__init__(scope, construct_id)
         self.logical_name = logical_name
         self.explicit_queue_name = queue_name
+        claim_name(self, "queue", queue_name)
         self.queue = sqs.Queue(
             self,
             "Queue",

@@ -115,6 +115,8 @@ class Manifest:
         sqs_tasks_version: The version of sqs_tasks that wrote it.
         app: ``module:attribute`` of the environment, or None when it was written without one.
         queue_prefix: What every queue's name in SQS begins with; may be empty.
+        stage: The stage that the prefix ends with, or None.
+        given_prefix: What took the place of the registry's own prefix, without the stage; or None.
         queues: In the order of registration.
     """
 
@@ -122,6 +124,8 @@ class Manifest:
     sqs_tasks_version: str
     app: str | None
     queue_prefix: str
+    stage: str | None = None
+    given_prefix: str | None = None
     queues: tuple[ManifestQueue, ...]
 
     @classmethod
@@ -145,6 +149,8 @@ class Manifest:
             sqs_tasks_version=fields.text("sqs_tasks_version"),
             app=_app(fields),
             queue_prefix=fields.text("queue_prefix", empty=True),
+            stage=fields.optional_text("stage", absent=True),
+            given_prefix=fields.optional_text("given_prefix", absent=True),
             queues=tuple(_queue(item) for item in fields.items("queues")),
         )
         fields.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from aws_cdk import aws_iam as iam
@@ -48,6 +49,9 @@ class QueueRights:
     dead_letter_queue: sqs.IQueue | None
     dead_letter_logical_name: str | None
     explicit_dead_letter_queue_name: str | None
+
+    #: What else a process must have in its environment to find the queue by its name: the stage.
+    variables: Mapping[str, str] = MappingProxyType({})
 
     def grant_send(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
         """Let ``grantee`` add jobs, and tell it the queue's URL if it has an environment."""
@@ -97,13 +101,13 @@ class QueueRights:
                 target, self.dead_letter_logical_name, self.dead_letter_queue, self.explicit_dead_letter_queue_name
             )
 
-    @staticmethod
-    def _tell(target: Any, logical_name: str, queue: sqs.IQueue, queue_name: str | None) -> None:
+    def _tell(self, target: Any, logical_name: str, queue: sqs.IQueue, queue_name: str | None) -> None:
         environment = target.queue_environment if isinstance(target, Worker) else target
         if isinstance(environment, HasEnvironment):
             QueueUrls.of(environment).add(
                 environment, logical_name=logical_name, url=queue.queue_url, queue_name=queue_name
             )
+            QueueUrls.of(environment).set_variables(environment, self.variables)
 
 
 def _grant(

@@ -6,6 +6,7 @@ before its first message; a queue that is not in it is looked up by name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
 from aws_cdk import Annotations, Stack
@@ -13,6 +14,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from sqs_tasks_cdk import limits
+from sqs_tasks_cdk.errors import StackError
 
 #: The variable that ``sqs_tasks`` reads.
 QUEUE_URLS_VARIABLE: Final = "SQS_TASKS_QUEUE_URLS"
@@ -63,6 +65,7 @@ class QueueUrls(Construct):
         self._urls: dict[str, str] = {}
         self._bytes = 0
         self._is_told = False
+        self._variables: dict[str, str] = {}
         _ALIVE.append(self)
 
     @staticmethod
@@ -90,6 +93,23 @@ class QueueUrls(Construct):
         self._bytes += size
         target.add_environment(QUEUE_URLS_VARIABLE, Stack.of(self).to_json_string(self._urls))
 
+    def set_variables(self, target: HasEnvironment, variables: Mapping[str, str]) -> None:
+        """Put the stage into the environment of ``target``, by which it makes the names of queues.
+
+        Raises:
+            StackError: It has another stage already: its queues are of two stages.
+        """
+        if not variables or self._variables == dict(variables):
+            return
+        if self._variables:
+            raise StackError(
+                f"{str(self.node.path).removesuffix('/QueueUrls')} gets queues of {_listed(self._variables)} and "
+                f"queues of {_listed(variables)}; a process belongs to one stage: give it the queues of one"
+            )
+        self._variables = dict(variables)
+        for name, value in variables.items():
+            target.add_environment(name, value)
+
     def _tell_once(self) -> None:
         if self._is_told:
             return
@@ -99,3 +119,7 @@ class QueueUrls(Construct):
             "environment; the others are looked up by name. Declare enqueues=[...] on the tasks to send to fewer "
             "queues."
         )
+
+
+def _listed(variables: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in variables.items())

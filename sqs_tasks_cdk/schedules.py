@@ -21,6 +21,7 @@ from constructs import Construct
 from sqs_tasks_cdk.dead_letter_queue import DeadLetterQueue
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest_schedules import MAX_EVENT_AGE_SECONDS, MIN_EVENT_AGE_SECONDS, ManifestSchedule
+from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
 from sqs_tasks_cdk.queue_urls import HasEnvironment, Worker
@@ -91,6 +92,7 @@ class TaskSchedules(Construct):
         super().__init__(scope, construct_id)
         self._queues = queues
         self._is_apart = Stack.of(self) is not Stack.of(queues)
+        claim_name(self, "schedule group", settings.get("group_name"))
         self.group = scheduler.CfnScheduleGroup(self, "Group", name=settings.get("group_name"))
         self.group_name = self.group.ref
         self.dead_letter_queue = self._make_dead_letter_queue(settings)

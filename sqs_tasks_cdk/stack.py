@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from aws_cdk import Environment, Stack
+from aws_cdk import Environment, IPropertyInjector, IStackSynthesizer, PermissionsBoundary, Stack
 from constructs import Construct
 
 from sqs_tasks_cdk.manifest import Manifest
@@ -20,6 +20,13 @@ from sqs_tasks_cdk.task_workers import TaskWorkers, TaskWorkersSettings
 
 class SqsTasksSettings(TaskWorkersSettings, total=False):
     """Settings of :class:`SqsTasks`, besides its manifest."""
+
+    #: Which stage this is, as part of queue names: ``shop-emails`` becomes ``shop-dev-emails``. Workers, and producers
+    #: that are granted a queue, get it in their environment.
+    stage: str | None
+
+    #: What queue names begin with in place of the registry's prefix.
+    queue_prefix: str | None
 
     #: Settings for every queue.
     queue_defaults: TaskQueueSettings | None
@@ -53,6 +60,34 @@ class TaskStackSettings(SqsTasksSettings, total=False):
 
     #: Whether the stack refuses to be deleted.
     termination_protection: bool | None
+
+    #: Of everything in the stack.
+    tags: Mapping[str, str] | None
+
+    #: Topics that CloudFormation writes the stack's events to.
+    notification_arns: Sequence[str] | None
+
+    #: What bounds the rights of every role in the stack.
+    permissions_boundary: PermissionsBoundary | None
+
+    #: How templates and assets get into the account; the CDK's bootstrap resources when left out.
+    synthesizer: IStackSynthesizer | None
+
+    #: Whether other stacks in other regions may refer to this one.
+    cross_region_references: bool | None
+
+    #: What changes the properties of constructs while they are made.
+    property_injectors: Sequence[IPropertyInjector] | None
+
+    #: Whether the CDK may add the resource that counts its constructs.
+    analytics_reporting: bool | None
+
+    #: Whether the template is written without indentation, which is smaller.
+    suppress_template_indentation: bool | None
+
+
+#: What goes to the stack itself.
+_OF_STACK = tuple(name for name in TaskStackSettings.__annotations__ if name not in SqsTasksSettings.__annotations__)
 
 
 class SqsTasks(Construct):
@@ -88,14 +123,16 @@ class SqsTasks(Construct):
     ) -> None:
         settings = given(settings, SqsTasksSettings, construct="SqsTasks")
         super().__init__(scope, construct_id)
-        self.manifest = Manifest.read(manifest)
         self.queues = TaskQueues(
             self,
             "Queues",
-            manifest=self.manifest,
+            manifest=manifest,
+            stage=settings.pop("stage", None),
+            queue_prefix=settings.pop("queue_prefix", None),
             defaults=settings.pop("queue_defaults", None),
             settings=settings.pop("queue_settings", None),
         )
+        self.manifest = self.queues.manifest
         is_scheduled, has_delays = settings.pop("schedules", True), bool(settings.pop("delays", False))
         schedule_settings: TaskSchedulesSettings = settings.pop("schedule_settings", None) or {}
         self.schedules: TaskSchedules | None = None
@@ -165,13 +202,7 @@ class TaskStack(Stack):
         **settings: Unpack[TaskStackSettings],
     ) -> None:
         settings = given(settings, TaskStackSettings, construct="TaskStack")
-        super().__init__(
-            scope,
-            construct_id,
-            env=settings.pop("env", None),
-            stack_name=settings.pop("stack_name", None),
-            description=settings.pop("description", None),
-            termination_protection=settings.pop("termination_protection", None),
-        )
-        of_tasks: SqsTasksSettings = settings
+        of_stack: Any = {name: value for name, value in settings.items() if name in _OF_STACK}
+        super().__init__(scope, construct_id, **of_stack)
+        of_tasks: Any = {name: value for name, value in settings.items() if name not in _OF_STACK}
         self.tasks = SqsTasks(self, "Tasks", manifest=manifest, **of_tasks)

@@ -14,6 +14,7 @@ from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.dead_letter_queue import KEPT, DeadLetterQueue
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.manifest import ManifestQueue, ManifestTask
+from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.queue_metrics import QueueMetrics
 from sqs_tasks_cdk.queue_rights import QueueRights
 from sqs_tasks_cdk.settings import given, names_in
@@ -232,6 +233,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         if "encryption_master_key" not in settings:
             self._refuse("SSE-SQS has no", "give encryption_master_key as well", names_in(settings, ["data_key_reuse"]))
         self._check_name(self.explicit_queue_name)
+        claim_name(self, "queue", self.explicit_queue_name)
 
     def _make_dead_letter_queue(self, settings: NewTaskQueueSettings) -> DeadLetterQueue:
         name = settings.get("dead_letter_queue_name") or _dead_queue_name(self.explicit_queue_name)
@@ -297,6 +299,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             queue=imported,
         )
         reference.visibility = self.visibility
+        reference.variables = self.variables
         return reference
 
     def allow_redrive_from(self, source: TaskQueue) -> None:

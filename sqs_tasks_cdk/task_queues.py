@@ -13,6 +13,7 @@ from sqs_tasks_cdk.dead_letter_queue import DeadLetterQueue
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.existing_queues import neighbour, queue_at
 from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
+from sqs_tasks_cdk.stages import stage_variables, staged
 from sqs_tasks_cdk.task_queue import TaskQueue, TaskQueueSettings
 
 #: What ``defaults`` may say of a queue that is there already; the others are for those that are made.
@@ -31,9 +32,12 @@ class TaskQueues(Construct):
         manifest: The registry: ``env.manifest()``, or the path of what ``sqs-tasks manifest`` printed.
         defaults: Settings for every queue.
         settings: Settings by the logical name of a queue; they win over ``defaults``, and both over the registry.
+        stage: Which stage they are, as part of their names: ``shop-emails`` becomes ``shop-dev-emails``. Workers, and
+            producers that are granted a queue, get it in their environment.
+        queue_prefix: What names begin with in place of the registry's prefix.
 
     Attributes:
-        manifest: The registry.
+        manifest: The registry, in its stage.
         queues: The queues by logical name.
         dead_letter_queues: The dead-letter queues by logical name, without those that are queues of the registry.
 
@@ -50,9 +54,11 @@ class TaskQueues(Construct):
         manifest: Manifest | Mapping[str, Any] | str | Path,
         defaults: TaskQueueSettings | None = None,
         settings: Mapping[str, TaskQueueSettings] | None = None,
+        stage: str | None = None,
+        queue_prefix: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.manifest = Manifest.read(manifest)
+        self.manifest = staged(Manifest.read(manifest), stage=stage, queue_prefix=queue_prefix)
         self.queues: dict[str, TaskQueue] = {}
         self.dead_letter_queues: dict[str, DeadLetterQueue] = {}
         self._existing: dict[str, sqs.IQueue] = {}
@@ -89,6 +95,7 @@ class TaskQueues(Construct):
             elif "queue" not in settings:
                 settings["dead_letter_queue"] = self._dead_letter_queue(registered, settings)
         queue = TaskQueue.from_manifest(self, registered.name, registered, **settings)
+        queue.variables = stage_variables(self.manifest)
         self.queues[registered.name] = queue
         if source_of is not None:
             source_of.allow_redrive_from(queue)

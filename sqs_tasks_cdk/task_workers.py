@@ -20,6 +20,7 @@ from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, m
 from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.settings import given
+from sqs_tasks_cdk.stages import check_environment
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues, check_names
 
@@ -136,6 +137,7 @@ class TaskWorkers(Construct):
             defaults.setdefault("recursive_loop", lambda_.RecursiveLoop.ALLOW)
         settings = {**defaults, **own}
         app = self._app_of(settings)
+        check_environment(settings.get("environment"))
         if "code" not in settings and "function" not in settings:
             settings["code"] = self._code(app, settings)
         return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
@@ -157,6 +159,7 @@ class TaskWorkers(Construct):
             **(self._settings.get("fargate_settings") or {}).get(registered.name, {}),
         }
         app = self._app_of(settings)
+        check_environment(settings.get("environment"))
         if "cluster" not in settings and "vpc" not in settings:
             settings["cluster"] = self.cluster
             if "cluster" not in self._settings and "vpc" not in self._settings:

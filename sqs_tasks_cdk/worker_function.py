@@ -18,6 +18,7 @@ from sqs_tasks_cdk.acknowledgements import acknowledge, allow_on_all_resources
 from sqs_tasks_cdk.bundling import PythonBundle, handler_of
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
+from sqs_tasks_cdk.name_claims import claim_name
 
 #: Megabytes of a function by default. boto3 alone takes 34, and CPU comes in proportion.
 DEFAULT_MEMORY_SIZE: Final = 512
@@ -184,6 +185,7 @@ def make_function(
         removal_policy=settings.get("log_removal_policy") or RemovalPolicy.DESTROY,
     )
     role = _make_role(scope, log_group, in_vpc=vpc is not None, traced=tracing != lambda_.Tracing.DISABLED)
+    claim_name(scope, "function", settings.get("function_name"))
     function = lambda_.Function(
         scope,
         "Function",

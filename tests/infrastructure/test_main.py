@@ -53,6 +53,26 @@ def test_application_is_asked_in_a_process_of_its_own(
     assert (tmp_path / "called").read_text().startswith(f"manifest shop.tasks:env SYNTH=1 PATH={tmp_path}")
 
 
+def test_application_is_asked_in_its_stage(command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``-c stage=dev`` says is known while the application is imported."""
+    command.write_text(command.read_text().replace("SYNTH=$SQS_TASKS_SYNTH", "STAGE=$SQS_TASKS_STAGE"))
+
+    main.read_manifest(path=None, app="shop.tasks:env", variables={"SQS_TASKS_STAGE": "dev"})
+
+    assert " STAGE=dev " in (tmp_path / "called").read_text()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "stage", "name"),
+    [("shop-dev-", "dev", "shop-dev-tasks"), ("dev-", "dev", "shop-dev-tasks"), ("acme-", None, "acme-tasks")],
+)
+def test_stack_is_named_after_its_stage(prefix: str, stage: str | None, name: str) -> None:
+    """Two stages in one account get two stacks without a word about it."""
+    registry = {**manifest(queue(prefix=prefix), prefix=prefix), **({} if stage is None else {"stage": stage})}
+
+    assert main.stack_name(Manifest.read(registry)) == name
+
+
 def test_failing_application_is_quoted(command: Path, tmp_path: Path) -> None:
     """An application that cannot be imported says why."""
     (tmp_path / "error").write_text("ModuleNotFoundError: No module named 'shop'\n")
@@ -120,6 +140,20 @@ def test_module_synthesises_without_an_account(tmp_path: Path) -> None:
     template = json.loads((tmp_path / "cdk.out" / "Shop.template.json").read_text())
     names = {item["Properties"].get("QueueName") for item in template["Resources"].values() if "Queue" in item["Type"]}
     assert {"shop-emails", "shop-emails_dead"} <= names
+
+
+def test_context_says_the_stage(tmp_path: Path) -> None:
+    """``cdk deploy -c stage=dev`` is another stack with other queues, whose workers know it."""
+    file = tmp_path / "tasks.json"
+    file.write_text(json.dumps(manifest(app="examples.shop.tasks:env")))
+
+    done = _synth(tmp_path, manifest=str(file), stage="dev", queue_prefix="acme-")
+
+    assert done.returncode == 0, done.stderr
+    template = json.loads((tmp_path / "cdk.out" / "acme-dev-tasks.template.json").read_text())
+    names = {item["Properties"].get("QueueName") for item in template["Resources"].values() if "Queue" in item["Type"]}
+    assert {"acme-dev-emails", "acme-dev-emails_dead"} <= names
+    assert '"SQS_TASKS_STAGE": "dev"' in json.dumps(template)
 
 
 def test_module_gives_up_in_one_line(tmp_path: Path) -> None:

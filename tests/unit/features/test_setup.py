@@ -16,7 +16,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from sqs_tasks import JobQueue, MemorySession, Processor, RawQueue, SQSEnv, context_middleware, create_standard_queue
-from sqs_tasks.errors import ConfigurationError, DuplicateTaskError
+from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, QueueNotFoundError
 from sqs_tasks.testing import drain
 from tests.support.queues import Desk
 
@@ -340,3 +340,31 @@ def test_kinds_of_queue_are_chosen_by_their_maker(desk: Desk) -> None:
         desk.env.queue("no spaces")
     with pytest.raises(ConfigurationError, match="create it with create_fifo_queue"):
         create_standard_queue(desk.env, "emails.fifo")
+
+
+def test_the_stage_and_the_prefix_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the stack sets: the stage follows the prefix in every name, and a prefix takes the place of the code's."""
+    monkeypatch.setenv("SQS_TASKS_STAGE", "dev")
+    assert SQSEnv(queue_prefix="shop-").get_sqs_queue_name("orders.fifo") == "shop-dev-orders.fifo"
+
+    monkeypatch.setenv("SQS_TASKS_QUEUE_PREFIX", "acme-")
+    assert SQSEnv(queue_prefix="shop-").get_sqs_queue_name("emails") == "acme-dev-emails"
+
+    monkeypatch.setenv("SQS_TASKS_STAGE", "a b")
+    with pytest.raises(ConfigurationError, match="SQS_TASKS_STAGE='a b' cannot be part of a queue's name"):
+        SQSEnv()
+
+
+def test_a_pattern_stands_for_the_queues_of_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One entry for all queues of a registry needs no request; an environment of another prefix is not meant by it."""
+    monkeypatch.setenv(
+        "SQS_TASKS_QUEUE_URLS",
+        json.dumps({"emails": "https://sqs.test/1/elsewhere", "*": "https://sqs.test/1/shop-*"}),
+    )
+    desk, other = Desk(queue_prefix="shop-"), Desk(queue_prefix="billing-")
+
+    assert desk.env.get_queue_url("emails") == "https://sqs.test/1/elsewhere"
+    assert desk.env.get_queue_url("orders.fifo") == "https://sqs.test/1/shop-orders.fifo"
+    assert not desk.sqs.counts
+    with pytest.raises(QueueNotFoundError):
+        other.env.get_queue_url("orders.fifo")
