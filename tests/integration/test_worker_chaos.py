@@ -18,7 +18,7 @@ from tests.support.chaos_books import Books
 from tests.support.chaos_run import ChaosRun
 
 #: Jobs; more for a longer look: SQS_TASKS_CHAOS_JOBS=20000.
-JOBS = int(os.environ.get("SQS_TASKS_CHAOS_JOBS", "5000"))
+JOBS = int(os.environ.get("SQS_TASKS_CHAOS_JOBS", "4000"))
 
 #: Another order of events: SQS_TASKS_CHAOS_SEED=7.
 SEED = int(os.environ.get("SQS_TASKS_CHAOS_SEED", "1"))

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from sqs_tasks import ConstantBackoff, Reject, Retry, SQSEnv
+from sqs_tasks import ConstantBackoff, Postpone, Reject, Retry, SQSEnv
 from sqs_tasks.worker.lease import current_lease
 
 #: Seconds of a lease; a task of :func:`slow` takes longer.
@@ -63,6 +63,16 @@ def later(n: int) -> None:
     if is_first():
         raise Retry(delay_seconds=5, reason="not yet")
     note("work", n)
+
+
+@jobs.processor("put_off")
+def put_off(n: int) -> None:
+    try:  # by a file: what is put off goes on as another message
+        os.close(os.open(f"put off {n}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        note("work", n)
+        return
+    raise Postpone(delay_seconds=2)
 
 
 @jobs.processor("slow")

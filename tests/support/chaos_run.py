@@ -29,7 +29,16 @@ ROOT = Path(__file__).parents[2]
 GROUPS = 10
 
 #: One job of so many is of this kind; the others just work.
-KINDS = {"flaky": 20, "later": 100, "wait": 10, "pool": 400, "command": 400, "leaves_a_fork": 400, "slow": 500}
+KINDS = {
+    "flaky": 20,
+    "later": 100,
+    "put_off": 100,
+    "wait": 10,
+    "pool": 400,
+    "command": 400,
+    "leaves_a_fork": 400,
+    "slow": 500,
+}
 
 #: One poisoned job, one that crashes, and a step for each FIFO group, for so many jobs.
 POISON_EVERY, CRASH_EVERY, STEPS_EVERY = 500, 4_000, 500
