@@ -117,6 +117,7 @@ def _task(task: RegisteredTask, queue: GenericQueue) -> dict[str, Any]:
         "max_age_seconds": settings.max_age,
         "total_backoff_seconds": _total_backoff_seconds(task, queue),
         "enqueues": None if settings.enqueues is None else list(settings.enqueues),
+        **({"fair": True} if settings.fair_by else {}),
         **({"schedules": [_schedule(one) for one in task.schedules.values()]} if task.schedules else {}),
     }
 

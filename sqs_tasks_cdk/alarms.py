@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from sqs_tasks_cdk import limits
+from sqs_tasks_cdk import limits, rules
+from sqs_tasks_cdk.alarm_options import AlarmPolicy
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.schedules import TaskSchedules
@@ -19,9 +21,14 @@ from sqs_tasks_cdk.task_queue import TaskQueue
 #: Alarms in the rule of one composite alarm, which may have 10,240 characters.
 _MAX_COMBINED: Final = 40
 
+#: The least that is promised of a queue, in seconds; slow tasks need longer.
+_AGE_SECONDS: Final = 900
+_DRAIN_SECONDS: Final = 3_600
+
+#: Runs of its slowest task that a message may wait for before somebody should look.
+_RUNS_TO_WAIT_FOR: Final = 2
+
 _FIVE_MINUTES = Duration.minutes(5)
-_AGE = Duration.minutes(15)
-_TIME_TO_DRAIN = Duration.hours(1)
 _GREATER = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 _AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 _LESS = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
@@ -32,44 +39,59 @@ class Objectives:
     """What is promised of a queue.
 
     Attributes:
-        age: How old the oldest message may get; 15 minutes. The first backoffs of tasks should be shorter (S25).
-        time_to_drain: How long the backlog may take at the present speed; an hour.
+        age: How old the oldest message may get; 15 minutes when left out, or twice the longest timeout of its tasks. A
+            message is as old while its job runs. The first backoffs of tasks should be shorter (S25).
+        time_to_drain: How long the backlog may take at the present speed; an hour when left out, or twice the longest
+            timeout of its tasks.
         in_flight_share: The share of the 120,000 messages in flight that SQS allows.
-        duration_share: The share of the function timeout that the slowest twentieth of invocations may take.
+        duration_share: The share of the function timeout that the slowest twentieth of invocations may take; at least
+            what the task with the longest timeout may take.
     """
 
-    age: Duration = _AGE
-    time_to_drain: Duration = _TIME_TO_DRAIN
+    age: Duration | None = None
+    time_to_drain: Duration | None = None
     in_flight_share: float = 0.8
     duration_share: float = 0.8
 
+    def age_seconds(self, queue: TaskQueue) -> float:
+        """How old the oldest message of this queue may get."""
+        least = max(_AGE_SECONDS, _RUNS_TO_WAIT_FOR * rules.longest_timeout_seconds(queue.tasks))
+        return least if self.age is None else self.age.to_seconds()
+
+    def drain_seconds(self, queue: TaskQueue) -> float:
+        """How long the backlog of this queue may take."""
+        least = max(_DRAIN_SECONDS, _RUNS_TO_WAIT_FOR * rules.longest_timeout_seconds(queue.tasks))
+        return least if self.time_to_drain is None else self.time_to_drain.to_seconds()
+
 
 class Alarms(Construct):
-    """Makes alarms that tell the same people.
+    """Makes alarms.
 
     Nothing in a metric is not a breach: a queue that is idle for hours reports nothing at all.
 
     Args:
         scope: The parent.
         construct_id: The id in ``scope``.
-        actions: What each alarm does when it starts and when it ends.
-        note: Added to each description.
+        policy: Which alarms there are, what they are called, and whom they notify.
+        silent: Whether the alarms themselves do nothing, because others that combine them do.
 
     Attributes:
         by_name: The alarms, as in ``"emails dead-letters"``.
+        severities: How urgent each is, by its name.
     """
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, actions: Sequence[cloudwatch.IAlarmAction], note: str = ""
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, policy: AlarmPolicy, silent: bool = False) -> None:
         super().__init__(scope, construct_id)
         self.by_name: dict[str, cloudwatch.Alarm] = {}
-        self._actions = tuple(actions)
-        self._note = note
+        self.severities: dict[str, str] = {}
+        self._policy = policy
+        self._is_silent = silent
+        self._note = f" Tells nobody: {policy.declined}." if policy.declined else ""
 
     def watch_queue(self, queue: TaskQueue, objectives: Objectives) -> None:
         """Watch what lies in a queue and its dead-letter queue."""
-        name = queue.logical_name
+        name, pace = queue.logical_name, _pace(queue)
+        self._check_age(queue, objectives)
         if queue.dead_letter_queue is not None:
             self._add(
                 f"{name} dead-letters",
@@ -81,14 +103,26 @@ class Alarms(Construct):
             f"{name} age",
             f"The oldest message of queue {name} waits longer than its objective",
             queue.metric_age_of_oldest(),
-            threshold=objectives.age.to_seconds(),
+            # Of a fair queue it is the noisy tenants' own: the others are watched below.
+            threshold=max(objectives.age_seconds(queue), objectives.drain_seconds(queue))
+            if is_fair(queue)
+            else objectives.age_seconds(queue),
             periods=3,
         )
+        if is_fair(queue):
+            self._add(
+                f"{name} quiet-age",
+                f"The oldest message of queue {name} waits longer than its objective, and its tenant is not one of "
+                "those that take so much: the worker is too slow for all",
+                queue.metric_age_of_oldest_in_quiet_groups(),
+                threshold=objectives.age_seconds(queue),
+                periods=3,
+            )
         self._add(
             f"{name} time-to-drain",
             f"At its present speed the worker of queue {name} needs longer for its backlog than its objective",
-            queue.metric_seconds_to_drain(period=_FIVE_MINUTES),
-            threshold=objectives.time_to_drain.to_seconds(),
+            queue.metric_seconds_to_drain(period=pace),
+            threshold=objectives.drain_seconds(queue),
             periods=3,
         )
         self._add(
@@ -104,10 +138,10 @@ class Alarms(Construct):
             cloudwatch.MathExpression(
                 expression="IF(FILL(received, 0) > 0 AND FILL(deleted, 0) == 0, 1, 0)",
                 using_metrics={
-                    "received": queue.metric_received(period=_FIVE_MINUTES),
-                    "deleted": queue.metric_deleted(period=_FIVE_MINUTES),
+                    "received": queue.metric_received(period=pace),
+                    "deleted": queue.metric_deleted(period=pace),
                 },
-                period=_FIVE_MINUTES,
+                period=pace,
                 label="Received and not finished",
             ),
             threshold=1,
@@ -135,7 +169,11 @@ class Alarms(Construct):
             f"{name} duration",
             f"Invocations for queue {name} come near the function timeout, after which the whole batch runs again",
             function.metric_duration(period=_FIVE_MINUTES, statistic="p95"),
-            threshold=worker.timeout.to_milliseconds() * objectives.duration_share,
+            # One run of the task with the longest timeout is as it should be, however near the function timeout.
+            threshold=max(
+                worker.timeout.to_milliseconds() * objectives.duration_share,
+                1_000 * rules.longest_timeout_seconds(worker.task_queue.tasks),
+            ),
             periods=3,
         )
         self._add(
@@ -171,28 +209,51 @@ class Alarms(Construct):
             missing=cloudwatch.TreatMissingData.BREACHING,
         )
 
-    def combine(self, actions: Sequence[cloudwatch.IAlarmAction]) -> cloudwatch.CompositeAlarm:
-        """One alarm that goes off when any of them does, and that tells it once."""
-        alarms: list[cloudwatch.IAlarm] = list(self.by_name.values())
+    def combine(
+        self, construct_id: str, actions: Sequence[cloudwatch.IAlarmAction], *, severity: str | None = None
+    ) -> cloudwatch.CompositeAlarm:
+        """One alarm that goes off when any of them does, and that tells it once.
+
+        Args:
+            construct_id: The id of the alarm.
+            actions: What it does when it starts and when it ends.
+            severity: Combine the alarms of this severity alone.
+        """
+        alarms: list[cloudwatch.IAlarm] = [
+            alarm for name, alarm in self.by_name.items() if severity in {None, self.severities[name]}
+        ]
         parts: list[cloudwatch.IAlarm] = alarms
         if len(alarms) > _MAX_COMBINED:
+            stem = "" if severity is None else severity
             chunks = [alarms[start : start + _MAX_COMBINED] for start in range(0, len(alarms), _MAX_COMBINED)]
-            parts = [self._composite(f"Part{number}", chunk) for number, chunk in enumerate(chunks, 1)]
-        composite = self._composite("Any", parts)
+            parts = [self._composite(f"{stem}Part{number}", chunk) for number, chunk in enumerate(chunks, 1)]
+        composite = self._composite(construct_id, parts)
         for action in actions:
             composite.add_alarm_action(action)
             composite.add_ok_action(action)
         return composite
 
     def _composite(self, construct_id: str, alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.CompositeAlarm:
+        prefix = self._policy.name_prefix
         return cloudwatch.CompositeAlarm(
             self,
             construct_id,
+            composite_alarm_name=None if prefix is None else f"{prefix}{construct_id.lower()}",
             alarm_rule=cloudwatch.AlarmRule.any_of(
                 *(cloudwatch.AlarmRule.from_alarm(alarm, cloudwatch.AlarmState.ALARM) for alarm in alarms)
             ),
             alarm_description=f"Something is wrong with the tasks; its alarms say what.{self._note}",
         )
+
+    def _check_age(self, queue: TaskQueue, objectives: Objectives) -> None:
+        longest = rules.longest_timeout_seconds(queue.tasks)
+        if objectives.age is not None and objectives.age.to_seconds() < longest:
+            Annotations.of(self).add_warning_v2(
+                f"sqs-tasks:age-objective-{queue.logical_name}",
+                f"The objective for the age of messages on queue {queue.logical_name!r} is "
+                f"{int(objectives.age.to_seconds())} s, and a job on it may run {longest} s, in which its message gets "
+                f"older: raise the objective above {longest} s, or lower the timeout of the task.",
+            )
 
     def _add(
         self,
@@ -205,18 +266,36 @@ class Alarms(Construct):
         periods: int = 1,
         missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
     ) -> None:
+        options = self._policy.of(name)
+        if options is None:
+            return
+        periods = periods if options.periods is None else options.periods
+        severity = str(options.severity)
         alarm = cloudwatch.Alarm(
             self,
             name,
+            alarm_name=options.alarm_name,
             metric=metric,
-            threshold=threshold,
+            threshold=threshold if options.threshold is None else options.threshold,
             comparison_operator=comparison,
             evaluation_periods=periods,
-            datapoints_to_alarm=periods,
+            datapoints_to_alarm=periods if options.datapoints is None else options.datapoints,
             treat_missing_data=missing,
-            alarm_description=f"{description}.{self._note}",
+            alarm_description=f"{description}. Severity: {severity}. Runbook: {options.runbook}.{self._note}",
         )
-        for action in self._actions:
+        for action in () if self._is_silent else self._policy.actions(severity):
             alarm.add_alarm_action(action)
             alarm.add_ok_action(action)
         self.by_name[name] = alarm
+        self.severities[name] = severity
+
+
+def is_fair(queue: TaskQueue) -> bool:
+    """Whether messages of the queue have tenants, by what its tasks say (``fair_by``)."""
+    return not queue.fifo and any(task.fair for task in queue.tasks)
+
+
+def _pace(queue: TaskQueue) -> Duration:
+    """A period so long that of three in a row one sees the end of a job, however long it may run."""
+    longest = rules.longest_timeout_seconds(queue.tasks)
+    return Duration.minutes(max(5, math.ceil(longest / 2 / 60)))

@@ -9,7 +9,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from sqs_tasks_cdk.alarms import Objectives
+from sqs_tasks_cdk.alarms import Objectives, is_fair
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.job_metrics import JobCount, JobTime, job_count, job_time
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
@@ -22,7 +22,7 @@ _WIDTH = 24
 MAX_METRICS: Final = 2_500
 
 #: Metrics in the rows of a queue with a function, of a task, and at most of a service.
-_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 14, 6, 20
+_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 15, 6, 20
 
 #: Grid units that a graph is high.
 _HEIGHT = 6
@@ -94,7 +94,7 @@ class TaskDashboard(Construct):
 
     def _add_queue(self, queue: TaskQueue, objectives: Objectives) -> None:
         self._page.add_widgets(cloudwatch.TextWidget(markdown=f"## {queue.logical_name}", width=_WIDTH, height=1))
-        age = cloudwatch.HorizontalAnnotation(value=objectives.age.to_seconds(), label="Objective")
+        age = cloudwatch.HorizontalAnnotation(value=objectives.age_seconds(queue), label="Objective")
         graphs = [
             _graph(
                 "Messages",
@@ -105,7 +105,14 @@ class TaskDashboard(Construct):
                 ],
                 stacked=True,
             ),
-            _graph("Age of the oldest (s)", [queue.metric_age_of_oldest(label="Age")], annotation=age),
+            _graph(
+                "Age of the oldest (s)",
+                [
+                    queue.metric_age_of_oldest(label="Age"),
+                    *([queue.metric_age_of_oldest_in_quiet_groups(label="Quiet tenants")] if is_fair(queue) else []),
+                ],
+                annotation=age,
+            ),
             _graph(
                 "Flow",
                 [

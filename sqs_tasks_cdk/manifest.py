@@ -43,6 +43,7 @@ class ManifestTask:
         max_age_seconds: How old a job may be when it starts; None for any age.
         total_backoff_seconds: Seconds that the backoffs of all attempts add up to at most; None when unknown.
         enqueues: The logical names of the queues it adds jobs to; None when the task does not say.
+        fair: Whether its jobs have tenants that SQS serves fairly: a standard queue's message groups.
         schedules: When EventBridge Scheduler adds jobs of it.
     """
 
@@ -53,6 +54,7 @@ class ManifestTask:
     max_age_seconds: int | float | None = None
     total_backoff_seconds: int | float | None = None
     enqueues: tuple[str, ...] | None = None
+    fair: bool = False
     schedules: tuple[ManifestSchedule, ...] = ()
 
 
@@ -373,6 +375,7 @@ def _task(fields: Fields) -> ManifestTask:
         max_age_seconds=fields.optional_seconds("max_age_seconds"),
         total_backoff_seconds=fields.optional_seconds("total_backoff_seconds", zero=True, absent=True),
         enqueues=fields.optional_texts("enqueues"),
+        fair=fields.boolean("fair", absent=True),
         schedules=tuple(ManifestSchedule.read(item) for item in fields.items("schedules", absent=True)),
     )
     fields.close()

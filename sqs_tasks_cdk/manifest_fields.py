@@ -56,9 +56,11 @@ class Fields:
         """A list of texts, or None."""
         return None if self._value(name) is None else self.texts(name)
 
-    def boolean(self, name: str) -> bool:
-        """True or False."""
-        value = self._value(name)
+    def boolean(self, name: str, *, absent: bool = False) -> bool:
+        """True or False; with ``absent`` the field may be missing, which is False."""
+        value = self._value(name, absent=absent)
+        if absent and value is None and name not in self._data:
+            return False
         if not isinstance(value, bool):
             raise ManifestError(f"{value!r} is {type_name(value)}; write true or false", path=self._path(name))
         return value

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict, Unpack
 
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from sqs_tasks_cdk.alarm_options import AlarmOptions, AlarmPolicy
 from sqs_tasks_cdk.alarm_topic import let_cloudwatch_publish
 from sqs_tasks_cdk.alarms import Alarms, Objectives
 from sqs_tasks_cdk.dashboard import TaskDashboard
@@ -28,6 +29,9 @@ class MonitoringSettings(TypedDict, total=False):
     #: policy of a topic from elsewhere must have it.
     alarm_topic: sns.ITopic | None
 
+    #: Where alarms of a severity (``"critical"``, ``"warning"``) are published instead.
+    alarm_topics: Mapping[str, sns.ITopic] | None
+
     #: What else alarms do, when they start and when they end.
     alarm_actions: Sequence[cloudwatch.IAlarmAction]
 
@@ -35,8 +39,20 @@ class MonitoringSettings(TypedDict, total=False):
     alarms_declined_because: str | None
 
     #: Whether one composite alarm speaks for all, in place of each for itself: one message when much goes wrong at
-    #: once. It ends when the last of them does.
+    #: once. It ends when the last of them does. With ``alarm_topics`` there is one for each severity.
     combined: bool
+
+    #: What to change of alarms, by what they watch (``"age"``) or by their whole name (``"emails age"``).
+    alarm_options: Mapping[str, AlarmOptions] | None
+
+    #: Which alarms there are not, by what they watch or by their whole name.
+    without_alarms: Sequence[str]
+
+    #: What alarms' names begin with, followed by ``emails-age``; CloudFormation generates names when left out.
+    alarm_name_prefix: str | None
+
+    #: The address of a runbook of your own; ``#age`` is added to it. The page of these docs when left out.
+    runbook_url: str | None
 
     #: What is promised of every queue.
     objectives: Objectives | None
@@ -68,6 +84,7 @@ class TaskMonitoring(Construct):
 
     Attributes:
         composite_alarm: The one that tells of all, or None.
+        composite_alarms: The composite alarms by severity, when there are topics by severity.
         alarms: The alarms by name: a queue's logical name and what it watches, as in ``"emails dead-letters"``.
         dashboard: The dashboard, or None.
         dashboards: The dashboard and what follows it: CloudWatch shows 2,500 metrics on one, which is some 400 tasks.
@@ -88,10 +105,11 @@ class TaskMonitoring(Construct):
     ) -> None:
         settings = given(settings, MonitoringSettings, construct="TaskMonitoring")
         super().__init__(scope, construct_id)
-        topic = settings.get("alarm_topic")
-        given_actions = [*settings.get("alarm_actions", ()), *([] if topic is None else [actions.SnsAction(topic)])]
-        if topic is not None:
+        listed = [settings.get("alarm_topic"), *(settings.get("alarm_topics") or {}).values()]
+        topics = [topic for topic in listed if topic is not None]
+        for topic in topics:
             let_cloudwatch_publish(self, topic)
+        given_actions = [*settings.get("alarm_actions", ()), *topics]
         declined = settings.get("alarms_declined_because")
         if not given_actions and not declined:
             raise StackError(
@@ -112,9 +130,9 @@ class TaskMonitoring(Construct):
         def objectives_of(name: str) -> Objectives:
             return queue_objectives.get(name, common)
 
-        note = f" Tells nobody: {declined}." if declined else ""
-        combined = settings.get("combined")
-        alarms = Alarms(self, "Alarms", actions=() if combined else given_actions, note=note)
+        combined = bool(settings.get("combined"))
+        policy = _policy(settings)
+        alarms = Alarms(self, "Alarms", policy=policy, silent=combined)
         for queue in queues:
             alarms.watch_queue(queue, objectives_of(queue.logical_name))
         for worker in workers:
@@ -124,8 +142,17 @@ class TaskMonitoring(Construct):
                 alarms.watch_service(worker)
         if schedules is not None:
             alarms.watch_schedules(schedules)
+        policy.close()
         self.alarms = alarms.by_name
-        self.composite_alarm = alarms.combine(given_actions) if combined else None
+        self.composite_alarm: cloudwatch.CompositeAlarm | None = None
+        self.composite_alarms: dict[str, cloudwatch.CompositeAlarm] = {}
+        if combined and settings.get("alarm_topics"):
+            for severity in sorted(set(alarms.severities.values())):
+                self.composite_alarms[severity] = alarms.combine(
+                    f"Any-{severity}", policy.actions(severity), severity=severity
+                )
+        elif combined:
+            self.composite_alarm = alarms.combine("Any", policy.actions(""))
         self.dashboards = (
             TaskDashboard(
                 self,
@@ -139,3 +166,26 @@ class TaskMonitoring(Construct):
             else []
         )
         self.dashboard = self.dashboards[0] if self.dashboards else None
+
+
+def _policy(settings: MonitoringSettings) -> AlarmPolicy:
+    by_severity = {
+        severity: cloudwatch_actions.SnsAction(topic)
+        for severity, topic in (settings.get("alarm_topics") or {}).items()
+    }
+    topic = settings.get("alarm_topic")
+    common = None if topic is None else cloudwatch_actions.SnsAction(topic)
+    others = tuple(settings.get("alarm_actions", ()))
+
+    def actions_of(severity: str) -> Sequence[cloudwatch.IAlarmAction]:
+        own = by_severity.get(severity, common)
+        return others if own is None else (*others, own)
+
+    return AlarmPolicy(
+        actions=actions_of,
+        declined=settings.get("alarms_declined_because"),
+        options=settings.get("alarm_options") or {},
+        without=settings.get("without_alarms", ()),
+        name_prefix=settings.get("alarm_name_prefix"),
+        runbook_url=settings.get("runbook_url"),
+    )
