@@ -13,6 +13,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.places import elsewhere, named
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -32,7 +33,9 @@ class BacklogScaling(Construct):
     are in flight kills them. Not by CPU either, which falls while tasks wait and rises while a few are busy: two
     policies on one service fight.
 
-    The cluster must have Container Insights, where the number of running tasks comes from.
+    The number of running tasks is the number of samples of their CPU, one a minute for each, which ECS sends for every
+    service. ``RunningTaskCount`` needs Container Insights: in a cluster without them it has no value, no task would
+    seem to run, and the service would be scaled to its maximum.
 
     Args:
         scope: The parent.
@@ -68,6 +71,13 @@ class BacklogScaling(Construct):
                 f"min_tasks {min_tasks} and max_tasks {max_tasks}; allowed is 0 or more up to max_tasks, and 1 or more "
                 "for max_tasks"
             )
+        for queue in task_queues:
+            place = elsewhere(self, queue.queue)
+            if place:
+                raise StackError(
+                    f"queue {queue.logical_name!r} is in {named(place)}, and so are its metrics, which this stack "
+                    "cannot scale by; make the service in a stack there"
+                )
         self._service = service
         self._queues = tuple(task_queues)
         self.target = scaling.ScalableTarget(
@@ -97,16 +107,16 @@ class BacklogScaling(Construct):
         )
 
     def metric_running_tasks(self) -> cloudwatch.Metric:
-        """How many tasks run; needs Container Insights."""
+        """How many tasks run: of each, ECS sends one sample a minute, and nothing when none runs."""
         return cloudwatch.Metric(
-            namespace="ECS/ContainerInsights",
-            metric_name="RunningTaskCount",
+            namespace="AWS/ECS",
+            metric_name="CPUUtilization",
             dimensions_map={
                 "ClusterName": self._service.cluster.cluster_name,
                 "ServiceName": self._service.service_name,
             },
             period=METRIC_PERIOD,
-            statistic="Average",
+            statistic="SampleCount",
             label="Running tasks",
         )
 

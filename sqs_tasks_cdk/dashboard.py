@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aws_cdk import Duration
@@ -11,7 +11,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk.alarms import Objectives, is_fair
 from sqs_tasks_cdk.fargate_worker import FargateWorker
-from sqs_tasks_cdk.job_metrics import JobCount, JobTime, job_count, job_time
+from sqs_tasks_cdk.job_metrics import UNKNOWN_TASK, JobCount, JobTime, job_count, job_time
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -22,7 +22,14 @@ _WIDTH = 24
 MAX_METRICS: Final = 2_500
 
 #: Metrics in the rows of a queue with a function, of a task, and at most of a service.
-_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 15, 6, 20
+_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 16, 5, 20
+
+#: What is known of the times of jobs, and the titles of their graphs: of functions, and of services.
+_TIMES_OF_FUNCTIONS: Final[Mapping[JobTime, str]] = {
+    "Duration": "Run time, 95 of 100 (ms)",
+    "QueueDelay": "Waited before, 95 of 100 (ms)",
+}
+_TIMES_OF_SERVICES: Final[Mapping[JobTime, str]] = {"DurationSeconds": "Run time, 95 of 100 (s)"}
 
 #: Grid units that a graph is high.
 _HEIGHT = 6
@@ -65,9 +72,9 @@ class TaskDashboard(Construct):
                 if isinstance(worker, LambdaWorker):
                     if worker.task_queue.logical_name == queue.logical_name:
                         self._add_function(worker)
-                        self._add_tasks(worker.task_queue, service=worker.service_name)
+                        self._add_tasks(worker.task_queue, service=worker.service_name, times=_TIMES_OF_FUNCTIONS)
                 elif queue.logical_name in {one.logical_name for one in worker.task_queues}:
-                    self._add_tasks(queue, service=None)
+                    self._add_tasks(queue, service=worker.service_name, times=_TIMES_OF_SERVICES)
         for worker in workers:
             if isinstance(worker, FargateWorker):
                 self._make_room(_METRICS_OF_A_SERVICE)
@@ -155,33 +162,24 @@ class TaskDashboard(Construct):
             ]
         )
 
-    def _add_tasks(self, queue: TaskQueue, *, service: str | None) -> None:
+    def _add_tasks(self, queue: TaskQueue, *, service: str, times: Mapping[JobTime, str]) -> None:
         names = [task.name for task in queue.tasks]
         if not names:
             return
 
-        def counts(title: str, *ends: JobCount) -> cloudwatch.GraphWidget:
-            metrics = [
+        def counts(*ends: JobCount) -> list[cloudwatch.IMetric]:
+            return [
                 job_count(end, service=service, queue=queue.logical_name, task=task) for end in ends for task in names
             ]
-            return _graph(title, metrics)
 
-        def times(title: str, name: JobTime) -> cloudwatch.GraphWidget:
-            metrics = [job_time(name, service=service, queue=queue.logical_name, task=task) for task in names]
-            return _graph(title, metrics)
-
-        of_each = (
-            [times("Run time, 95 of 100 (s)", "DurationSeconds")]
-            if service is None
-            else [
-                times("Run time, 95 of 100 (ms)", "Duration"),
-                times("Waited before, 95 of 100 (ms)", "QueueDelay"),
-            ]
-        )
+        unknown = job_count("JobsUnknown", service=service, queue=queue.logical_name, task=UNKNOWN_TASK)
         self._page.add_widgets(
-            counts("Jobs done", "JobsSucceeded"),
-            counts("Jobs not done", "JobsRetried", "JobsDeadLettered", "JobsUnknown"),
-            *of_each,
+            _graph("Jobs done", counts("JobsSucceeded")),
+            _graph("Jobs not done", [*counts("JobsRetried", "JobsDeadLettered"), unknown]),
+            *(
+                _graph(title, [job_time(name, service=service, queue=queue.logical_name, task=task) for task in names])
+                for name, title in times.items()
+            ),
         )
 
     def _add_service(self, worker: FargateWorker) -> None:

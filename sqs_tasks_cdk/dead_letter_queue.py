@@ -39,6 +39,7 @@ class DeadLetterQueue(Construct):
         queue: The queue.
         logical_name: The name in the registry.
         explicit_queue_name: The name in SQS if it was given.
+        retention_period: How long messages stay.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DeadLetterQueue(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.logical_name = logical_name
+        self.retention_period = retention_period
         self.explicit_queue_name = queue_name
         claim_name(self, "queue", queue_name)
         self.queue = sqs.Queue(

@@ -14,8 +14,8 @@ from sqs_tasks_cdk.errors import StackError
 #: ``https://sqs.eu-west-1.amazonaws.com/123456789012/emails``; other partitions and emulators have other hosts.
 _URL: Final = re.compile(r"https?://(?P<host>[^/]+)(?:/.*)?/(?P<account>\d{12})/(?P<name>[A-Za-z0-9_-]+(?:\.fifo)?)/?")
 
-#: Where a host tells the region: the endpoint's present name, and the one before it.
-_REGION: Final = re.compile(r"(?:sqs(?:-fips)?\.([a-z]{2}-[a-z-]+-\d)|([a-z]{2}-[a-z-]+-\d)\.queue)\.")
+#: Where a host says the region: ``sqs.eu-west-1.``, ``vpce-1.sqs.eu-west-1.vpce.``, and the older ``eu-west-1.queue.``.
+_REGION: Final = re.compile(r"(?:^|\.)sqs(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d)\.|^([a-z]+(?:-[a-z]+)+-\d)\.queue\.")
 
 
 def queue_at(scope: Construct, construct_id: str, url: str) -> sqs.IQueue:
@@ -30,7 +30,7 @@ def queue_at(scope: Construct, construct_id: str, url: str) -> sqs.IQueue:
             f"{url!r} is not the URL of a queue, like https://sqs.eu-west-1.amazonaws.com/123456789012/emails; "
             "correct it in the registry, or give the queue itself in queue_settings (queue=, dead_letter_queue=)"
         )
-    region = _REGION.match(parts["host"])
+    region = _REGION.search(parts["host"])
     name = parts["name"]
     return sqs.Queue.from_queue_attributes(
         scope,

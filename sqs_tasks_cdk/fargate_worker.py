@@ -20,7 +20,7 @@ from sqs_tasks_cdk.acknowledgements import (
 )
 from sqs_tasks_cdk.backlog_scaling import BacklogScaling, backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
-from sqs_tasks_cdk.environment import app_package, worker_environment
+from sqs_tasks_cdk.environment import app_package, service_name_of, worker_environment
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.job_metrics import count_logged_jobs
 from sqs_tasks_cdk.settings import given
@@ -41,6 +41,15 @@ DEFAULT_CONCURRENCY: Final = 10
 #: Where the worker answers for its health. Nothing outside the task reaches it.
 DEFAULT_HEALTH_PORT: Final = 8080
 
+#: The variables that a service has an argument for.
+_ARGUMENTS: Final = {
+    "SQS_TASKS_CONCURRENCY": "concurrency=",
+    "SQS_TASKS_GRACE_SECONDS": "grace_period=",
+    "SQS_TASKS_HEALTH_PORT": "health_port=",
+    "SQS_TASKS_LOG_LEVEL": "log_level=",
+    "SQS_TASKS_LOG_FORMAT": "json, which it is: the metrics by task are counted in JSON lines",
+}
+
 #: What a task needs to keep itself from being scaled in while it is busy (E4).
 _PROTECTION_ACTIONS: Final = ("ecs:GetTaskProtection", "ecs:UpdateTaskProtection")
 
@@ -54,7 +63,7 @@ class FargateSettings(TypedDict, total=False):
     #: What to put into an image in place of the top-level package of ``app`` from the present directory.
     bundle: PythonBundle | None
 
-    #: Where the service runs; it needs Container Insights. One is made in ``vpc`` when left out.
+    #: Where the service runs. One is made in ``vpc`` when left out.
     cluster: ecs.ICluster | None
 
     #: The network of a new cluster; one of public subnets without NAT is made when both are left out.
@@ -155,6 +164,7 @@ class FargateWorker(Construct):
 
     Attributes:
         task_queues: What the service works.
+        service_name: Who its logs and metrics say they come from.
         min_tasks: The least number of tasks.
         service: The service.
         cluster: Where it runs.
@@ -182,6 +192,9 @@ class FargateWorker(Construct):
         settings = given(settings, FargateSettings, construct="FargateWorker")
         super().__init__(scope, construct_id)
         self.task_queues = tuple(task_queues)
+        self.service_name = service_name_of(
+            app, service_name=settings.get("service_name"), user=settings.get("environment")
+        )
         self.min_tasks = settings.get("min_tasks", 1)
         if not self.task_queues:
             raise StackError(f"the worker {self.node.path!r} has no queue; give it one or more in task_queues=[...]")
@@ -252,9 +265,11 @@ class FargateWorker(Construct):
         environment = {
             **worker_environment(
                 app=app,
-                service_name=settings.get("service_name") or app_package(app),
+                service_name=self.service_name,
                 log_level=log_level,
                 user=user,
+                secrets=settings.get("secrets"),
+                arguments=_ARGUMENTS,
             ),
             "SQS_TASKS_CONCURRENCY": str(settings.get("concurrency", DEFAULT_CONCURRENCY)),
             "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),

@@ -1,8 +1,9 @@
 """The metrics by task that come of workers' logs, as CloudWatch has them.
 
 Functions write them in the embedded format (EMF), by ``queue``, ``service`` and ``task``. Of services, CloudWatch
-counts the lines that the worker logs for each job, by ``queue`` and ``task``; what it logs is the same with any
-sqs_tasks, and there is nothing that the worker itself would have to send.
+counts the lines that the worker logs for each job, by the same three. All three are names of the registry and of the
+deploy: a metric by what a message says would let its sender make new ones, each of which costs money. A job whose task
+nobody has registered is one of the task ``(unknown)``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ LOGGED: Final[Mapping[JobCount, str]] = {
 #: The lines that say how long a run took.
 _TIMED: Final = ("job_succeeded", "job_retried", "job_rejected")
 
+#: The task of jobs that no registered task is for, as the library names it.
+UNKNOWN_TASK: Final = "(unknown)"
+
 #: How fine these metrics are shown.
 PERIOD: Final = Duration.minutes(1)
 
@@ -61,14 +65,12 @@ def count_logged_jobs(log_group: logs.LogGroup) -> None:
     )
 
 
-def job_count(
-    name: JobCount, *, service: str | None, queue: str, task: str, period: Duration = PERIOD
-) -> cloudwatch.Metric:
+def job_count(name: JobCount, *, service: str, queue: str, task: str, period: Duration = PERIOD) -> cloudwatch.Metric:
     """How many jobs of a task ended so.
 
     Args:
         name: How they ended.
-        service: The function's service name; None for a service's workers.
+        service: The worker's service name.
         queue: The logical name of the queue.
         task: The name of the task.
         period: Over how long they are added up.
@@ -77,13 +79,13 @@ def job_count(
 
 
 def job_time(
-    name: JobTime, *, service: str | None, queue: str, task: str, statistic: str = "p95", period: Duration = PERIOD
+    name: JobTime, *, service: str, queue: str, task: str, statistic: str = "p95", period: Duration = PERIOD
 ) -> cloudwatch.Metric:
     """How long a task's jobs took, or waited.
 
     Args:
         name: Which of the two.
-        service: The function's service name; None for a service's workers.
+        service: The worker's service name.
         queue: The logical name of the queue.
         task: The name of the task.
         statistic: How many values become one.
@@ -92,13 +94,11 @@ def job_time(
     return _metric(name, statistic, service=service, queue=queue, task=task, period=period)
 
 
-def _metric(
-    name: str, statistic: str, *, service: str | None, queue: str, task: str, period: Duration
-) -> cloudwatch.Metric:
+def _metric(name: str, statistic: str, *, service: str, queue: str, task: str, period: Duration) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=METRICS_NAMESPACE,
         metric_name=name,
-        dimensions_map={"queue": queue, **({} if service is None else {"service": service}), "task": task},
+        dimensions_map={"queue": queue, "service": service, "task": task},
         statistic=statistic,
         period=period,
         label=f"{task} {name}",
@@ -120,5 +120,5 @@ def _add_filter(
         metric_name=name,
         metric_value=value,
         unit=unit,
-        dimensions={"queue": "$.queue_name", "task": "$.job_name"},
+        dimensions={"queue": "$.queue_name", "service": "$.service", "task": "$.task_name"},
     )

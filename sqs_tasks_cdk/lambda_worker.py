@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack, cast
 
-from aws_cdk import Annotations, Duration
+from aws_cdk import Annotations, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -19,10 +19,11 @@ from sqs_tasks_cdk.environment import (
     APP_VARIABLE,
     BATCHING_WINDOW_VARIABLE,
     TASKS_VARIABLE,
-    app_package,
+    service_name_of,
     tasks_hash,
 )
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.worker_function import WorkerFunctionSettings, check_function, make_function
@@ -141,7 +142,9 @@ class LambdaWorker(Construct):
         settings = given(settings, LambdaSettings, construct="LambdaWorker")
         super().__init__(scope, construct_id)
         self.task_queue = task_queue
-        self.service_name = settings.get("service_name") or app_package(app)
+        self.service_name = service_name_of(
+            app, service_name=settings.get("service_name"), user=settings.get("environment")
+        )
         window = settings.get("max_batching_window")
         window_seconds = 0 if window is None else int(window.to_seconds())
         existing = settings.get("function")
@@ -149,6 +152,7 @@ class LambdaWorker(Construct):
         if existing is not None:
             self._refuse_with_function(settings)
             timeout = self._timeout_of(existing, timeout)
+        self._check_region()
         self._choose_size(timeout=timeout, batch_size=settings.get("batch_size"))
         self._check(settings, window_seconds=window_seconds)
         self._require_visibility(
@@ -252,6 +256,16 @@ class LambdaWorker(Construct):
             )
         return function.role
 
+    def _check_region(self) -> None:
+        queue = self.task_queue
+        region = elsewhere(self, queue.queue).get("region")
+        if region is not None:
+            raise StackError(
+                f"queue {queue.logical_name!r} is in {region} and its function would be in {Stack.of(self).region}; "
+                f"Lambda polls queues of its own region only: make the worker in a stack in {region}, or let a "
+                "container worker poll the queue (runs_on='fargate')"
+            )
+
     def _choose_size(self, *, timeout: Duration | None, batch_size: int | None) -> None:
         queue = self.task_queue
         slowest = rules.slowest_task_seconds(queue.tasks)
@@ -327,6 +341,11 @@ class LambdaWorker(Construct):
             reserved_concurrency=settings.get("reserved_concurrent_executions"),
         )
         check_function(settings, queue=queue)
+        reserved, maximum = settings.get("reserved_concurrent_executions"), settings.get("max_concurrency")
+        if reserved is not None:
+            rules.check_reserved(queues=[queue], maxima=[maximum], reserved=reserved)
+            if maximum is None and not self.task_queue.fifo:
+                Annotations.of(self).add_warning_v2("sqs-tasks:reserved-concurrency", _throttles(queue, reserved))
         if settings.get("filters") and not settings.get("filtered_messages_are_deleted"):
             raise StackError(
                 f"queue {queue!r}: Lambda deletes every message that its filters do not match, and no other function "
@@ -337,6 +356,19 @@ class LambdaWorker(Construct):
             rules.check_pollers(queue=queue, minimum=pollers.minimum, maximum=pollers.maximum)
         if settings.get("recursive_loop") == lambda_.RecursiveLoop.ALLOW:
             rules.check_recursion(self.task_queue.tasks, queue=queue)
+
+
+def _throttles(queue: str, reserved: int) -> str:
+    instead = (
+        f"give max_concurrency={reserved} as well"
+        if reserved >= limits.MIN_MAPPING_CONCURRENCY
+        else "for one at a time, use a FIFO queue with one message group, or a container worker with concurrency=1"
+    )
+    return (
+        f"Queue {queue!r} has no max_concurrency and its function reserves {reserved}: Lambda receives more than that, "
+        "and each throttled batch is a delivery of messages that did not run, until they are dead-lettered (S34). "
+        f"Instead {instead}."
+    )
 
 
 def _set_pollers(mapping: lambda_.EventSourceMapping, pollers: ProvisionedPollers) -> None:

@@ -255,23 +255,16 @@ def check_mapping(
 def _check_concurrency(
     *, queue: str, max_concurrency: int | None, provisioned_pollers: bool, reserved_concurrency: int | None
 ) -> None:
-    given = [
-        name
-        for name, is_given in (
-            ("max_concurrency", max_concurrency is not None),
-            ("provisioned_pollers", provisioned_pollers),
-            ("reserved_concurrent_executions", reserved_concurrency is not None),
-        )
-        if is_given
-    ]
-    if len(given) > 1:
-        # The mapping ignores reserved concurrency, receives too much, is throttled, and the receives that come of it
-        # dead-letter messages that never ran (S34); pollers and maximum concurrency exclude each other in Lambda (S35).
+    both = "provisioned_pollers and reserved_concurrent_executions"
+    if max_concurrency is not None:
+        both = "max_concurrency and provisioned_pollers"
+    if provisioned_pollers and (max_concurrency is not None or reserved_concurrency is not None):
+        # Pollers and maximum concurrency exclude each other in Lambda (S35). Each poller makes ten invocations at once
+        # whatever the function has reserved, and those that are throttled count as receives (S34).
         raise RuleError(
             "R4",
-            f"{' and '.join(given)} together on queue {queue!r}; they limit each other's messages into the dead-letter "
-            "queue: give max_concurrency to limit, provisioned_pollers to scale fast, or "
-            "reserved_concurrent_executions to run one at a time",
+            f"{both} together on queue {queue!r}; Lambda takes one of them, or throttles "
+            "messages into the dead-letter queue: give max_concurrency to limit, or provisioned_pollers to scale fast",
         )
     if max_concurrency is not None and not (
         limits.MIN_MAPPING_CONCURRENCY <= max_concurrency <= limits.MAX_MAPPING_CONCURRENCY
@@ -279,8 +272,54 @@ def _check_concurrency(
         raise RuleError(
             "R4",
             f"max_concurrency {max_concurrency} on queue {queue!r}; Lambda allows {limits.MIN_MAPPING_CONCURRENCY} to "
-            f"{limits.MAX_MAPPING_CONCURRENCY}; for one at a time use reserved_concurrent_executions=1, or a FIFO "
-            "queue with one message group",
+            f"{limits.MAX_MAPPING_CONCURRENCY}; for one at a time use a FIFO queue with one message "
+            "group, or a container worker with concurrency=1",
+        )
+
+
+def check_reserved(*, queues: Sequence[str], maxima: Sequence[int | None], reserved: int) -> None:
+    """Refuse a function whose queues may start more of it than it has reserved (R4, Z3).
+
+    Lambda ignores reserved concurrency when it receives: what is beyond is throttled, and each throttled batch is a
+    delivery of messages that have not run.
+
+    Args:
+        queues: The logical names of the queues that feed the function.
+        maxima: The maximum concurrency of each mapping; None for one that has none, which is not counted.
+        reserved: The function's reserved concurrency.
+
+    Raises:
+        RuleError: R4; with the sum.
+    """
+    total = sum(maximum for maximum in maxima if maximum is not None)
+    if reserved < total:
+        names = ", ".join(repr(name) for name in queues)
+        raise RuleError(
+            "R4",
+            f"reserved_concurrent_executions of {reserved} for a function with a max_concurrency of {total} (queue "
+            f"{names}); what is beyond is throttled, and each time counts as a delivery: reserve {total} or more, or "
+            "lower max_concurrency",
+        )
+
+
+def check_dead_letter_retention(
+    *, queue: str, dead_letter_queue: str, source_seconds: int, dead_letter_seconds: int
+) -> None:
+    """Refuse a standard dead-letter queue that keeps messages for less time than its source (R3, S44).
+
+    There the clock runs from the first send. A message that was in the source for longer than the dead-letter queue
+    keeps one is deleted as it arrives.
+
+    Raises:
+        RuleError: R3; with both numbers.
+    """
+    if dead_letter_seconds < source_seconds:
+        raise RuleError(
+            "R3",
+            f"dead-letter queue {dead_letter_queue!r} keeps messages for {dead_letter_seconds} s and queue {queue!r} "
+            f"for {source_seconds} s, both from the first send, so a message could be deleted as it is dead-lettered; "
+            f"raise the retention_period of the dead-letter queue (at most {limits.MAX_RETENTION_SECONDS} s), or lower "
+            "the queue's",
         )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from aws_cdk import Environment, IPropertyInjector, IStackSynthesizer, PermissionsBoundary, Stack
+from aws_cdk import Annotations, Environment, IPropertyInjector, IStackSynthesizer, PermissionsBoundary, Stack
 from constructs import Construct
 
 from sqs_tasks_cdk.manifest import Manifest
 from sqs_tasks_cdk.monitoring import MonitoringSettings, TaskMonitoring
+from sqs_tasks_cdk.places import elsewhere, named
 from sqs_tasks_cdk.schedules import TaskSchedules, TaskSchedulesSettings, has_schedules
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueueSettings
@@ -170,10 +171,21 @@ class SqsTasks(Construct):
         Raises:
             StackError: Neither an action nor a reason for none, or objectives for a queue that is not there.
         """
+        watched = []
+        for queue in self.queues:
+            place = elsewhere(self, queue.queue)
+            if place:
+                Annotations.of(self).add_warning_v2(
+                    f"sqs-tasks:not-watched-{queue.logical_name}",
+                    f"Queue {queue.logical_name!r} is in {named(place)}, where its metrics are: it has no alarms here. "
+                    "Watch it by a TaskMonitoring in a stack there.",
+                )
+            else:
+                watched.append(queue)
         return TaskMonitoring(
             scope if scope is not None else self,
             construct_id,
-            queues=list(self.queues),
+            queues=watched,
             workers=list(self.workers),
             schedules=self.schedules,
             **settings,

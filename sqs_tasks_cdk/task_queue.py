@@ -15,6 +15,7 @@ from sqs_tasks_cdk.dead_letter_queue import KEPT, DeadLetterQueue
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.manifest import ManifestQueue, ManifestTask
 from sqs_tasks_cdk.name_claims import claim_name
+from sqs_tasks_cdk.places import place_of
 from sqs_tasks_cdk.queue_metrics import QueueMetrics
 from sqs_tasks_cdk.queue_rights import QueueRights
 from sqs_tasks_cdk.settings import given, names_in
@@ -183,6 +184,14 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         self._take_dead_letter_queue(dead_letter_queue, settings.get("dead_letter_logical_name"))
         if isinstance(dead_letter_queue, DeadLetterQueue):
             dead_letter_queue.allow_source(queue_name=self.explicit_queue_name)
+
+            if not self.fifo:  # the clock of a FIFO dead-letter queue begins anew (S44)
+                rules.check_dead_letter_retention(
+                    queue=self.logical_name,
+                    dead_letter_queue=dead_letter_queue.logical_name,
+                    source_seconds=int(retention.to_seconds()),
+                    dead_letter_seconds=int(dead_letter_queue.retention_period.to_seconds()),
+                )
 
         key = settings.get("encryption_master_key")
         made = sqs.Queue(
@@ -363,7 +372,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         return sqs.Queue.from_queue_attributes(
             scope,
             construct_id,
-            queue_arn=Stack.of(scope).format_arn(service="sqs", resource=name, **_place_of(queue)),
+            queue_arn=Stack.of(scope).format_arn(service="sqs", resource=name, **place_of(queue)),
             fifo=True if self.fifo else None,
             key_arn=None if key is None else key.key_arn,
         )
@@ -392,22 +401,6 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
 
 def _arn(scope: Construct, queue_name: str) -> str:
     return Stack.of(scope).format_arn(service="sqs", resource=queue_name)
-
-
-class _Place(TypedDict, total=False):
-    """Where an ARN says it is, as far as that is another place than the stack's."""
-
-    account: str
-    region: str
-
-
-def _place_of(queue: sqs.IQueue) -> _Place:
-    place: _Place = {}
-    if not Token.is_unresolved(queue.env.account):
-        place["account"] = queue.env.account
-    if not Token.is_unresolved(queue.env.region):
-        place["region"] = queue.env.region
-    return place
 
 
 def _dead_queue_name(queue_name: str | None) -> str | None:

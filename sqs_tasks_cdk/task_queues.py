@@ -43,7 +43,8 @@ class TaskQueues(Construct):
 
     Raises:
         ManifestError: The registry cannot be read.
-        StackError: ``settings`` for a queue that is not in the registry, or a URL that is not a queue's.
+        StackError: A registry without queues, ``settings`` for a queue that it does not have, or a URL that is not a
+            queue's.
     """
 
     def __init__(
@@ -59,6 +60,11 @@ class TaskQueues(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.manifest = staged(Manifest.read(manifest), stage=stage, queue_prefix=queue_prefix)
+        if not self.manifest.queues:
+            raise StackError(
+                "the registry has no queue, so this stack would be empty, and a deploy removes the queues and workers "
+                "that it has now; write the manifest with 'sqs-tasks manifest module:env'"
+            )
         self.queues: dict[str, TaskQueue] = {}
         self.dead_letter_queues: dict[str, DeadLetterQueue] = {}
         self._existing: dict[str, sqs.IQueue] = {}

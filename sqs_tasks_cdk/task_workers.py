@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
-from aws_cdk import Stack
+from aws_cdk import Annotations, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
@@ -14,7 +14,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk import call_graph
 from sqs_tasks_cdk.bundling import PythonBundle
-from sqs_tasks_cdk.environment import app_package
+from sqs_tasks_cdk.environment import SERVICE_VARIABLE, app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
 from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
@@ -43,7 +43,10 @@ class TaskWorkersSettings(TypedDict, total=False):
     #: Settings for a service by the logical name of its queue; they win over ``fargate_defaults``.
     fargate_settings: Mapping[str, FargateWorkerSettings] | None
 
-    #: Where services run; it needs Container Insights. One is made in ``vpc`` when left out.
+    #: That no queue has a task and no worker is wanted. Without it a registry without tasks is refused.
+    without_tasks: bool
+
+    #: Where services run. One is made in ``vpc`` when left out.
     cluster: ecs.ICluster | None
 
     #: The network of a new cluster; one of public subnets without NAT is made when both are left out.
@@ -69,7 +72,7 @@ class TaskWorkers(Construct):
 
     Raises:
         RuleError: R1, R2, R4, R6, R7 or R9.
-        StackError: No ``app`` anywhere, or settings for a queue that is not in the registry.
+        StackError: A registry without tasks, no ``app`` anywhere, or settings for a queue that is not in the registry.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class TaskWorkers(Construct):
         self.workers: dict[str, LambdaWorker | FargateWorker] = {}
         self._manifest = queues.manifest
         self._settings = settings
+        self._check_tasks()
         self._check_settings("lambda", settings.get("lambda_settings"))
         self._check_settings("fargate", settings.get("fargate_settings"))
         if "cluster" in settings and "vpc" in settings:
@@ -138,6 +142,7 @@ class TaskWorkers(Construct):
         settings = {**defaults, **own}
         app = self._app_of(settings)
         check_environment(settings.get("environment"))
+        self._name_service(settings, app)
         if "code" not in settings and "function" not in settings:
             settings["code"] = self._code(app, settings)
         return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
@@ -160,11 +165,18 @@ class TaskWorkers(Construct):
         }
         app = self._app_of(settings)
         check_environment(settings.get("environment"))
+        self._name_service(settings, app)
         if "cluster" not in settings and "vpc" not in settings:
             settings["cluster"] = self.cluster
             if "cluster" not in self._settings and "vpc" not in self._settings:
                 settings.setdefault("assign_public_ip", True)
         return FargateWorker(self, registered.name, task_queues=[self._queue(registered.name)], app=app, **settings)
+
+    def _name_service(self, settings: dict[str, Any], app: str) -> None:
+        """Give a stage a service name of its own: the queues' logical names are those of all stages."""
+        stage = self._manifest.stage
+        if stage is not None and SERVICE_VARIABLE not in (settings.get("environment") or {}):
+            settings.setdefault("service_name", f"{app_package(app)}-{stage}")
 
     def _app_of(self, settings: dict[str, Any]) -> str:
         app = settings.pop("app", self._app)
@@ -174,6 +186,26 @@ class TaskWorkers(Construct):
                 "give app='module:env'"
             )
         return str(app)
+
+    def _check_tasks(self) -> None:
+        """Refuse a registry without tasks: a deploy removes the workers that a stack has and its template has not."""
+        idle = [queue.name for queue in self._manifest.queues if not queue.tasks]
+        if len(idle) == len(self._manifest.queues):
+            if not self._settings.get("without_tasks"):
+                raise StackError(
+                    "the registry has no task on any queue, so this stack would have no worker, and a deploy removes "
+                    "those that run now; import the modules that register tasks where the environment is made and "
+                    "write the manifest again, or say without_tasks=True if no worker is wanted"
+                )
+            Annotations.of(self).add_warning_v2(
+                "sqs-tasks:without-tasks",
+                "The registry has no task (without_tasks=True): a deploy removes the workers that this stack has.",
+            )
+        elif idle:
+            Annotations.of(self).add_info(
+                f"No task is registered on {', '.join(map(repr, idle))}, so there is no worker for it. If a worker is "
+                "deployed already, the next deploy removes it."
+            )
 
     def _check_settings(self, runs_on: str, settings: Mapping[str, Any] | None) -> None:
         """Refuse settings that nothing would use."""

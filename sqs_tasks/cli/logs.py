@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -48,7 +49,14 @@ def job_words(fields: Mapping[str, Any], message: str) -> str:
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object for each record: time, level, logger, message, the ``extra`` fields and any traceback."""
+    """One JSON object for each record: time, level, logger, message, the ``extra`` fields and any traceback.
+
+    ``POWERTOOLS_SERVICE_NAME`` is in each as ``service``, as Powertools has it in the lines of a function.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._service = os.environ.get("POWERTOOLS_SERVICE_NAME")
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -58,6 +66,8 @@ class JSONFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if self._service:
+            fields["service"] = self._service
         for name, value in vars(record).items():
             if name not in _STANDARD and not name.startswith("_"):
                 fields.setdefault(name, value)

@@ -255,7 +255,12 @@ class Executor:
                 "job %s succeeded in %.3f s",
                 job.job_name,
                 seconds,
-                extra={"action": "job_succeeded", "duration_seconds": seconds, **job.log_fields},
+                extra={
+                    "action": "job_succeeded",
+                    "task_name": task.name,
+                    "duration_seconds": seconds,
+                    **job.log_fields,
+                },
             )
         if self.post_task.callbacks:
             self.post_task.emit(job, outcome)

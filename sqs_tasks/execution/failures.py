@@ -71,10 +71,15 @@ def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: fl
 
 def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: float, rules: RetryRules) -> Outcome:
     if isinstance(error, Postpone):
-        return _postponed(error, job, rules)
+        return _postponed(error, job, task, rules)
     delay = _delay_seconds(error, job, task, rules)
     reason = described(error)
-    extra = {"duration_seconds": seconds, "error_type": type(error).__name__, **job.log_fields}
+    extra = {
+        "task_name": task.name,
+        "duration_seconds": seconds,
+        "error_type": type(error).__name__,
+        **job.log_fields,
+    }
     if isinstance(error, (Reject, SignatureMismatchError, UndecodableMessageError)):
         logger.error("job %s rejected: %s", job.job_name, reason, extra={"action": "job_rejected", **extra})
         return Rejected(reason=reason, delay_seconds=delay, error=error)
@@ -111,7 +116,7 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
     return Retried(delay_seconds=delay, reason=reason, error=error, attempts=attempts)
 
 
-def _postponed(error: Postpone, job: Job, rules: RetryRules) -> Postponed:
+def _postponed(error: Postpone, job: Job, task: RegisteredTask, rules: RetryRules) -> Postponed:
     wait = max(math.ceil(error.seconds(rules.now())), 1)
     reason = one_line(str(error))
     logger.info(
@@ -119,7 +124,7 @@ def _postponed(error: Postpone, job: Job, rules: RetryRules) -> Postponed:
         job.job_name,
         wait,
         reason,
-        extra={"action": "job_postponed", **job.log_fields},
+        extra={"action": "job_postponed", "task_name": task.name, **job.log_fields},
     )
     return Postponed(reason=reason, delay_seconds=wait, attempts=job.attempt - 1, error=error)
 

@@ -22,7 +22,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.limits import MIN_LAMBDA_RECEIVE_COUNT
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, WIRE_FORMAT, Job, ReceivedMessage
-from sqs_tasks.outcome import Outcome, Postponed, Rejected, Skipped, UnknownTask
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, Outcome, Postponed, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -255,10 +255,10 @@ class Intake:
             return skipped
         early_seconds = 0 if job.not_before is None else job.not_before.timestamp() - self.now()
         if early_seconds > 0:
-            return self._early(job, early_seconds)
+            return self._early(job, task, early_seconds)
         return job, task
 
-    def _early(self, job: Job, seconds: float) -> Postponed:
+    def _early(self, job: Job, task: RegisteredTask, seconds: float) -> Postponed:
         reason = f"it must not run before {job.not_before}"
         wait = max(math.ceil(seconds), 1)
         logger.info(
@@ -266,7 +266,7 @@ class Intake:
             job.job_name,
             wait,
             reason,
-            extra={"action": "job_postponed", **job.log_fields},
+            extra={"action": "job_postponed", "task_name": task.name, **job.log_fields},
         )
         # No receive of this message was an attempt.
         return Postponed(reason=reason, delay_seconds=wait, attempts=job.message.attempts_before, is_known=True)
@@ -281,7 +281,7 @@ class Intake:
         if reason is None:
             return None
         if task.settings.expired == "drop":
-            return self._skip(job, reason)
+            return self._skip(job, task, reason)
         raise JobExpiredError(reason)
 
     def _why_expired(self, job: Job, task: RegisteredTask) -> str | None:
@@ -309,15 +309,15 @@ class Intake:
         seconds = (self.now() if received_at is None else received_at.timestamp()) - scheduled_for.timestamp()
         if seconds <= late_seconds or (received_at is None and job.message.receive_count > 1):
             return None
-        return self._skip(job, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}")
+        return self._skip(job, task, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}")
 
-    def _skip(self, job: Job, reason: str) -> Skipped:
+    def _skip(self, job: Job, task: RegisteredTask, reason: str) -> Skipped:
         outcome = Skipped(reason=reason)
         logger.warning(
             "job %s skipped: %s",
             job.job_name,
             outcome.reason,
-            extra={"action": "job_skipped", "reason": outcome.reason, **job.log_fields},
+            extra={"action": "job_skipped", "task_name": task.name, "reason": outcome.reason, **job.log_fields},
         )
         self.post_task.emit(job, outcome)
         return outcome
@@ -332,7 +332,7 @@ class Intake:
             name,
             self.queue_name,
             delay,
-            extra={"action": "unknown_task", **job.log_fields},
+            extra={"action": "unknown_task", "task_name": UNKNOWN_TASK_NAME, **job.log_fields},
         )
         outcome = UnknownTask(job_name=job.job_name, delay_seconds=delay)
         self.post_task.emit(job, outcome)
@@ -341,10 +341,14 @@ class Intake:
     def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
         """The outcome of a message that must never run: no attempt will make it better."""
         reason = described(error)
+        fields = message.log_fields(self.queue_name)
+        # What programs count by is a name of the registry: a message may say anything.
+        task = self.tasks.get(fields["job_name"])
+        name = UNKNOWN_TASK_NAME if task is None else task.name
         logger.error(
             "message rejected: %s",
             reason,
-            extra={"action": "job_rejected", "reason": reason, **message.log_fields(self.queue_name)},
+            extra={"action": "job_rejected", "task_name": name, "reason": reason, **fields},
         )
         outcome = Rejected(
             reason=reason,

@@ -119,10 +119,14 @@ def test_worker_reads_every_variable_that_it_is_given(stack: Stack) -> None:
     assert {name for name in ours if f'"{name}"' not in sources} - read_by_options == set()
 
 
-def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
-    """What CloudWatch is told to count is what jobs really log: the action, and the fields of the dimensions."""
+def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(
+    stack: Stack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CloudWatch is told to count is what jobs really log, and no name that a message made up is a dimension."""
     _worker(stack)
-    env = SQSEnv(MemorySession())
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "shop")
+    session = MemorySession()
+    env = SQSEnv(session)
     jobs = env.queue("films", backoff_policy=IMMEDIATE_RETURN)
     env.create_queues()
 
@@ -143,10 +147,19 @@ def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(stack: Stack, capl
     wait.delay()
     jobs.outbox.send(refresh.schedules[""].message_at(datetime.now(UTC) - timedelta(hours=1)))
     jobs.add_job("unheard_of")
+    session.client("sqs").send_message(
+        QueueUrl=env.get_queue_url("films"),
+        MessageBody="{ poison",
+        MessageAttributes={
+            "JobName": {"DataType": "String", "StringValue": "made_up"},
+            "ContentType": {"DataType": "String", "StringValue": "json"},
+        },
+    )
     with caplog.at_level("INFO"):
         for _ in range(3):
             env.process_batch("films", wait_seconds=0)
-    lines = [json.loads(JSONFormatter().format(record)) for record in caplog.records]
+    formatter = JSONFormatter()
+    lines = [json.loads(formatter.format(record)) for record in caplog.records]
 
     filters = {
         item["Properties"]["MetricTransformations"][0]["MetricName"]: item["Properties"]
@@ -162,17 +175,16 @@ def test_metrics_by_task_come_of_the_lines_that_a_worker_logs(stack: Stack, capl
         (made,) = item["MetricTransformations"]
         counted = [line for line in lines if f'"{line.get("action")}"' in item["FilterPattern"]]
         assert counted, f"nothing logs what {name} counts"
-        assert {(line["queue_name"], line["job_name"]) for line in counted} <= {
-            ("films", "render"),
-            ("films", "refresh"),
-            ("films", "wait"),
-            ("films", "unheard_of"),
+        assert {(line["queue_name"], line["service"], line["task_name"]) for line in counted} <= {
+            ("films", "shop", name) for name in ("render", "refresh", "wait", "(unknown)")
         }
         assert {item["Key"]: item["Value"] for item in made["Dimensions"]} == {
             "queue": "$.queue_name",
-            "task": "$.job_name",
+            "service": "$.service",
+            "task": "$.task_name",
         }
-        assert made["MetricValue"] == "1" or all(line["duration_seconds"] >= 0 for line in counted)
+        ran = [line for line in counted if line["task_name"] != "(unknown)"]
+        assert made["MetricValue"] == "1" or all(line["duration_seconds"] >= 0 for line in ran)
 
 
 def test_worker_with_everything_set(stack: Stack) -> None:
@@ -257,7 +269,7 @@ def test_r2_queue_of_a_function_and_a_service_suits_both(stack: Stack) -> None:
     _worker(stack, films)
     LambdaWorker(stack, "Function", task_queue=films, app="shop.tasks:env", code=CODE)
 
-    assert Resources(stack).queue("shop-films")["VisibilityTimeout"] == 6 * 805
+    assert Resources(stack).queue("shop-films")["VisibilityTimeout"] == 6 * 305
 
 
 def test_role_is_least_privilege(stack: Stack) -> None:
@@ -314,8 +326,10 @@ def test_e1_scaling_tracks_the_backlog_of_each_running_task(stack: Stack) -> Non
         "visible1",
         "flight1",
     }
+    # Of each task ECS sends one sample a minute, with Container Insights or without.
+    assert metrics["running"]["MetricStat"]["Stat"] == "SampleCount"
     running = metrics["running"]["MetricStat"]["Metric"]
-    assert running["Namespace"] == "ECS/ContainerInsights"
+    assert (running["Namespace"], running["MetricName"]) == ("AWS/ECS", "CPUUtilization")
     assert {item["Name"] for item in running["Dimensions"]} == {"ClusterName", "ServiceName"}
     visible = metrics["visible1"]["MetricStat"]["Metric"]
     assert visible["MetricName"] == "ApproximateNumberOfMessagesVisible"
@@ -364,6 +378,15 @@ def test_e3_service_sleeps_and_wakes(stack: Stack) -> None:
         ({"bundle": PythonBundle(packages=["shop"])}, "give one of them"),
         ({"task_queues": []}, "has no queue; give it one or more"),
         ({"environment": {"SQS_TASKS_APP": "x:y"}}, "environment sets SQS_TASKS_APP"),
+        (
+            {"environment": {"SQS_TASKS_CONCURRENCY": "50"}},
+            "environment sets SQS_TASKS_CONCURRENCY.*; use concurrency=",
+        ),
+        ({"environment": {"SQS_TASKS_LOG_FORMAT": "text"}}, "environment sets SQS_TASKS_LOG_FORMAT.*; use json"),
+        (
+            {"environment": {"POWERTOOLS_SERVICE_NAME": "films"}, "service_name": "shop"},
+            "POWERTOOLS_SERVICE_NAME to 'films' and service_name= is 'shop'",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(stack: Stack, settings: dict[str, Any], says: str) -> None:

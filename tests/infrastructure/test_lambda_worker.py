@@ -318,8 +318,18 @@ def test_fifo_worker(stack: Stack) -> None:
     [
         ({"batch_size": 11}, "needs a batching window"),
         ({"max_concurrency": 1}, "Lambda allows 2 to 1000"),
-        ({"max_concurrency": 5, "reserved_concurrent_executions": 5}, "together on queue 'emails'"),
-        ({"max_concurrency": 5, "provisioned_pollers": ProvisionedPollers()}, "together on queue 'emails'"),
+        (
+            {"max_concurrency": 5, "reserved_concurrent_executions": 4},
+            "reserved_concurrent_executions of 4 for a function with a max_concurrency of 5",
+        ),
+        (
+            {"reserved_concurrent_executions": 50, "provisioned_pollers": ProvisionedPollers()},
+            "provisioned_pollers and reserved_concurrent_executions together on queue 'emails'",
+        ),
+        (
+            {"max_concurrency": 5, "provisioned_pollers": ProvisionedPollers()},
+            "max_concurrency and provisioned_pollers together on queue 'emails'",
+        ),
         ({"provisioned_pollers": ProvisionedPollers(minimum=1)}, "a minimum of 1"),
         ({"provisioned_pollers": ProvisionedPollers(maximum=10_001)}, "a maximum of 10001"),
     ],
@@ -351,11 +361,31 @@ def test_provisioned_pollers(stack: Stack) -> None:
     }
 
 
-def test_reserved_concurrency(stack: Stack) -> None:
-    """S34: one at a time is a matter of the function."""
-    _worker(stack, reserved_concurrent_executions=1)
+def test_reserved_concurrency_above_the_maximum(stack: Stack) -> None:
+    """Z3: what a function has reserved may be as much as its queue may start, or more."""
+    _worker(stack, reserved_concurrent_executions=5, max_concurrency=5)
 
-    assert Resources(stack).only("Lambda::Function")["ReservedConcurrentExecutions"] == 1
+    assert Resources(stack).only("Lambda::Function")["ReservedConcurrentExecutions"] == 5
+    assert warnings(stack) == []
+
+
+@pytest.mark.parametrize(
+    ("fifo", "reserved", "says"),
+    [
+        (False, 1, "for one at a time, use a FIFO queue with one message group"),
+        (False, 7, "give max_concurrency=7 as well"),
+        (True, 1, None),
+    ],
+)
+def test_reserved_concurrency_that_throttles_is_warned_of(
+    stack: Stack, fifo: bool, reserved: int, says: str | None
+) -> None:
+    """S34: on a standard queue Lambda receives more than a small reserve runs, and receives are counted."""
+    queue = TaskQueue(stack, "q.fifo" if fifo else "q", tasks=[_task()], fifo=fifo)
+    _worker(stack, queue, reserved_concurrent_executions=reserved)
+
+    assert Resources(stack).only("Lambda::Function")["ReservedConcurrentExecutions"] == reserved
+    assert [says in text for text in warnings(stack)] == ([True] if says is not None else [])
 
 
 def test_snap_start_feeds_a_published_version(stack: Stack) -> None:

@@ -157,13 +157,9 @@ def test_r4_allowed_mappings_pass(changes: dict[str, int]) -> None:
         ({"window_seconds": 301}, "allowed is 0 to 300 s"),
         ({"fifo": True, "window_seconds": 1}, "no batching window for FIFO queues; leave it out"),
         ({"fifo": True, "batch_size": 11}, "Lambda allows 10 for FIFO queues"),
-        ({"max_concurrency": 1}, "for one at a time use reserved_concurrent_executions=1"),
+        ({"max_concurrency": 1}, "for one at a time use a FIFO queue with one message group"),
         ({"max_concurrency": 1_001}, "Lambda allows 2 to 1000"),
         ({"max_concurrency": 2, "provisioned_pollers": True}, "max_concurrency and provisioned_pollers together"),
-        (
-            {"max_concurrency": 2, "reserved_concurrency": 2},
-            "max_concurrency and reserved_concurrent_executions together",
-        ),
         ({"provisioned_pollers": True, "reserved_concurrency": 2}, "provisioned_pollers and reserved_concurrent_exec"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match
 
 from sqs_tasks import MemorySession, SQSEnv
 from sqs_tasks.backoff_policies import ConstantBackoff
@@ -18,7 +19,7 @@ from sqs_tasks_cdk.stack import SqsTasks, TaskStack
 from sqs_tasks_cdk.task_queues import TaskQueues
 from sqs_tasks_cdk.task_workers import TaskWorkers
 from tests.support.manifests import manifest, queue, task
-from tests.support.templates import Resources, joined
+from tests.support.templates import Resources, joined, warnings
 
 CODE = lambda_.Code.from_inline("def handler(event, context): ...")
 
@@ -381,3 +382,29 @@ def test_existing_function_in_a_registry(app: App) -> None:
         item["Properties"]["ScalingConfig"]["MaximumConcurrency"]
         for item in resources.of_type("Lambda::EventSourceMapping").values()
     } == {5}
+
+
+def test_registry_without_tasks_is_refused(app: App) -> None:
+    """Such a template would take every worker from a deployed stack, whoever wrote the manifest."""
+    idle = manifest(queue(tasks=[]), queue("orders.fifo", tasks=[]))
+    with pytest.raises(StackError, match=r"has no task on any queue.*without_tasks=True"):
+        TaskStack(app, "Shop", manifest=idle, lambda_defaults={"code": CODE})
+
+    wanted = TaskStack(app, "Queues", manifest=idle, without_tasks=True)
+
+    assert len(Resources(wanted).of_type("SQS::Queue")) == 4
+    assert sum("a deploy removes the workers" in text for text in warnings(wanted)) == 1
+
+
+def test_registry_without_queues_is_refused(app: App) -> None:
+    """A manifest written by hand, or for the wrong environment, may be empty."""
+    with pytest.raises(StackError, match="the registry has no queue, so this stack would be empty"):
+        TaskStack(app, "Shop", manifest={**manifest(), "queues": []}, without_tasks=True)
+
+
+def test_queue_that_lost_its_tasks_is_named(app: App) -> None:
+    """The function of one queue leaves a deployed stack as silently as all of them; so its queue is named."""
+    stack = TaskStack(app, "Shop", manifest=manifest(queue(), queue("idle", tasks=[])), lambda_defaults={"code": CODE})
+
+    notes = [str(one.entry.data) for one in Annotations.from_stack(stack).find_info("*", Match.any_value())]
+    assert any("No task is registered on 'idle'" in text for text in notes)

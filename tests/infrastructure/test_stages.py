@@ -193,6 +193,7 @@ def test_workers_in_a_stack_of_their_own_know_the_stage(app: App) -> None:
     for function in resources.of_type("Lambda::Function").values():
         variables = function["Properties"]["Environment"]["Variables"]
         assert (variables["SQS_TASKS_STAGE"], variables["SQS_TASKS_QUEUE_PREFIX"]) == ("dev", "acme-")
+        assert variables["POWERTOOLS_SERVICE_NAME"] == "shop-dev"  # so metrics of stages are seen apart
     assert ":acme-dev-emails" in json.dumps(resources.of_type("Lambda::EventSourceMapping"))
 
 

@@ -165,6 +165,18 @@ def test_r3_receive_count_below_the_attempts_is_refused(stack: Stack) -> None:
         TaskQueue(stack, "emails", tasks=[ManifestTask(name="send", max_attempts=9)], max_receive_count=8)
 
 
+def test_r3_dead_letter_queue_that_keeps_less_than_its_source_is_refused(stack: Stack) -> None:
+    """S44: on standard queues the clock runs from the first send, so such a queue could delete on arrival."""
+    week = Duration.days(7)
+    dead = DeadLetterQueue(stack, "dead", logical_name="dead", retention_period=week)
+    fifo = DeadLetterQueue(stack, "dead.fifo", logical_name="dead.fifo", fifo=True, retention_period=week)
+
+    TaskQueue(stack, "as-long", dead_letter_queue=dead, retention_period=week)
+    TaskQueue(stack, "anew", dead_letter_queue=fifo, fifo=True, retention_period=Duration.days(8))
+    with pytest.raises(RuleError, match=r"'dead' keeps messages for 604800 s and queue 'longer' for 691200 s.*\[R3\]"):
+        TaskQueue(stack, "longer", dead_letter_queue=dead, retention_period=Duration.days(8))
+
+
 def test_r7_names_are_checked(stack: Stack) -> None:
     """R7: 80 characters, the suffix included, for the dead-letter queue too."""
     with pytest.raises(RuleError, match=r"has 81 characters; SQS allows 80.*\[R7\]"):
