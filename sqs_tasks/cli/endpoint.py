@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
+
+from sqs_tasks.client import is_loopback
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,7 +58,7 @@ def use_endpoint(value: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.BadParameter(f"{value!r} must be a URL such as http://127.0.0.1:9324")
     os.environ["AWS_ENDPOINT_URL_SQS"] = value
-    if _is_this_machine(parts.hostname) and not _has_credentials():
+    if is_loopback(parts.hostname) and not _has_credentials():
         os.environ.update(LOCAL_CREDENTIALS)
 
 
@@ -70,7 +71,7 @@ def use_region(value: str | None) -> None:
 
     boto3 for Python reads AWS_DEFAULT_REGION alone; other SDKs read AWS_REGION.
     """
-    if value is None and _is_this_machine(urlsplit(os.environ.get("AWS_ENDPOINT_URL_SQS", "")).hostname or ""):
+    if value is None and is_loopback(urlsplit(os.environ.get("AWS_ENDPOINT_URL_SQS", "")).hostname or ""):
         value = None if "AWS_PROFILE" in os.environ else _LOCAL_REGION
     if value is not None:
         os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = value
@@ -79,12 +80,3 @@ def use_region(value: str | None) -> None:
 def _has_credentials() -> bool:
     """Whether the environment names any; a local SQS gets no others than those."""
     return any(name in os.environ for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -129,6 +129,12 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     help="Serve /live, /ready and /metrics (Prometheus) on this port; N processes also use the next N ports.",
 )
 @setting(
+    "--max-overrun",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Let /live fail when a job runs this long beyond its timeout, so that the platform restarts the worker.",
+)
+@setting(
     "--report-interval",
     type=click.FloatRange(min=0),
     default=REPORT_INTERVAL_SECONDS,
@@ -154,6 +160,7 @@ def worker(
     max_rss: int | None,
     idle_seconds: float | None,
     health_port: int | None,
+    max_overrun: float | None,
     report_interval: float,
     log_level: str,
     log_format: LogFormat,
@@ -221,6 +228,7 @@ def worker(
         wants_fresh_process=ends.wants_fresh_process,
         during=reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds),
         health_port=health_port,
+        max_overrun_seconds=max_overrun,
     )
     if code:
         sys.exit(code)

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from sqs_tasks.client import is_loopback
 from sqs_tasks.local.application import Application
 from sqs_tasks.local.clock import Clock, ManualClock
 from sqs_tasks.local.http.connection import Connections, HTTPConnection
-from sqs_tasks.local.http.web_pages import is_loopback
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT
 from sqs_tasks.local.model.service import Service
 from sqs_tasks.local.session_gate import SESSION_PATH, SessionGate

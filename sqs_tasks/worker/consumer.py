@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError
@@ -22,6 +23,7 @@ from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 from sqs_tasks.worker.memory_limit import resident_bytes
 from sqs_tasks.worker.metrics import Metrics
+from sqs_tasks.worker.overrun_watch import OverrunWatch, warn_of_unenforced
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool
 from sqs_tasks.worker.queue_loop import QueueLoop, Shared
@@ -86,6 +88,8 @@ class Consumer:
         self._pools: list[Pool] = [InlinePool() if self._inline else ThreadPool(slots)]
         if on_loop:
             self._pools.append(AsyncPool(async_size))
+        watched = not self._inline and any(task.settings.timeout for queue in queues for task in queue.tasks)
+        self._overruns = OverrunWatch() if watched else None
         shared = Shared(
             stop=self._stop,
             slots=Slots(slots + prefetch, given, strict=strict_priority),
@@ -99,6 +103,7 @@ class Consumer:
             turn=Turn(),
             prefetch=prefetch,
             inline=self._inline,
+            overruns=self._overruns,
         )
         self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
         for pool in self._pools:
@@ -123,6 +128,10 @@ class Consumer:
     def loop_seconds_stuck(self) -> float:
         """For how long a coroutine has been blocking the event loop, as far as known; 0 when none does."""
         return sum(pool.seconds_stuck() for pool in self._pools if isinstance(pool, AsyncPool))
+
+    def seconds_over_timeout(self) -> float:
+        """How long the longest job is beyond its timeout, where nothing can end it; 0 when none is."""
+        return 0.0 if self._overruns is None else self._overruns.longest_seconds()
 
     @property
     def runs_jobs_here(self) -> bool:
@@ -157,7 +166,10 @@ class Consumer:
             shutdown_policy: A policy, or what makes one for each queue.
         """
         keep_loggers()
-        with self._signals.watching():
+        watching: AbstractContextManager[None] = nullcontext() if self._overruns is None else self._overruns.watching()
+        with self._signals.watching(), watching:
+            if self._overruns is not None:
+                warn_of_unenforced([loop.queue for loop in self._loops])
             for loop in self._loops:
                 logger.info(
                     "processing queue %s",
@@ -208,11 +220,14 @@ class Consumer:
         def by_queue(read: Callable[[QueueLoop], float]) -> Callable[[], dict[tuple[tuple[str, str], ...], float]]:
             return lambda: {(("queue", loop.queue.name),): read(loop) for loop in self._loops}
 
-        metrics.read("sqs_tasks_jobs_in_hand", by_queue(lambda loop: len(loop.heartbeat)))
+        metrics.read("sqs_tasks_jobs_in_progress", by_queue(lambda loop: len(loop.heartbeat)))
         metrics.read("sqs_tasks_unsettled_jobs", by_queue(lambda loop: len(loop.buffer)))
         metrics.read("sqs_tasks_oldest_age_seconds", by_queue(lambda loop: loop.oldest_age_seconds or 0))
         metrics.read("sqs_tasks_heartbeats_total", by_queue(lambda loop: loop.heartbeat.beats))
         metrics.read("sqs_tasks_leases_lost_total", by_queue(lambda loop: loop.heartbeat.lost))
+        overruns = self._overruns
+        if overruns is not None:
+            metrics.read("sqs_tasks_jobs_over_timeout", by_queue(lambda loop: overruns.over(loop.queue.name)))
         metrics.read("sqs_tasks_resident_bytes", lambda: {(): resident_bytes()})
 
     def _poll(self, shutdown_policy: ShutdownPolicy | Callable[[], ShutdownPolicy]) -> None:

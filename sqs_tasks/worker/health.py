@@ -1,7 +1,8 @@
 """``--health-port``: whether a worker lives, whether it is served, and its numbers, over HTTP.
 
-``/live`` fails when a poll or the event loop is stuck: restart the process. ``/ready`` fails as well while SQS answers
-nothing but errors, before the first answer and while stopping. ``/metrics`` is Prometheus text.
+``/live`` fails when a poll or the event loop is stuck, and on request when a job runs too long beyond its timeout:
+restart the process. ``/ready`` fails as well while SQS answers nothing but errors, before the first answer and while
+stopping. ``/metrics`` is Prometheus text.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class WorkerHealth:
         is_stopping: Whether the stop has been requested.
         render: Gives the metrics.
         loop_seconds_stuck: For how long a coroutine has been blocking the event loop.
+        seconds_over_timeout: How long the longest job is beyond its timeout.
+        max_overrun_seconds: How long that may be before the worker counts as dead; None for any length.
     """
 
     def __init__(
@@ -55,17 +58,26 @@ class WorkerHealth:
         is_stopping: Callable[[], bool],
         render: Callable[[], str],
         loop_seconds_stuck: Callable[[], float] = lambda: 0.0,
+        *,
+        seconds_over_timeout: Callable[[], float] = lambda: 0.0,
+        max_overrun_seconds: float | None = None,
     ) -> None:
+        self._seconds_over_timeout = seconds_over_timeout
+        self._max_overrun_seconds = max_overrun_seconds
         self._loop_seconds_stuck = loop_seconds_stuck
         self._states = states
         self._is_stopping = is_stopping
         self._render = render
 
     def live(self) -> dict[str, str]:
-        """Stuck polls, and an event loop that is blocked."""
+        """Stuck polls, an event loop that is blocked, and jobs that run too long beyond their timeout."""
         wrong = {state.queue_name: "its poll is stuck" for state in self._states() if state.is_stuck()}
         if self._loop_seconds_stuck() > LOOP_STUCK_SECONDS:
             wrong["event loop"] = "an async task blocks it"
+        if self._max_overrun_seconds is not None:
+            seconds = self._seconds_over_timeout()
+            if seconds > self._max_overrun_seconds:
+                wrong["jobs"] = f"one runs {seconds:.0f} s beyond its timeout"
         return wrong
 
     def ready(self) -> dict[str, str]:
@@ -127,15 +139,15 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0].rstrip("/")
             if path == "/live":
-                self._told(health.live())
+                self._report(health.live())
             elif path == "/ready":
-                self._told(health.ready())
+                self._report(health.ready())
             elif path == "/metrics":
                 self._answer(200, CONTENT_TYPE, health.metrics().encode())
             else:
                 self._answer(404, "text/plain", b"there are /live, /ready and /metrics\n")
 
-        def _told(self, wrong: dict[str, str]) -> None:
+        def _report(self, wrong: dict[str, str]) -> None:
             body = {"status": "failing", "because": wrong} if wrong else {"status": "ok"}
             self._answer(503 if wrong else 200, "application/json", json.dumps(body).encode())
 

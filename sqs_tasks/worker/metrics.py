@@ -19,7 +19,8 @@ _HELP = {
     "sqs_tasks_receive_errors_total": "Receive requests that failed, by error code.",
     "sqs_tasks_unsettled_total": "Messages that could not be deleted or hidden, by error code.",
     "sqs_tasks_job_seconds": "How long jobs ran.",
-    "sqs_tasks_jobs_in_hand": "Messages received and not settled.",
+    "sqs_tasks_jobs_in_progress": "Messages received and not settled.",
+    "sqs_tasks_jobs_over_timeout": "Jobs that still run after the timeout of their task.",
     "sqs_tasks_unsettled_jobs": "Jobs that are over and wait to be settled.",
     "sqs_tasks_oldest_age_seconds": "Age of the oldest message of the last receive.",
     "sqs_tasks_heartbeats_total": "Leases extended.",
@@ -105,8 +106,8 @@ def _histogram(name: str, labels: _Labels, buckets: list[float]) -> Iterator[str
 
 
 def _line(name: str, labels: _Labels, value: float) -> str:
-    told = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-    return f"{name}{{{told}}} {value:g}" if told else f"{name} {value:g}"
+    named = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+    return f"{name}{{{named}}} {value:g}" if named else f"{name} {value:g}"
 
 
 def _escaped(text: str) -> str:

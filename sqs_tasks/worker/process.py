@@ -39,6 +39,7 @@ def run_worker(
     wants_fresh_process: Callable[[], bool] = lambda: False,
     during: AbstractContextManager[Any] = _NOTHING,
     health_port: int | None = None,
+    max_overrun_seconds: float | None = None,
     variables: MutableMapping[str, str] = os.environ,
 ) -> int:
     """Run a consumer until it ends, with health, its supervisor and scale-in protection where there are such.
@@ -53,6 +54,7 @@ def run_worker(
         wants_fresh_process: Whether a worker that stopped by itself makes room for a fresh one.
         during: What else lasts as long as the worker runs.
         health_port: Where to answer for its health; None does not.
+        max_overrun_seconds: How long a job may run beyond its timeout before the worker counts as dead; None for any.
         variables: The process's environment.
 
     Returns:
@@ -82,6 +84,8 @@ def run_worker(
                 lambda: consumer.stopping.requested,
                 metrics.render,
                 consumer.loop_seconds_stuck,
+                seconds_over_timeout=consumer.seconds_over_timeout,
+                max_overrun_seconds=max_overrun_seconds,
             )
             if link is None:
                 stack.enter_context(serving_health(health, health_port))

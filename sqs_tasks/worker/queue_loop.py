@@ -7,9 +7,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from sqs_tasks import limits
-from sqs_tasks.client import error_code, receive_request
+from sqs_tasks.client import error_code, is_loopback, receive_request
 from sqs_tasks.execution.event_loop import run_coroutine
 from sqs_tasks.execution.lanes import Lane, plan
 from sqs_tasks.execution.main_thread_alarm import task_timeout
@@ -21,6 +23,7 @@ from sqs_tasks.shutdown_policies import ShutdownPolicy
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lane_worker import LaneWorker
 from sqs_tasks.worker.metrics import Metrics
+from sqs_tasks.worker.overrun_watch import OverrunWatch
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import Pool, Work
 from sqs_tasks.worker.progress import Progress
@@ -44,6 +47,9 @@ MIN_ERROR_PAUSE, MAX_ERROR_PAUSE = 0.5, 30.0
 #: Seconds that a receive of several messages may wait while other queues could use its slots: the shortest long poll.
 SHARED_WAIT_SECONDS = 1
 
+#: Seconds that a poll of an endpoint on this machine waits.
+LOCAL_WAIT_SECONDS = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
@@ -61,6 +67,7 @@ class Shared:
         turn: Taken for receives that are answered at once, so that those of several queues do not meet in boto3.
         prefetch: How many of the slots are for messages that cannot start yet.
         inline: Whether the pool runs in the polling thread.
+        overruns: Knows the jobs that run beyond their timeout; None where there are no timeouts, or all are enforced.
     """
 
     stop: Stop
@@ -74,6 +81,7 @@ class Shared:
     turn: Turn
     prefetch: int
     inline: bool
+    overruns: OverrunWatch | None = None
 
 
 class QueueLoop:
@@ -90,7 +98,12 @@ class QueueLoop:
         self.state = PollState(queue.name)
         self._shared = shared
         self._stop = shared.stop
-        self._executor = queue.executor(run_coroutine=run_coroutine, interrupter=task_timeout)
+        overruns = shared.overruns
+        self._executor = queue.executor(
+            run_coroutine=run_coroutine,
+            interrupter=task_timeout,
+            watch=None if overruns is None else overruns.watch,
+        )
         self._settlement = queue.settlement()
         self._lease_seconds = max(queue.settings.visibility_timeout_seconds or LEASE_SECONDS, MIN_LEASE_SECONDS)
         self.heartbeat = Heartbeat(self._settlement, self._lease_seconds, fifo=queue.settings.fifo)
@@ -134,6 +147,8 @@ class QueueLoop:
         self.oldest_age_seconds: float | None = None
         #: Whether the last receive brought messages, and whether it brought all it asked for, so that there are more.
         self._hot = self._has_more = False
+        #: Whether the endpoint is on this machine; None until the client has been made.
+        self._is_local: bool | None = None
 
     # --- the polling thread -----------------------------------------------------------------------------------------
 
@@ -208,9 +223,20 @@ class QueueLoop:
         return self._batch_size or granted
 
     def _wait(self, policy: ShutdownPolicy) -> int:
-        """How long this poll may wait: no longer than the policy can, and briefly while it holds shared slots."""
+        """How long this poll may wait: no longer than the policy can, and briefly while it holds shared slots.
+
+        The first one does not wait, so that the worker is known to be served at once. A poll of AWS is never cut off: a
+        message that it brings would be hidden, and nobody would have it (S7). An endpoint on this machine is asked
+        again after a second, which costs nothing there, so that an idle worker stops as soon.
+        """
+        if not self.state.has_received:
+            return 0
         longest: Callable[[], float] | None = getattr(policy, "longest_wait_seconds", None)
         wait = float(self._shared.wait_seconds)
+        if self._is_local is None:
+            self._is_local = _is_local(self.queue.env.client())
+        if self._is_local:
+            wait = min(wait, LOCAL_WAIT_SECONDS)
         if longest is not None:
             wait = min(wait, longest())
         if self._shared.several and self._hot:
@@ -325,6 +351,12 @@ class QueueLoop:
     def _count_unsettled(self, unsettled: Unsettled) -> None:
         if self._shared.metrics is not None:
             self._shared.metrics.count("sqs_tasks_unsettled_total", queue=self.queue.name, code=unsettled.code)
+
+
+def _is_local(client: Any) -> bool:
+    """Whether a client's endpoint is on this machine; what stands in for a client in tests may have none."""
+    url = getattr(getattr(client, "meta", None), "endpoint_url", None)
+    return isinstance(url, str) and is_loopback(urlsplit(url).hostname or "")
 
 
 def _oldest_age(messages: Sequence[ReceivedMessage]) -> float:

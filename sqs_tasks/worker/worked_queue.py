@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sqs_tasks.execution.executor import Executor
-from sqs_tasks.execution.runtime import CoroutineRunner, Interrupter
+from sqs_tasks.execution.runtime import CoroutineRunner, Interrupter, Watch
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.hooks import AroundRequest
 from sqs_tasks.protocols import SQSClient
@@ -50,7 +50,11 @@ class WorkedQueue(Protocol):
         """The environment."""
 
     def executor(
-        self, *, run_coroutine: CoroutineRunner | None = None, interrupter: Interrupter | None = None
+        self,
+        *,
+        run_coroutine: CoroutineRunner | None = None,
+        interrupter: Interrupter | None = None,
+        watch: Watch | None = None,
     ) -> Executor:
         """What runs its messages."""
 

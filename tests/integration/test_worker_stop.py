@@ -308,3 +308,21 @@ def test_a_fifo_group_goes_on_in_order_after_it(stage):
     stage.ended()
     assert stage.run.lines("started") == ["0", "0", "1", "2"]
     assert (stage.left(stage.orders), stage.run.lines("done")) == ((0, 0), ["0", "1", "2"])
+
+
+def test_an_idle_worker_is_ready_at_once_and_stops_soon(stage):
+    """With the long poll of twenty seconds that it has unless told otherwise; a message of that moment stays visible."""
+    polls = []
+    stage.proxy.plan = lambda asked: polls.append(time.monotonic()) if asked == "ReceiveMessage" else None
+    stage.start("--wait-seconds", "20")
+    until(lambda: len(polls) > 1, what="the first poll is over", every=0.01)
+    assert polls[1] - polls[0] < 0.5, "the first poll has waited"
+
+    stage.worker.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    stage.add("quick", 1)
+    stage.ended()
+
+    assert time.monotonic() - began < 3
+    assert len(stage.done()) + stage.left()[0] == 1
+    assert stage.left()[1] == 0

@@ -20,6 +20,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from sqs_tasks.client import is_loopback
+
 logger = logging.getLogger(__name__)
 
 #: Refusals that are logged; a page that goes on asking fills no log.
@@ -88,16 +90,6 @@ class WebPageGuard:
 
     def _is_ours(self, name: str) -> bool:
         return name in self._names or is_loopback(name) or _is_address(name)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_address(name: str) -> bool:

@@ -23,6 +23,7 @@ WORKER = {
     "--max-tasks": ("SQS_TASKS_MAX_TASKS", None),
     "--max-runtime": ("SQS_TASKS_MAX_RUNTIME", None),
     "--max-rss": ("SQS_TASKS_MAX_RSS", None),
+    "--max-overrun": ("SQS_TASKS_MAX_OVERRUN", None),
     "--idle-seconds": ("SQS_TASKS_IDLE_SECONDS", None),
     "--health-port": ("SQS_TASKS_HEALTH_PORT", None),
     "--report-interval": ("SQS_TASKS_REPORT_INTERVAL", 300),

@@ -182,7 +182,7 @@ def test_metrics_of_a_worker(env):
     assert 'sqs_tasks_jobs_total{queue="jobs",task="fails",outcome="retried"} 1' in text
     assert 'sqs_tasks_received_total{queue="jobs"} 3' in text
     assert 'sqs_tasks_job_seconds_count{queue="jobs",task="quick"} 2' in text
-    assert 'sqs_tasks_jobs_in_hand{queue="jobs"} 0' in text
+    assert 'sqs_tasks_jobs_in_progress{queue="jobs"} 0' in text
     assert "# TYPE sqs_tasks_leases_lost_total counter" in text
     assert metrics.value("sqs_tasks_received_total", queue="jobs") == 3
 
