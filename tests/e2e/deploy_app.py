@@ -1,6 +1,7 @@
 """The CDK app of the deploy test: the registry's stack, and a producer that is granted one of its queues.
 
-Context: ``manifest`` and ``code`` are paths, ``notes`` is the file that tasks write to, ``timeout`` is the workers'.
+Context: ``manifest`` and ``code`` are paths, ``notes`` is the file that tasks write to, ``timeout`` is the workers'. With
+``stage`` there is a second stack, of that stage, whose tasks write to a file of its own.
 """
 
 from __future__ import annotations
@@ -36,5 +37,20 @@ producer = lambda_.Function(
     environment=notes,
 )
 stack.tasks.queues["emails"].grant_send(producer)
+stage = app.node.try_get_context("stage")
+if stage is not None:
+    TaskStack(
+        app,
+        "E2E2",
+        stage=stage,
+        manifest=app.node.get_context("manifest"),
+        queue_defaults={"removal_policy": RemovalPolicy.DESTROY},
+        lambda_defaults={
+            "code": lambda_.Code.from_asset(app.node.get_context("code")),
+            "runtime": lambda_.Runtime.PROVIDED_AL2023,
+            "environment": {"E2E_NOTES": f"{notes['E2E_NOTES']}.{stage}"},
+        },
+        schedules=False,
+    )
 CfnOutput(stack, "ProducerName", value=producer.function_name)
 app.synth()

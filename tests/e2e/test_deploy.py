@@ -32,10 +32,10 @@ class DeployedTasks(Deployed):
 
     notes_file: Path
 
-    def send(self, job_name: str, body: str) -> None:
+    def send(self, job_name: str, body: str, *, queue_name: str = "e2e-emails") -> None:
         """Add a job in the wire format, by hand."""
         self.client("sqs").send_message(
-            QueueUrl=self.url("e2e-emails"),
+            QueueUrl=self.url(queue_name),
             MessageBody=body,
             MessageAttributes=_attributes(job_name),
         )
@@ -74,14 +74,14 @@ def deployed(
     code = build_code(directory / "code", source=HERE, packages=["deployed_tasks"])
     command = cdk(
         f"{sys.executable} {HERE / 'deploy_app.py'}",
-        {"manifest": str(manifest), "code": str(code), "notes": str(notes), "timeout": "35"},
+        {"manifest": str(manifest), "code": str(code), "notes": str(notes), "timeout": "35", "stage": "dev"},
     )
-    command.run("deploy", "--require-approval", "never")
+    command.run("deploy", "--all", "--concurrency", "2", "--require-approval", "never")
     stack = DeployedTasks(cdk=command, aws=aws, notes_file=notes)
 
     yield stack
 
-    command.run("destroy", "--force")
+    command.run("destroy", "--all", "--force")
     assert not stack.client("sqs").list_queues(QueueNamePrefix="e2e-").get("QueueUrls")
     assert "E2E" not in str(stack.client("lambda").list_functions()["Functions"])
 
@@ -125,6 +125,20 @@ def test_jobs_end_where_they_belong(deployed: DeployedTasks) -> None:
         "hoped hopeless@jobs.example": 2,
     }
     assert deployed.bodies("e2e-emails_dead", 2) == {'{"to": "hopeless@jobs.example"}', "{ poison"}
+
+
+def test_stages_stand_side_by_side(deployed: DeployedTasks) -> None:
+    """A job of one stage, and the job that it sends, are done by the functions of that stage and are in its queues alone."""
+    deployed.send("send_email", json.dumps({"to": "dev@stages.example"}), queue_name="e2e-dev-emails")
+
+    notes = deployed.notes_file.with_name(f"{deployed.notes_file.name}.dev")
+    deployed.until(
+        lambda: notes.exists() and "reported dev@stages.example" in notes.read_text().splitlines(),
+        what="the report of the other stage",
+    )
+
+    assert not [note for note in deployed.notes() if "dev@stages.example" in note]
+    assert deployed.attributes("e2e-dev-reports")["QueueArn"] != deployed.attributes("e2e-reports")["QueueArn"]
 
 
 def test_books_of_two_thousand_jobs_balance(deployed: DeployedTasks) -> None:
@@ -202,7 +216,7 @@ def test_change_is_deployed_without_replacing_a_queue(deployed: DeployedTasks) -
     deployed.client("sqs").send_message(QueueUrl=deployed.url("e2e-reports_dead"), MessageBody="kept")
 
     replace(deployed.cdk, context={**deployed.cdk.context, "timeout": "40"}).run(
-        "deploy", "--require-approval", "never"
+        "deploy", "E2E", "--require-approval", "never"
     )
 
     after = deployed.attributes("e2e-emails")
