@@ -19,6 +19,9 @@ from sqs_tasks_cdk.errors import StackError
 #: The variable that ``sqs_tasks`` reads.
 QUEUE_URLS_VARIABLE: Final = "SQS_TASKS_QUEUE_URLS"
 
+#: Its key for every queue that it does not name.
+ANY_QUEUE: Final = "*"
+
 #: Bytes of a function's 4 KB environment that queue URLs may take; the rest is the user's and Powertools'.
 MAX_QUEUE_URLS_BYTES: Final = limits.MAX_FUNCTION_ENVIRONMENT_BYTES - 1_024
 
@@ -91,6 +94,11 @@ class QueueUrls(Construct):
             return
         self._urls[logical_name] = url
         self._bytes += size
+        target.add_environment(QUEUE_URLS_VARIABLE, Stack.of(self).to_json_string(self._urls))
+
+    def add_pattern(self, target: HasEnvironment, url: str) -> None:
+        """Let one URL stand for every queue without an entry of its own: ``*`` is where its name stands."""
+        self._urls[ANY_QUEUE] = url
         target.add_environment(QUEUE_URLS_VARIABLE, Stack.of(self).to_json_string(self._urls))
 
     def set_variables(self, target: HasEnvironment, variables: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
 from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
+from sqs_tasks_cdk.send_rights import SendAnywhere, grant_send_to, warn_of_undeclared
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.stages import check_environment
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -110,9 +111,7 @@ class TaskWorkers(Construct):
                 self.workers[registered.name] = self._service(registered)
             else:
                 self.workers[registered.name] = self._function(registered, is_loop=registered.name in loops)
-        for registered in self._manifest.queues:
-            if registered.name in self.workers:
-                self._grant(registered)
+        self._grant_sends()
 
     def __getitem__(self, name: str) -> LambdaWorker | FargateWorker:
         """The worker of the queue of that logical name."""
@@ -218,9 +217,24 @@ class TaskWorkers(Construct):
                     f"register the queue with runs_on={runs_on!r}"
                 )
 
-    def _grant(self, registered: ManifestQueue) -> None:
-        for name in call_graph.targets(self._manifest, registered):
-            self._queue(name).grant_send(self.workers[registered.name])
+    def _grant_sends(self) -> None:
+        anywhere: SendAnywhere | None = None
+        for registered in self._manifest.queues:
+            worker = self.workers.get(registered.name)
+            if worker is None:
+                continue
+            if call_graph.enqueues_anywhere(registered):
+                if anywhere is None:
+                    anywhere = SendAnywhere(
+                        self,
+                        "SendAnywhere",
+                        queues=[self._queue(queue.name) for queue in self._manifest.queues],
+                        queue_prefix=self._manifest.queue_prefix,
+                    )
+                anywhere.grant(worker)
+            else:
+                grant_send_to(worker, [self._queue(name) for name in call_graph.targets(self._manifest, registered)])
+        warn_of_undeclared(self, self._manifest)
 
     def _queue(self, name: str) -> TaskQueue:
         queue = self._queues[name]

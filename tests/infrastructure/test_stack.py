@@ -33,10 +33,13 @@ def _urls(resources: Resources, function_part: str) -> set[str]:
 
 
 def _send_rights(resources: Resources, role_part: str) -> set[str]:
-    """The logical ids of the queues that a role may send to."""
+    """The logical ids of the queues that a role may send to, by its own policies and by those it shares."""
     found: set[str] = set()
-    for key, policy in resources.of_type("IAM::Policy").items():
-        if role_part in key:
+    (role,) = [value["Properties"] for key, value in resources.of_type("IAM::Role").items() if role_part in key]
+    shared = {policy["Ref"] for policy in role.get("ManagedPolicyArns", ())}
+    policies = {**resources.of_type("IAM::Policy"), **resources.of_type("IAM::ManagedPolicy")}
+    for key, policy in policies.items():
+        if role_part in key or key in shared:
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
                 if "sqs:SendMessage" in statement["Action"]:
                     given = (

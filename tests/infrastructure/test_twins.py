@@ -91,6 +91,7 @@ def test_environment_variables_have_one_name() -> None:
     assert environment.BATCHING_WINDOW_VARIABLE == aws_lambda.BATCHING_WINDOW_VARIABLE
     assert environment.TASKS_VARIABLE == drift.TASKS_VARIABLE
     assert queue_urls.QUEUE_URLS_VARIABLE == client.QUEUE_URLS_VARIABLE
+    assert queue_urls.ANY_QUEUE == client.ANY_QUEUE
     for name in ("GROUP_VARIABLE", "ROLE_VARIABLE", "DEAD_LETTER_VARIABLE"):
         assert getattr(schedules, name) == getattr(eventbridge, name)
 
