@@ -39,17 +39,18 @@ def test_nothing_is_lost_whatever_dies(tmp_path, capsys):
 def test_books_that_do_not_balance_are_noticed():
     """A job that is lost, one that runs again without a cause, a step that is skipped, a letter too few, a wrong code."""
     balanced = Books(sent=2, poison={0}, steps=Counter(a=2), dead_letters=Counter({0: 1}))
-    balanced.read(["work 0 17", "step a 0 17", "work 1 17", "step a 1 17"])
+    balanced.read(["work 0 17 1", "step a 0 17 2", "work 1 17 3", "step a 1 17 4"])
     unbalanced = Books(sent=3, poison={0}, steps=Counter(a=3), codes={"once": Counter({143: 1})})
-    unbalanced.read(["work 0 17", "step a 0 17", "work 1 17", "work 1 17", "step a 2 17", "step a 1 17"])
+    unbalanced.read(["work 0 17 1", "step a 0 17 2", "work 1 17 3", "work 1 17 4", "step a 2 17 5", "step a 1 17 6"])
     killed = Books(sent=1, dead_processes={17})
-    killed.read(["work 0 17", "work 0 18"])
+    killed.read(["work 0 17 1", "work 0 18 2"])
 
     assert balanced.problems() == killed.problems() == []
     assert [problem.split(":")[0] for problem in unbalanced.problems()] == [
         "1 jobs of 3 never ran",
         "1 jobs ran again, and kills and lost answers explain 0",
         "1 jobs ran again although their process lived on, and lost answers explain 0",
+        "1 jobs ran again without a cause",
         "the dead letters are not the poison",
         "group a",
         "exit codes of supervisors that were asked to stop once",

@@ -1,6 +1,7 @@
 """The application of the chaos runs: tasks that succeed, fail, crash, fork and wait, and note down what they did.
 
-Each note is one line of the file ``done`` in the current directory: the kind, the number, the process.
+Each note is one line of the file ``done`` in the current directory: the kind, the number, the process, and the checksum
+of the receipt handle.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import threading
 import time
+import zlib
 
 from sqs_tasks import ConstantBackoff, Postpone, Reject, Retry, SQSEnv
 from sqs_tasks.worker.lease import current_lease
@@ -33,7 +35,8 @@ LOG = os.open("done", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
 
 
 def note(*values: object) -> None:
-    os.write(LOG, (" ".join(map(str, (*values, os.getpid()))) + "\n").encode())
+    handle = zlib.crc32(current_lease().message.receipt_handle.encode())
+    os.write(LOG, (" ".join(map(str, (*values, os.getpid(), handle))) + "\n").encode())
 
 
 def is_first() -> bool:
@@ -70,7 +73,7 @@ def put_off(n: int) -> None:
     try:  # by a file: what is put off goes on as another message
         os.close(os.open(f"put off {n}", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
-        note("work", n)
+        note("put_off", n)
         return
     raise Postpone(delay_seconds=2)
 

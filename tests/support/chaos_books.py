@@ -16,6 +16,9 @@ AT_RISK = 20 + MAX_UNSETTLED + 10
 #: Messages of one request, whose verdicts are lost together.
 MOST_IN_A_REQUEST = 10
 
+#: One job of so many may run again without a cause: a machine that is too busy for heartbeats for a whole lease.
+CAUSELESS_FOR_EACH = 2_000
+
 #: Faults of the network after which SQS may not know what the worker knows.
 LOSING = ("cut", "cut answer", "error", "throttle", "hang")
 
@@ -32,7 +35,9 @@ class Books:
         events: How often each thing was done to the workers.
         faults: How many faults the network had, by kind.
         ran: How often each job ran to its end.
-        again: Jobs that ran again although the process of the run before lived on.
+        again: Runs again although the process of the run before lived on.
+        causeless: Those of them for which no request about the message was lost either.
+        lost_handles: The checksums of the receipt handles in requests whose answer was lost.
         steps_ran: The steps of each group, as they ran.
         dead_letters: How many letters each poisoned job has.
         codes: What supervisors exited with that were asked to stop, by how they were asked.
@@ -47,6 +52,8 @@ class Books:
     faults: Counter[str] = field(default_factory=Counter)
     ran: Counter[int] = field(default_factory=Counter)
     again: int = 0
+    causeless: int = 0
+    lost_handles: set[int] = field(default_factory=set)
     crashes: int = 0
     steps_ran: dict[str, list[int]] = field(default_factory=dict)
     dead_letters: Counter[int] = field(default_factory=Counter)
@@ -55,10 +62,10 @@ class Books:
 
     def read(self, lines: Iterable[str]) -> None:
         """Enter what the tasks noted down."""
-        last: dict[int, int] = {}
+        last: dict[int, tuple[str, int, int]] = {}
         crashes = []
         for line in lines:
-            kind, *values, process = line.split()
+            kind, *values, process, handle = line.split()
             if kind == "step":
                 self.steps_ran.setdefault(values[0], []).append(int(values[1]))
                 continue
@@ -69,13 +76,16 @@ class Books:
             self.ran[number] += 1
             if number in last:
                 self._repeated.append(last[number])
-            last[number] = int(process)
+            last[number] = kind, int(process), int(handle)
         self.crashes += len(crashes)
         self.dead_processes |= set(crashes)
-        self.again = sum(process not in self.dead_processes for process in self._repeated)
+        alive = [(kind, handle) for kind, process, handle in self._repeated if process not in self.dead_processes]
+        self.again = len(alive)
+        # What was put off is two messages when an answer to its copy was lost, whose handles say nothing.
+        self.causeless = sum(kind != "put_off" and handle not in self.lost_handles for kind, handle in alive)
 
     def __post_init__(self) -> None:
-        self._repeated: list[int] = []
+        self._repeated: list[tuple[str, int, int]] = []
 
     @property
     def twice(self) -> int:
@@ -105,6 +115,8 @@ class Books:
             found.append(
                 f"{self.again} jobs ran again although their process lived on, and lost answers explain {alive}"
             )
+        if self.causeless > self.sent // CAUSELESS_FOR_EACH:
+            found.append(f"{self.causeless} jobs ran again without a cause: no kill, and no lost answer about them")
         if set(self.dead_letters) != self.poison:
             found.append(f"the dead letters are not the poison: {set(self.dead_letters) ^ self.poison}")
         letters = self.dead_letters.total() - len(self.poison)
@@ -131,6 +143,6 @@ class Books:
             f"{self.sent} jobs and {self.steps.total()} FIFO steps in {self.seconds:.0f} s; {events}, {self.crashes} "
             f"segfaults; network {dict(self.faults)}; exit codes {codes}\n"
             f"lost {self.sent - len(self.ran)}; ran again {self.twice}, of them {self.twice - self.again} after their "
-            f"process died ({self.explained()} explained); dead letters {self.dead_letters.total()} for {len(self.poison)} poisoned; FIFO "
+            f"process died ({self.explained()} explained), {self.causeless} without a cause; dead letters {self.dead_letters.total()} for {len(self.poison)} poisoned; FIFO "
             f"steps again {sum(map(len, self.steps_ran.values())) - self.steps.total()}"
         )

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,6 +25,8 @@ from tests.support.chaos_books import Books
 from tests.support.fault_proxy import FaultProxy
 from tests.support.jumping_clock import SITE_CUSTOMIZE
 from tests.support.worker_processes import children_of, client, processes
+
+_HANDLE = re.compile(rb'"ReceiptHandle": *"([^"]+)"')
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +41,7 @@ KINDS = {
     "pool": 400,
     "command": 400,
     "leaves_a_fork": 400,
-    "slow": 500,
+    "slow": 150,
 }
 
 #: One poisoned job, one that crashes, and a step for each FIFO group, for so many jobs.
@@ -116,6 +120,9 @@ class ChaosRun:
             self._work(began)
             self.books.seconds = time.monotonic() - began
             self._end()
+            self.books.lost_handles = {
+                zlib.crc32(handle) for body in self._proxy.lost for handle in _HANDLE.findall(body)
+            }
             self.books.read(self._processes.lines("done"))
             self.books.dead_letters = Counter(self._dead_letters())
         self.books.faults = Counter()

@@ -32,6 +32,7 @@ class FaultProxy:
     Attributes:
         plan: May be replaced at any time.
         faults: How many of each kind there were, by action.
+        lost: The bodies of requests, receives left out, whose answer the client did not get.
         accepted_key: The access key that requests must be signed with; others are refused as expired. None takes any.
     """
 
@@ -40,6 +41,7 @@ class FaultProxy:
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.plan = plan
         self.faults: Counter[tuple[str, str]] = Counter()
+        self.lost: list[bytes] = []
         self.accepted_key: str | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -95,6 +97,8 @@ class FaultProxy:
                 fault = self.plan(action) or self._expired(head)
                 if fault is not None:
                     self.faults[action, fault if isinstance(fault, str) else "delay"] += 1
+                    if isinstance(fault, str) and fault != "expired" and action != "ReceiveMessage":
+                        self.lost.append(body)
                 if fault == "cut":
                     return
                 if fault == "hang":
