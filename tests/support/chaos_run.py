@@ -24,6 +24,7 @@ from sqs_tasks.local.server import LocalSQSServer
 from tests.support.chaos_books import Books
 from tests.support.fault_proxy import FaultProxy
 from tests.support.jumping_clock import SITE_CUSTOMIZE
+from tests.support.polling import until
 from tests.support.worker_processes import children_of, client, processes
 
 _HANDLE = re.compile(rb'"ReceiptHandle": *"([^"]+)"')
@@ -254,6 +255,7 @@ class ChaosRun:
 
     def _end(self) -> None:
         for worker in self._workers:
+            until(lambda worker=worker: children_of(worker.pid), what="a supervisor hears signals")
             self._stop("stop a supervisor", worker)
         for asked, worker in self._stopped:
             self.books.codes.setdefault(asked, Counter())[worker.wait(30)] += 1
