@@ -112,7 +112,7 @@ def powertools_over_our_reader() -> Handler | None:
         from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
     except ImportError:
         return None
-    from sqs_tasks.message import from_lambda
+    from sqs_tasks.lambda_runtime.records import from_lambda
 
     env = SQSEnv()
     queue = env.queue("work")

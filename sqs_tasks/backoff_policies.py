@@ -179,12 +179,21 @@ def first_delay_seconds(policy: BackoffPolicy) -> float | None:
 def visibility_seconds(policy: BackoffPolicy, message: CountedMessage) -> int | None:
     """A policy's delay for a message as a visibility timeout that SQS accepts: an integer from 0 to 43,200, or None.
 
+    Never raises, as :func:`policy_seconds`.
+    """
+    seconds = policy_seconds(policy, message)
+    return None if seconds is None else clamp_visibility(seconds)
+
+
+def policy_seconds(policy: BackoffPolicy, message: CountedMessage) -> float | None:
+    """A policy's delay for a message in seconds, however long; None leaves it to the queue.
+
     Never raises: a policy that fails must not take the worker with it, so its error is logged and the message is left
     to the queue.
     """
     try:
         seconds = policy.get_visibility_timeout(message)
-        return None if seconds is None else clamp_visibility(seconds)
+        return None if seconds is None else float(seconds)
     except Exception:  # policies are user code
         logger.exception("backoff policy %r failed; the queue's visibility timeout decides", policy)
         return None
@@ -193,8 +202,8 @@ def visibility_seconds(policy: BackoffPolicy, message: CountedMessage) -> int | 
 def clamp_visibility(seconds: float, *, longest: int = MAX_VISIBILITY_SECONDS, round_up: bool = False) -> int:
     """The nearest whole number of seconds that SQS accepts (S20).
 
-    A part of a second becomes a whole one and never none: the message would be received again at once, until its
-    attempts are used up.
+    Half a second becomes a whole one, and so does any part of the first: with none the message would be received again
+    at once, until its attempts are used up.
 
     Args:
         seconds: The delay; what is negative or no number is none.
@@ -204,4 +213,4 @@ def clamp_visibility(seconds: float, *, longest: int = MAX_VISIBILITY_SECONDS, r
     if seconds != seconds:  # noqa: PLR0124 - NaN is the only value that differs from itself
         return 0
     allowed = min(max(seconds, 0), max(longest, 0))
-    return math.ceil(allowed) if round_up or allowed < 1 else round(allowed)
+    return math.ceil(allowed) if round_up or allowed < 1 else math.floor(allowed + 0.5)

@@ -272,6 +272,8 @@ class GenericQueue:
             client=self.env.client,
             queue_url=queue_url or (lambda: self.queue_url),
             now=self.env.client.now,
+            max_bytes=self.settings.max_message_bytes,
+            may_loop=bool(self.settings.readers) or any(task.settings.postpones for task in self.tasks),
         )
 
     def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:

@@ -118,6 +118,8 @@ def _task(task: RegisteredTask, queue: GenericQueue) -> dict[str, Any]:
         "total_backoff_seconds": _total_backoff_seconds(task, queue),
         "enqueues": None if settings.enqueues is None else list(settings.enqueues),
         **({"fair": True} if settings.fair_by else {}),
+        # A copy in the queue of the function that sends it counts as a round of a loop (S36).
+        **({"postpones": True} if not queue.fifo and (settings.postpones or queue.settings.readers) else {}),
         **({"schedules": [_schedule(one) for one in task.schedules.values()]} if task.schedules else {}),
     }
 

@@ -34,6 +34,13 @@ FIRST_SENT_AT = "FirstSentAt"
 NOT_BEFORE = "NotBefore"
 COPY_ATTRIBUTES = frozenset({ATTEMPT, FIRST_SENT_AT, NOT_BEFORE})
 
+#: The id of the first message of a job that has no JobId, and may not get one: it would look like a message of ours.
+FIRST_MESSAGE_ID = "FirstMessageId"
+
+#: The type of attributes that this library adds to those of a sender. SQS allows a label behind "String", by which ours
+#: are told from a sender's own of the same name.
+OWN_DATA_TYPE = "String.sqs_tasks"
+
 #: The system attribute with X-Ray's header; it does not count against the size limit.
 TRACE_HEADER = "AWSTraceHeader"
 
@@ -159,7 +166,7 @@ class ReceivedMessage:
         self._message_attributes = message_attributes
         self._lambda_attributes = lambda_attributes
         given = lambda_attributes or message_attributes
-        self.is_copy = given is not None and ATTEMPT in given
+        self.is_copy = given is not None and ATTEMPT in given and _is_ours(given[ATTEMPT])
 
     @property
     def message_attributes(self) -> Mapping[str, MessageAttribute]:
@@ -233,7 +240,7 @@ class ReceivedMessage:
         try:
             return self._foreign_job_id
         except AttributeError:
-            return self.message_id
+            return self.first_message_id
 
     def named(self, job_name: str, job_id: str) -> None:
         """Remember which task and job a message of another library turned out to be for."""
@@ -250,6 +257,12 @@ class ReceivedMessage:
         }
 
     @property
+    def first_message_id(self) -> str:
+        """The message id of its job's first message, which a copy says of a job without a JobId; otherwise its own."""
+        is_said = self.is_copy and _is_ours(self.message_attributes.get(FIRST_MESSAGE_ID))
+        return (self.attribute(FIRST_MESSAGE_ID) if is_said else None) or self.message_id
+
+    @property
     def attempt(self) -> int:
         """Which attempt at its job this receive is, as far as that is known; 1 for the first.
 
@@ -257,6 +270,14 @@ class ReceivedMessage:
         others. The receives of messages that the job was before, and that were copied, do not; their attempts do.
         """
         return self.receive_count + self.attempts_before if self.is_copy else self.receive_count
+
+    def counted_as(self, attempt: int) -> ReceivedMessage:
+        """The same message with an attempt in place of its receives, for a backoff policy."""
+        if attempt == self.receive_count:
+            return self
+        twin = copy(self)
+        twin.attributes = {**self.attributes, "ApproximateReceiveCount": str(attempt)}
+        return twin
 
     @property
     def attempts_before(self) -> int:
@@ -314,16 +335,19 @@ class ReceivedMessage:
             return None
 
 
+def _is_ours(attribute: Any) -> bool:
+    """Whether an attribute was added by this library, in boto3's spelling or in that of a Lambda event."""
+    return isinstance(attribute, dict) and OWN_DATA_TYPE in (attribute.get("DataType"), attribute.get("dataType"))
+
+
 #: Digits of a number of attempts that are read; more are nobody's count.
 _MAX_DIGITS = 9
 
 
 def _moment(text: str | None) -> datetime | None:
     """The moment that an attribute names, or None; one without an offset is in UTC."""
-    if text is None:
-        return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text or "")
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
@@ -337,31 +361,6 @@ def from_sqs(raw: Mapping[str, Any]) -> ReceivedMessage:
         body=raw.get("Body", ""),
         attributes=raw.get("Attributes") or {},
         message_attributes=raw.get("MessageAttributes") or {},
-    )
-
-
-def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMessage:
-    """A record of a Lambda SQS event (S1, S2, S3): lowerCamel names, binary values in base64.
-
-    Args:
-        record: One of the event's ``Records``; unknown keys are passed over.
-        received_at: ``time.monotonic()`` of the receive, as near as known: it happened before the invocation (S20).
-
-    Raises:
-        UndecodableMessageError: It is not what Lambda makes of a message.
-    """
-    attributes, lambda_attributes = record.get("attributes") or {}, record.get("messageAttributes") or {}
-    if not isinstance(attributes, dict) or not isinstance(lambda_attributes, dict):
-        raise UndecodableMessageError("a record has attributes that are not an object")
-    return ReceivedMessage(
-        record["messageId"],
-        record.get("receiptHandle", ""),
-        record.get("body") or "",
-        attributes,
-        None,
-        record.get("eventSourceARN"),
-        received_at,
-        lambda_attributes,
     )
 
 

@@ -138,7 +138,8 @@ class RawQueue(GenericQueue):
             context={},
             queue_name=self.name,
             message=message,
-            job_id=message.message_id,
+            job_id=message.first_message_id,
+            not_before=message.not_before,
         )
 
 

@@ -277,6 +277,8 @@ def check_task(task: TaskSettings, queue: QueueSettings, backoff_policy: Backoff
         raise ConfigurationError(
             f"{label}: {option} is for standard queues; a FIFO queue has group_by, and delay_seconds on env.queue()"
         )
+    if queue.fifo and task.postpones and queue.dead_letter_queue is not None:
+        _check_fifo_receives(most, label, task, queue)
     if not queue.fifo and task.group_by:
         raise ConfigurationError(
             f"{label}: group_by is for FIFO queues, whose name ends in '.fifo'; standard queues have fair_by"
@@ -299,6 +301,23 @@ def check_task(task: TaskSettings, queue: QueueSettings, backoff_policy: Backoff
         if task.backoff_policy is not None:
             raise ConfigurationError(text)
         logger.warning(text, extra={"action": "retries_too_late", "queue_name": queue.name, "job_name": task.name})
+
+
+def _check_fifo_receives(most: int | None, label: str, task: TaskSettings, queue: QueueSettings) -> None:
+    """Say what a task loses that puts off jobs of a FIFO queue, and refuse it where it loses every one."""
+    if most == 1:
+        raise ConfigurationError(
+            f"{label}: postpones=True with max_receive_count=1: a job of a FIFO queue keeps its place when it is put "
+            "off, SQS counts the delivery, and the job would be dead-lettered unrun; raise max_receive_count, use a "
+            "standard queue, or pass dead_letter_queue=None"
+        )
+    logger.warning(
+        "%s: postpones=True on a FIFO queue: each time that a job is put off is a delivery, and after %s it is "
+        "dead-lettered; register a max_receive_count above the times that you expect, or use a standard queue",
+        label,
+        "those that its queue allows" if most is None else f"max_receive_count={most}",
+        extra={"action": "postpones_on_fifo", "queue_name": queue.name, "job_name": task.name},
+    )
 
 
 def _name_of(thing: object) -> str:

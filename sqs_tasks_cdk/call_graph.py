@@ -24,13 +24,13 @@ def declared_targets(queue: ManifestQueue) -> set[str]:
 
 
 def loops(manifest: Manifest) -> set[str]:
-    """The queues from which, by what tasks declare, jobs come back to them (R6).
+    """The queues from which, by what tasks declare, jobs come back to them (R6): those whose jobs go on by copies, too.
 
     Only declarations count. A task that says nothing may well never enqueue, and Lambda's guard against runaway loops
     should stay on for it.
     """
     edges = {queue.name: declared_targets(queue) for queue in manifest.queues}
-    found = set()
+    found = {queue.name for queue in manifest.queues if any(task.postpones for task in queue.tasks)}
     for start, first in edges.items():
         seen: set[str] = set()
         waiting = list(first)

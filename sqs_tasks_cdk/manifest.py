@@ -44,6 +44,7 @@ class ManifestTask:
         total_backoff_seconds: Seconds that the backoffs of all attempts add up to at most; None when unknown.
         enqueues: The logical names of the queues it adds jobs to; None when the task does not say.
         fair: Whether its jobs have tenants that SQS serves fairly: a standard queue's message groups.
+        postpones: Whether its jobs go on by copies, which its worker sends to its own queue.
         schedules: When EventBridge Scheduler adds jobs of it.
     """
 
@@ -55,6 +56,7 @@ class ManifestTask:
     total_backoff_seconds: int | float | None = None
     enqueues: tuple[str, ...] | None = None
     fair: bool = False
+    postpones: bool = False
     schedules: tuple[ManifestSchedule, ...] = ()
 
 
@@ -376,6 +378,7 @@ def _task(fields: Fields) -> ManifestTask:
         total_backoff_seconds=fields.optional_seconds("total_backoff_seconds", zero=True, absent=True),
         enqueues=fields.optional_texts("enqueues"),
         fair=fields.boolean("fair", absent=True),
+        postpones=fields.boolean("postpones", absent=True),
         schedules=tuple(ManifestSchedule.read(item) for item in fields.items("schedules", absent=True)),
     )
     fields.close()

@@ -349,9 +349,10 @@ def check_recursion(tasks: Sequence[ManifestTask], *, queue: str) -> None:
     Raises:
         RuleError: R6; every task says what it enqueues, and it is nothing.
     """
-    if tasks and all(task.enqueues == () for task in tasks):
+    if tasks and all(task.enqueues == () and not task.postpones for task in tasks):
         raise RuleError(
             "R6",
-            f"recursive_loop=ALLOW for queue {queue!r}, but none of its tasks enqueues anything (enqueues=[]), so a "
-            "loop could only be a mistake, which Lambda would otherwise stop after 16 rounds; leave it out",
+            f"recursive_loop=ALLOW for queue {queue!r}, but none of its tasks enqueues anything (enqueues=[]) or "
+            "says postpones=True, so a loop could only be a mistake, which Lambda would otherwise stop after 16 "
+            "rounds; leave it out",
         )

@@ -118,7 +118,10 @@ def _budget_seconds(slowest: int, visibility_seconds: int | None) -> int:
 
 
 def _loops(manifest: Mapping[str, Any]) -> set[str]:
-    """The queues from which jobs come back to them, by what tasks declare; a task that declares nothing makes none."""
+    """The queues from which jobs come back to them, by what tasks declare; a task that declares nothing makes none.
+
+    A job that goes on by a copy comes back as well.
+    """
     edges = {
         queue["name"]: {name for task in queue["tasks"] for name in task["enqueues"] or ()}
         for queue in manifest["queues"]
@@ -133,4 +136,5 @@ def _loops(manifest: Mapping[str, Any]) -> set[str]:
             waiting += new
         return found
 
-    return {name for name in edges if name in reachable(name)}
+    copying = {queue["name"] for queue in manifest["queues"] if any(task.get("postpones") for task in queue["tasks"])}
+    return copying | {name for name in edges if name in reachable(name)}

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
-from sqs_tasks.execution.message_copy import copy_of, kept_attributes
-from sqs_tasks.message import MessageAttribute, OutgoingMessage, ReceivedMessage
+from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
+from sqs_tasks.message import OWN_DATA_TYPE, MessageAttribute, OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import Rejected
 from sqs_tasks.protocols import SQSClient
 
@@ -22,10 +22,6 @@ FAILURE_TYPE = "FailureType"
 FAILURE_ATTEMPTS = "FailureAttempts"
 FAILURE_REQUEST_ID = "FailureRequestId"
 FAILURE_ATTRIBUTES = (FAILURE_REASON, FAILURE_TYPE, FAILURE_ATTEMPTS, FAILURE_REQUEST_ID)
-
-#: The type of these attributes. SQS allows a label behind "String", by which ours are told from a sender's own of the
-#: same name.
-FAILURE_DATA_TYPE = "String.sqs_tasks"
 
 #: Characters of a reason that are kept.
 MAX_REASON_CHARS = 512
@@ -100,7 +96,7 @@ def without_failure(attributes: Mapping[str, MessageAttribute]) -> dict[str, Mes
 
 
 def _is_failure(name: str, attribute: MessageAttribute) -> bool:
-    return name in FAILURE_ATTRIBUTES and attribute["DataType"] == FAILURE_DATA_TYPE
+    return name in FAILURE_ATTRIBUTES and attribute["DataType"] == OWN_DATA_TYPE
 
 
 def dead_letter(
@@ -122,11 +118,11 @@ def dead_letter(
     for name, value in failure.items():
         if not value:
             continue
-        cost = len(name) + len(FAILURE_DATA_TYPE) + len(value.encode())
+        cost = len(name) + len(OWN_DATA_TYPE) + len(value.encode())
         if name in attributes or len(attributes) >= limits.MAX_MESSAGE_ATTRIBUTES or cost > room:
             left_out.append(name)
             continue
-        attributes[name] = {"DataType": FAILURE_DATA_TYPE, "StringValue": value}
+        attributes[name] = own_attribute(value)
         room -= cost
     if left_out:
         logger.info(

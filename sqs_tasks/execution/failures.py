@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-from sqs_tasks.backoff_policies import BackoffPolicy, clamp_visibility, visibility_seconds
+from sqs_tasks.backoff_policies import BackoffPolicy, clamp_visibility, policy_seconds
 from sqs_tasks.errors import SignatureMismatchError, UndecodableMessageError, described, one_line
 from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
 from sqs_tasks.message import Job
@@ -19,6 +19,9 @@ from sqs_tasks.outcome import Outcome, Postpone, Postponed, Reject, Rejected, Re
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
+
+#: Thirty years: infinity is no whole number.
+_LONGEST_SECONDS = 10**9
 
 #: What the file names of this library begin with, and those of Python's.
 _PACKAGE = __file__.removesuffix("execution/failures.py")
@@ -117,7 +120,7 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
 
 
 def _postponed(error: Postpone, job: Job, task: RegisteredTask, rules: RetryRules) -> Postponed:
-    wait = max(math.ceil(error.seconds(rules.now())), 1)
+    wait = max(math.ceil(min(error.seconds(rules.now()), _LONGEST_SECONDS)), 1)
     reason = one_line(str(error))
     logger.info(
         "job %s put off for %d s: %s",
@@ -158,13 +161,16 @@ def _delay_seconds(error: BaseException, job: Job, task: RegisteredTask, rules: 
         if error.after is not None:
             return _clamped(error.after.timestamp() - rules.now(), rules, round_up=True)
         policy = error.backoff_policy or policy
-    return visibility_seconds(policy, job.message)
+    seconds = policy_seconds(policy, job.message.counted_as(job.attempt))
+    if seconds is None or seconds > _LONGEST_SECONDS:  # no backoff, but a mistake in somebody's policy
+        return None if seconds is None else clamp_visibility(seconds)
+    return _clamped(seconds, rules)
 
 
 def _clamped(seconds: float, rules: RetryRules, *, round_up: bool = False) -> int:
     """Whole seconds, as many as SQS hides a message for; on a standard queue any number of them."""
     if seconds > MAX_VISIBILITY_SECONDS and not rules.fifo:
-        return math.ceil(seconds)
+        return math.ceil(min(seconds, _LONGEST_SECONDS))
     return clamp_visibility(seconds, round_up=round_up)
 
 

@@ -100,7 +100,7 @@ class JobReader:
             context = deserialize(context_text)
             if not _is_by_name(context):
                 raise UndecodableMessageError("the JobContext attribute does not hold values by name")
-        job_id = job_id or message.message_id
+        job_id = job_id or message.first_message_id
         if message.is_copy:
             return Job(job_name, kwargs, context, self.queue_name, message, job_id, not_before=message.not_before)
         return Job(job_name, kwargs, context, self.queue_name, message, job_id)

@@ -13,18 +13,35 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import error_code
-from sqs_tasks.execution.message_copy import copy_of, kept_attributes
-from sqs_tasks.message import ATTEMPT, FIRST_SENT_AT, NOT_BEFORE, ReceivedMessage, string_attribute
+from sqs_tasks.errors import MessageTooLargeError, one_line
+from sqs_tasks.execution.dead_letter_copier import without_failure
+from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
+from sqs_tasks.message import (
+    ATTEMPT,
+    COPY_ATTRIBUTES,
+    FIRST_MESSAGE_ID,
+    FIRST_SENT_AT,
+    JOB_ID,
+    NOT_BEFORE,
+    OutgoingMessage,
+    ReceivedMessage,
+)
 from sqs_tasks.protocols import SQSClient
 
 logger = logging.getLogger(__name__)
 
+#: How Lambda's runtime client says which chain of requests has led to an invocation, and what begins its counts there.
+_TRACE_VARIABLE, _LINEAGE = "_X_AMZN_TRACE_ID", "Lineage="
+
+#: Rounds after which no copy is sent where no loop is meant: Lambda ends the chain after about 16 (S36).
+MOST_ROUNDS = 14
 
 #: Fifty years: more is a mistake, and no date.
 _LONGEST_SECONDS = 50 * 366 * 86_400
@@ -38,6 +55,8 @@ class JobCopier:
         client: Gives the client.
         queue_url: Gives the queue's URL.
         now: The wall clock in seconds.
+        max_bytes: The most that the queue takes, attributes counted.
+        may_loop: Whether the registration says that jobs come back: its function then goes round without an end.
     """
 
     def __init__(
@@ -47,11 +66,15 @@ class JobCopier:
         client: Callable[[], SQSClient],
         queue_url: Callable[[], str],
         now: Callable[[], float],
+        max_bytes: int = limits.MAX_MESSAGE_BYTES,
+        may_loop: bool = False,
     ) -> None:
         self._queue_name = queue_name
         self._client = client
         self._queue_url = queue_url
         self._now = now
+        self._max_bytes = max_bytes
+        self._may_loop = may_loop
 
     def copy(self, message: ReceivedMessage, *, seconds: float, attempts: int) -> bool:
         """Whether SQS has accepted a copy that is due in so many seconds; never raises.
@@ -62,23 +85,13 @@ class JobCopier:
             attempts: The attempts that have begun so far.
         """
         seconds = min(max(math.ceil(seconds), 1), _LONGEST_SECONDS)
-        attributes = kept_attributes(message)
-        attributes[ATTEMPT] = string_attribute(str(attempts))
-        first = message.first_sent_at
-        if first is not None:
-            attributes[FIRST_SENT_AT] = string_attribute(first.isoformat())
-        if seconds > limits.MAX_DELAY_SECONDS:
-            due = datetime.fromtimestamp(self._now(), UTC) + timedelta(seconds=seconds)
-            attributes[NOT_BEFORE] = string_attribute(due.isoformat())
-        extra = message.log_fields(self._queue_name)
-        if len(attributes) > limits.MAX_MESSAGE_ATTRIBUTES:
-            return self._refused(message, f"it has {len(message.message_attributes)} attributes of its own", extra)
         delay = min(seconds, limits.MAX_DELAY_SECONDS)
-        copy = copy_of(message, attributes, fifo=False, delay_seconds=delay)
+        extra = message.log_fields(self._queue_name)
         try:
+            copy = self._copy(message, seconds, delay, attempts)
             answer = self._client().send_message(QueueUrl=self._queue_url(), **copy.as_request())
         except Exception as error:  # noqa: BLE001 - no copy, no end: the message stays, whatever stood in the way
-            return self._refused(message, error_code(error) or type(error).__name__, extra)
+            return self._refused(error, extra)
         logger.debug(
             "job %s goes on by the copy %s",
             extra["job_name"],
@@ -87,14 +100,75 @@ class JobCopier:
         )
         return True
 
-    def _refused(self, message: ReceivedMessage, why: str, extra: dict[str, Any]) -> bool:
+    def _copy(self, message: ReceivedMessage, seconds: int, delay: int, attempts: int) -> OutgoingMessage:
+        """The copy of a message.
+
+        Raises:
+            MessageTooLargeError: There can be none; the text says why.
+        """
+        trace_header = self._trace_header(message)
+        first = message.first_sent_at
+        said = {ATTEMPT: str(attempts)}
+        if first is not None:
+            said[FIRST_SENT_AT] = first.isoformat()
+        if seconds > delay:
+            due = datetime.fromtimestamp(self._now(), UTC) + timedelta(seconds=seconds)
+            said[NOT_BEFORE] = due.isoformat()
+        attributes = kept_attributes(message)
+        if JOB_ID not in attributes and FIRST_MESSAGE_ID not in attributes and message.job_id == message.message_id:
+            said[FIRST_MESSAGE_ID] = message.message_id
+        taken = COPY_ATTRIBUTES & attributes.keys() or said.keys() & attributes.keys()
+        if taken:
+            raise MessageTooLargeError(f"its sender has set an attribute {min(taken)!r} of its own")
+        attributes.update((name, own_attribute(value)) for name, value in said.items())
+        copy = copy_of(message, attributes, fifo=False, delay_seconds=delay, trace_header=trace_header)
+        if not self._has_room(copy):  # what a dead letter said of its end is over
+            bare = without_failure(attributes)
+            copy = copy_of(message, bare, fifo=False, delay_seconds=delay, trace_header=trace_header)
+        if not self._has_room(copy):
+            raise MessageTooLargeError(
+                f"it would have {len(copy.attributes)} attributes and {copy.size_bytes} bytes with {', '.join(said)}, "
+                f"and its queue takes {limits.MAX_MESSAGE_ATTRIBUTES} and {self._max_bytes}"
+            )
+        return copy
+
+    def _has_room(self, copy: OutgoingMessage) -> bool:
+        return len(copy.attributes) <= limits.MAX_MESSAGE_ATTRIBUTES and copy.size_bytes <= self._max_bytes
+
+    def _trace_header(self, message: ReceivedMessage) -> str | None:
+        """The message's trace with the rounds of the invocation that copies it; None outside Lambda.
+
+        Lambda finds functions that feed themselves by these rounds, which the SDK passes on in the headers of its
+        requests: a trace of the message's own would hide them.
+
+        Raises:
+            MessageTooLargeError: Lambda would end the chain, and the job with it (S36).
+        """
+        header = os.environ.get(_TRACE_VARIABLE) or ""
+        lineage = next((one for one in header.split(";") if one.startswith(_LINEAGE)), None)
+        if lineage is None:
+            return None
+        counts = [one.rpartition(":")[2] for one in lineage.removeprefix(_LINEAGE).split("|")]
+        rounds = max((int(one) for one in counts if one.isdecimal() and len(one) < len(header)), default=0)
+        if rounds >= MOST_ROUNDS and not self._may_loop:
+            raise MessageTooLargeError(
+                f"it has gone round {rounds} times, and Lambda ends such a chain; register its task with "
+                "postpones=True, so that the stack allows it"
+            )
+        fields = [one for one in (message.trace_header or "").split(";") if one and not one.startswith(_LINEAGE)]
+        return ";".join([*fields, lineage]) if fields else header
+
+    def _refused(self, error: Exception, extra: dict[str, Any]) -> bool:
+        if isinstance(error, MessageTooLargeError):
+            why = one_line(str(error))
+        else:
+            code = error_code(error) or type(error).__name__
+            why = f"{code}; a worker needs the right to send to queue {self._queue_name}"
         logger.warning(
-            "job %s (message %s) cannot go on by a copy (%s); its message is hidden instead, and its deliveries count; "
-            "a worker needs the right to send to queue %s",
+            "job %s (message %s) cannot go on by a copy: %s; its message is hidden instead, and its deliveries count",
             extra["job_name"],
-            message.message_id,
+            extra["message_id"],
             why,
-            self._queue_name,
             extra={"action": "copy_failed", "reason": why, **extra},
         )
         return False

@@ -152,6 +152,15 @@ class Settlement:
                 reason = f"task {shortened(repr(outcome.job_name))} is not registered"
                 return self._kept_or_dead(message, outcome.delay_seconds, reason, request_id)
 
+    def may_call(self, message: ReceivedMessage, outcome: Outcome) -> bool:
+        """Whether :meth:`conclude` may have to send a copy of the message somewhere, which takes time."""
+        if isinstance(outcome, (Rejected, Postponed)):
+            return True
+        if isinstance(outcome, Retried):
+            return outcome.attempts is not None
+        is_last = self._is_at(message, self._copies_at) or self._is_at(message, self._max_receive_count)
+        return is_last and isinstance(outcome, (NotStarted, UnknownTask))
+
     def delete(self, messages: Sequence[ReceivedMessage]) -> list[Unsettled]:
         """Delete messages in tens; those that could not be deleted are returned and logged. Never raises."""
 

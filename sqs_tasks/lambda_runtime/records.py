@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.message import ReceivedMessage, from_lambda
+from sqs_tasks.errors import ConfigurationError, UndecodableMessageError
+from sqs_tasks.message import ReceivedMessage
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,31 @@ def read_messages(records: Sequence[Mapping[str, Any]]) -> Iterator[ReceivedMess
             )
             continue
         yield message
+
+
+def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMessage:
+    """A record of a Lambda SQS event (S1, S2, S3): lowerCamel names, binary values in base64.
+
+    Args:
+        record: One of the event's ``Records``; unknown keys are passed over.
+        received_at: ``time.monotonic()`` of the receive, as near as known: it happened before the invocation (S20).
+
+    Raises:
+        UndecodableMessageError: It is not what Lambda makes of a message.
+    """
+    attributes, lambda_attributes = record.get("attributes") or {}, record.get("messageAttributes") or {}
+    if not isinstance(attributes, dict) or not isinstance(lambda_attributes, dict):
+        raise UndecodableMessageError("a record has attributes that are not an object")
+    return ReceivedMessage(
+        record["messageId"],
+        record.get("receiptHandle", ""),
+        record.get("body") or "",
+        attributes,
+        None,
+        record.get("eventSourceARN"),
+        received_at,
+        lambda_attributes,
+    )
 
 
 def _without_repetitions(records: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

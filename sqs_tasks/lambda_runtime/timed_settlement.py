@@ -44,20 +44,23 @@ class TimedSettlement:
         self._lost_calls = 0
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
-        """What becomes of a message; copying a dead letter is given up where it would cost the answer."""
+        """What becomes of a message; sending a copy somewhere is given up where it would cost the answer."""
         # Messages that cannot run are not asked for their time, and each may cost a call.
         self._invocation.stop_if_time_is_up()
         message = received_before(message, self._invocation.options.batching_window_seconds)
-        if not isinstance(outcome, Rejected):
+        if not self._settlement.may_call(message, outcome):
             return self._settlement.conclude(message, outcome)
         try:
             with self._deadline.settling():
                 return self._settlement.conclude(message, outcome, request_id=self._invocation.request_id)
         except OutOfTime:
             logger.exception(
-                "the dead-letter queue took too long over message %s; it stays in its queue",
+                "SQS took too long over a copy of message %s; it stays in its queue",
                 message.message_id,
-                extra=self._extra("dead_letter_failed", message_id=message.message_id),
+                extra=self._extra(
+                    "dead_letter_failed" if isinstance(outcome, Rejected) else "copy_failed",
+                    message_id=message.message_id,
+                ),
             )
             return LEAVE
 

@@ -36,3 +36,11 @@ def test_r6_loops_are_found_at_any_distance() -> None:
 def test_r6_silence_makes_no_loop() -> None:
     """R6: a task that does not say where it adds jobs does not switch Lambda's guard off."""
     assert call_graph.loops(_registry(emails=None)) == set()
+
+
+def test_r6_jobs_that_go_on_by_copies_make_a_loop() -> None:
+    """R6: a function that sends copies to its own queue is one that feeds itself; it may send nowhere else for that."""
+    registry = Manifest.read(manifest(queue("emails", tasks=[task(postpones=True)]), queue("images")))
+
+    assert call_graph.loops(registry) == {"emails"}
+    assert call_graph.targets(registry, registry.queue("emails")) == []

@@ -188,3 +188,4 @@ def test_r6_loop_that_no_task_makes_is_refused() -> None:
 
     rules.check_recursion([ManifestTask(name="send", enqueues=None)], queue="emails")
     rules.check_recursion([ManifestTask(name="send", enqueues=("emails",))], queue="emails")
+    rules.check_recursion([ManifestTask(name="send", enqueues=(), postpones=True)], queue="emails")

@@ -12,7 +12,7 @@ from aws_cdk.assertions import Template
 
 import sqs_tasks.limits
 import sqs_tasks_cdk.limits
-from sqs_tasks import SQSEnv, app_path, aws_lambda, client
+from sqs_tasks import SQSEnv, app_path, aws_lambda, client, readers
 from sqs_tasks.deployment import drift, iam_policy
 from sqs_tasks.deployment.lambda_function import QueueFunction, queue_functions
 from sqs_tasks.errors import ConfigurationError
@@ -132,6 +132,7 @@ def registry(*timeouts: float | None, name: str = "emails", enqueues: list[str] 
         registry(0.4, 3),
         registry(10, 40, enqueues=["emails"]),
         registry(100, enqueues=[]),
+        registry(100, enqueues=[], readers=[readers.celery]),
         registry(120, 1),
         registry(440),
         registry(895),

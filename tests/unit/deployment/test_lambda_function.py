@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sqs_tasks import SQSEnv
+from sqs_tasks import SQSEnv, readers
 from sqs_tasks.deployment.lambda_function import QueueFunction, queue_functions
 from sqs_tasks.errors import ConfigurationError
 
@@ -62,6 +62,19 @@ def test_loops_that_tasks_declare_are_allowed() -> None:
     functions = queue_functions(env.manifest())
 
     assert [name for name, one in functions.items() if one.allow_recursive_loop] == ["there", "back", "again"]
+
+
+def test_jobs_that_go_on_by_copies_make_a_loop() -> None:
+    """By what a task says, and on queues of Celery, whose jobs may be due in weeks; on a FIFO queue there are none."""
+    env = SQSEnv()
+    env.queue("said").processor("run", enqueues=[], postpones=True)(lambda: None)
+    env.queue("celery", readers=[readers.celery]).processor("run", enqueues=[])(lambda: None)
+    env.queue("steps.fifo").processor("run", enqueues=[], postpones=True)(lambda: None)
+    env.queue("plain").processor("run", enqueues=[])(lambda: None)
+
+    functions = queue_functions(env.manifest())
+
+    assert [name for name, one in functions.items() if one.allow_recursive_loop] == ["said", "celery"]
 
 
 def test_queues_without_tasks_or_on_fargate_have_no_function() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,16 +18,21 @@ from sqs_tasks import (
     JobQueue,
     MemorySession,
     Postpone,
+    RawQueue,
     Retry,
     SQSEnv,
     current_job,
 )
 from sqs_tasks.aws_lambda import SQSEventHandler
+from sqs_tasks.backoff_policies import BackoffPolicy
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.execution.job_copier import MOST_ROUNDS
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.message import from_sqs
 from sqs_tasks.outcome import Delete, Hide, NotStarted, Postponed, Skipped, Succeeded, UnknownTask
 from sqs_tasks.testing import drain, eager, in_memory, lambda_context, lambda_event
+from tests.support.lambda_app import LambdaApp
+from tests.support.lambda_events import FakeContext
 from tests.support.scripted_client import ScriptedClient, raising
 
 HOUR = 3600
@@ -369,3 +375,179 @@ def test_a_postpone_that_cannot_be_is_refused(options: dict[str, Any], text: str
     """Where it is raised, with what to write instead."""
     with pytest.raises(ConfigurationError, match=text):
         Postpone(**options)
+
+
+def test_backoffs_go_by_the_attempt_and_may_take_days(desk: Desk) -> None:
+    """A copy begins with no receives, and the policy is asked for the attempt all the same; its answer is kept."""
+    asked: list[int] = []
+
+    class Days(BackoffPolicy):
+        def delay_seconds(self, attempt: int) -> float:
+            asked.append(attempt)
+            return attempt * 24 * HOUR
+
+    steps = iter(["fail", "later", "fail", "fail"])
+    jobs = desk.env.queue("jobs", max_receive_count=5)
+
+    @jobs.processor("work", max_attempts=3, backoff_policy=Days())
+    def work() -> None:
+        desk.note()
+        if next(steps) == "later":
+            raise Postpone(60)
+        raise ValueError
+
+    desk.open()
+    work.delay()
+    drain(jobs, wait=True, raise_errors=False)
+
+    assert asked == [1, 2, 3]
+    assert [round(moment / HOUR) for _, moment in desk.seen] == [0, 24, 24, 72]
+    assert [letter["FailureAttempts"] for letter in desk.letters()] == ["3"]
+
+
+@pytest.mark.parametrize("wait", [Postpone(float("inf")), Retry(delay_seconds=float("inf"))])
+def test_a_wait_without_end_is_a_long_one(desk: Desk, wait: Exception) -> None:
+    """It is no error in the worker, and the job is kept."""
+
+    def raise_it(_attempt: int) -> None:
+        raise wait
+
+    jobs, work = flaky(desk, raise_it)
+    work.delay()
+    drain(jobs)
+
+    (copy,) = [one for one in desk.sqs.requests("send_message") if "NotBefore" in one["MessageAttributes"]]
+    assert datetime.fromisoformat(copy["MessageAttributes"]["NotBefore"]["StringValue"]).year > 2050
+
+
+def test_raw_messages_wait_as_long_and_keep_their_id(desk: Desk) -> None:
+    """Others' messages have no JobId, and must not get one; jobs of sqs-workers neither, whose tags are no tags."""
+    ids: list[tuple[str, Any]] = []
+    raw, jobs = desk.env.queue("raw", RawQueue), desk.env.queue("jobs")
+    desk.env.pre_task(lambda job: ids.append((job.job_id, job.kwargs.get("at"))))
+
+    @raw.raw_processor()
+    def take(_message: Any) -> None:
+        desk.note()
+        if len(ids) < 3:
+            raise Postpone(2 * HOUR)
+
+    @jobs.processor("work")
+    def work(at: dict[str, str]) -> None:
+        if len(ids) < 6:
+            raise Postpone(2 * HOUR)
+
+    desk.open()
+    first = raw.add_raw_job("anything")
+    drain(raw, wait=True)
+    second = desk.sqs.send_message(
+        QueueUrl=jobs.queue_url,
+        MessageBody='{"at": {"$date": "2026-05-01"}}',
+        MessageAttributes={"JobName": {"DataType": "String", "StringValue": "work"}},
+    )
+    drain(jobs, wait=True)
+
+    assert [round(moment / HOUR) for _, moment in desk.seen] == [0, 2, 4]
+    assert ids == [(str(first), None)] * 3 + [(second["MessageId"], {"$date": "2026-05-01"})] * 3
+
+
+def test_what_a_sender_says_of_attempts_is_its_own(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not read as ours, it is kept, and a job that has it is hidden instead of copied."""
+    jobs, work = flaky(desk, raise_postpone(1))
+    work.options(message_attributes={"Attempt": "7", "NotBefore": "2099-01-01"}).delay()
+    with caplog.at_level(logging.WARNING):
+        drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 2]
+    assert "its sender has set an attribute 'Attempt' of its own" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["x" * 5_000, "9" * 5_000, "-1", ""])
+def test_nonsense_of_our_own_kind_does_no_harm(value: str) -> None:
+    """Whatever somebody writes into the attributes of a copy, its job runs and is counted from one."""
+    given = {name: {"DataType": "String.sqs_tasks", "StringValue": value} for name in ("Attempt", "FirstSentAt")}
+    message = from_sqs({"MessageId": "m", "ReceiptHandle": "h", "MessageAttributes": given})
+
+    assert (message.attempt, message.first_sent_at, message.first_message_id) == (1, None, "m")
+
+
+def test_a_copy_that_the_queue_would_refuse_is_not_sent(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """The queue's own size limit counts, with the attributes of the copy; the warning says how much there would be."""
+    jobs = desk.env.queue("jobs", max_message_bytes=1024)
+
+    @jobs.processor("work")
+    def work(text: str) -> None:
+        if desk.note() == 1:
+            raise Postpone(1)
+
+    desk.open()
+    work.delay("x" * 850)
+    with caplog.at_level(logging.WARNING):
+        drain(jobs, wait=True)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 2]
+    assert desk.sqs.counts["send_message"] == 1
+    assert "and its queue takes 10 and 1024" in caplog.text
+
+
+def test_a_copy_in_lambda_counts_as_a_round_of_its_chain(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own trace goes on with the rounds of the invocation; where no loop is meant it stops before Lambda ends it."""
+    chain = ";Parent=1;Sampled=0;Lineage=0a1b2c3d:{}|ffffffff:2"
+    sent: dict[tuple[bool, int], str | None] = {}
+    for declared in (False, True):
+        jobs = desk.env.queue(f"jobs{declared}")
+
+        @jobs.processor("work", postpones=declared)
+        def work() -> None:
+            raise Postpone(600)
+
+        desk.env.create_queues()
+        for rounds in (MOST_ROUNDS - 1, MOST_ROUNDS):
+            work.delay()
+            desk.sqs.calls.clear()
+            monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root=1-5759e988-bd862e3fe1be46a994272793{chain.format(rounds)}")
+            with caplog.at_level(logging.WARNING):
+                drain(jobs)
+            monkeypatch.delenv("_X_AMZN_TRACE_ID")
+            copies = desk.sqs.requests("send_message")
+            sent[declared, rounds] = (
+                copies[0]["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"] if copies else None
+            )
+
+    assert sent[False, MOST_ROUNDS] is None
+    assert all(sent[key].endswith(f"Lineage=0a1b2c3d:{key[1]}|ffffffff:2") for key in sent if sent[key] is not None)
+    assert sum(one is not None for one in sent.values()) == 3
+    assert "register its task with postpones=True" in caplog.text
+
+
+def test_on_a_fifo_queue_a_registration_says_what_it_costs(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning where it may go well, an error where no job could be put off, nothing where nothing is lost."""
+    with caplog.at_level(logging.WARNING):
+        desk.env.queue("kept.fifo", dead_letter_queue=None).processor("work", postpones=True)(print)
+    assert caplog.text == ""
+    with caplog.at_level(logging.WARNING):
+        desk.env.queue("some.fifo", max_receive_count=9).processor("work", postpones=True)(print)
+    assert "is a delivery, and after max_receive_count=9 it is dead-lettered" in caplog.text
+    with pytest.raises(ConfigurationError, match="postpones=True with max_receive_count=1"):
+        desk.env.queue("none.fifo", max_receive_count=1).processor("work", postpones=True)(print)
+
+
+def test_sqs_that_hangs_over_a_copy_does_not_cost_the_answer() -> None:
+    """Lambda gets its answer in time, and the message stays in its queue."""
+    app = LambdaApp()
+
+    @app.queue.processor("work")
+    def work() -> None:
+        raise Postpone(60)
+
+    app.deploy()
+    work.delay()
+    (record,) = lambda_event(app.queue)["Records"]
+    app.client.script("send_message", lambda _: time.sleep(30))
+    started = time.monotonic()
+    answer = app.handler({"Records": [record]}, FakeContext(seconds=1))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert time.monotonic() - started < 5
