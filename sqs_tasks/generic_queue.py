@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -206,6 +206,10 @@ class GenericQueue:
             BatchSendError: At the end of the block: some messages were not accepted after retries; it carries them.
         """
         return self.outbox.batch()
+
+    def add_batch_async(self) -> AbstractAsyncContextManager[None]:
+        """As :meth:`add_batch`, for the asyncio task that opens it: ``async with queue.add_batch_async():``."""
+        return self.outbox.batch_async()
 
     # --- working ----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
@@ -181,11 +181,51 @@ class JobQueue(GenericQueue):
         bound = ((name, self._bound(name, kwargs)) for name, kwargs in jobs)
         return self.enqueue_many(bound, _NO_OPTIONS, None, max_in_flight=max_in_flight)
 
+    def add_job_async(self, job_name: str, /, **job_kwargs: Any) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`add_job`, for coroutines: ``await queue.add_job_async(...)``; see :meth:`AsyncTask.adelay`."""
+        options, arguments = split_reserved(job_kwargs)
+        return self.enqueue_async(job_name, self._bound(job_name, arguments), options, self._settings(job_name))
+
     def enqueue(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> Receipt:
         """Send a job whose arguments are bound already; every way of sending ends here."""
         return self.outbox.send(self.message(job_name, job_kwargs, options, settings))
+
+    def enqueue_async(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`enqueue`, for coroutines: the message is made now, and sent while the event loop goes on."""
+        if self.outbox.must_ask:
+            return self._enqueue_once_known(job_name, job_kwargs, options, settings)
+        return self.outbox.send_async(self.message(job_name, job_kwargs, options, settings))
+
+    async def _enqueue_once_known(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> Receipt:
+        import asyncio
+
+        await asyncio.to_thread(self.outbox.learn_deduplication)
+        return await self.outbox.send_async(self.message(job_name, job_kwargs, options, settings))
+
+    async def enqueue_many_async(
+        self,
+        jobs: AsyncIterator[tuple[str, Mapping[str, Any]]],
+        options: SendOptions,
+        settings: TaskSettings | None,
+        *,
+        max_in_flight: int,
+    ) -> int:
+        """As :meth:`enqueue_many`, for coroutines."""
+        self._check_in_flight(max_in_flight)
+        if self.outbox.must_ask:
+            import asyncio
+
+            await asyncio.to_thread(self.outbox.learn_deduplication)
+        messages = (
+            self.message(name, kwargs, options, settings or self._settings(name)) async for name, kwargs in jobs
+        )
+        return await self.outbox.send_all_async(messages, max_in_flight=max_in_flight)
 
     def enqueue_many(
         self,
@@ -197,13 +237,16 @@ class JobQueue(GenericQueue):
     ) -> int:
         """Send any number of jobs whose arguments are bound already; see :meth:`add_jobs`."""
         messages = (self.message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
+        self._check_in_flight(max_in_flight)
+        return self.outbox.send_all(messages, max_in_flight=max_in_flight)
+
+    def _check_in_flight(self, max_in_flight: int) -> None:
         limits.check_number(max_in_flight, "max_in_flight", 1)
         if self.fifo and max_in_flight > 1:
             raise ConfigurationError(
                 f"queue {self.name!r} is FIFO: with max_in_flight={max_in_flight} requests would overtake each other "
                 "and the order be lost; leave it at 1"
             )
-        return self.outbox.send_all(messages, max_in_flight=max_in_flight)
 
     def message(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None

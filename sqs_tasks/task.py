@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import (
@@ -98,8 +98,26 @@ class Enqueuer(Protocol):
     ) -> int:
         """Send any number of jobs whose arguments are bound already."""
 
+    def enqueue_async(
+        self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
+    ) -> Coroutine[Any, Any, Receipt]:
+        """Send a job while the event loop goes on."""
+
+    async def enqueue_many_async(
+        self,
+        jobs: AsyncIterator[tuple[str, Mapping[str, Any]]],
+        options: SendOptions,
+        settings: TaskSettings | None,
+        *,
+        max_in_flight: int,
+    ) -> int:
+        """Send any number of jobs while the event loop goes on."""
+
     def add_batch(self) -> AbstractContextManager[None]:
         """Collect what is sent in a block."""
+
+    def add_batch_async(self) -> AbstractAsyncContextManager[None]:
+        """Collect what a coroutine sends in a block."""
 
     def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
         """Register a schedule of a task."""
@@ -208,6 +226,20 @@ class AsyncTask(Generic[P, R_co]):
         send_options, arguments = split_reserved(kwargs)
         return self.send_bound(self._bind(args, arguments), send_options)
 
+    def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`delay`, for coroutines: ``await task.adelay(...)`` returns when SQS has the job.
+
+        The event loop goes on meanwhile, and jobs that coroutines add at the same time leave in requests of ten. The
+        arguments, the context and the trace are taken at the call. A caller that is cancelled while it waits does not
+        learn whether the job was sent.
+
+        Raises:
+            TypeError: As for :meth:`delay`, at the call; so are the other errors about the job itself.
+            BatchSendError: The job left with others, and SQS did not accept it after retries.
+        """
+        send_options, arguments = split_reserved(kwargs)
+        return self.send_bound_async(self._bind(args, arguments), send_options)
+
     def options(self, **options: Unpack[SendOptionsDict]) -> TaskWithOptions[P]:
         """This task with options for its next jobs: ``task.options(delay_seconds=60).delay(...)``."""
         return TaskWithOptions(self, self._bind, SendOptions(**options))
@@ -252,6 +284,10 @@ class AsyncTask(Generic[P, R_co]):
         """Send what is added in the ``with`` block in tens; see ``queue.add_batch``."""
         return self.queue.add_batch()
 
+    def abatch(self) -> AbstractAsyncContextManager[None]:
+        """As :meth:`batch`, for coroutines: ``async with task.abatch():``; ``delay()`` does not block in it."""
+        return self.queue.add_batch_async()
+
     def map(self, calls: Iterable[Mapping[str, Any]], *, max_in_flight: int = 1, **options: Any) -> int:
         """Add a job for each mapping of arguments, in requests of ten, and return how many were sent.
 
@@ -270,6 +306,31 @@ class AsyncTask(Generic[P, R_co]):
         queue = send_options.queue or self.queue
         jobs = ((self.name, self._bind((), call)) for call in calls)
         return queue.enqueue_many(jobs, send_options, self.settings, max_in_flight=max_in_flight)
+
+    async def amap(
+        self,
+        calls: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        max_in_flight: int = 1,
+        **options: Any,
+    ) -> int:
+        """As :meth:`map`, for coroutines. The calls are read on the event loop; those of an async iterable too.
+
+        Args:
+            calls: The arguments of each job by name.
+            max_in_flight: Requests under way at once.
+            **options: As for :meth:`options`.
+
+        Raises:
+            BatchSendError: As for :meth:`map`.
+            TypeError: The same.
+        """
+        from sqs_tasks.sending.async_stream import each  # most producers are no coroutines
+
+        send_options = SendOptions(**options)
+        queue = send_options.queue or self.queue
+        jobs = ((self.name, self._bind((), call)) async for call in each(calls))
+        return await queue.enqueue_many_async(jobs, send_options, self.settings, max_in_flight=max_in_flight)
 
     def schedule(self, name: str, expression: Expression, **options: Unpack[ScheduleOptions]) -> AsyncTask[P, R_co]:
         """Register a schedule: at these times EventBridge Scheduler adds a job of this task.
@@ -306,6 +367,10 @@ class AsyncTask(Generic[P, R_co]):
         """Send a job whose arguments are bound already; ``delay`` and baked tasks end here."""
         return (options.queue or self.queue).enqueue(self.name, job_kwargs, options, self.settings)
 
+    def send_bound_async(self, job_kwargs: Mapping[str, Any], options: SendOptions) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`send_bound`; ``adelay`` ends here."""
+        return (options.queue or self.queue).enqueue_async(self.name, job_kwargs, options, self.settings)
+
     def __repr__(self) -> str:
         return f"<AsyncTask {self.queue.name}.{self.name}>"
 
@@ -327,6 +392,10 @@ class TaskWithOptions(Generic[P]):
         """As :meth:`AsyncTask.delay`, with the options."""
         return self._task.send_bound(self._bind(args, kwargs), self._options)
 
+    def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`AsyncTask.adelay`, with the options."""
+        return self._task.send_bound_async(self._bind(args, kwargs), self._options)
+
     def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask:
         """As :meth:`AsyncTask.bake`, with the options."""
         return BakedAsyncTask(self._task, self._bind(args, kwargs), self._options)
@@ -345,6 +414,10 @@ class BakedAsyncTask:
         return self.task.send_bound(self.job_kwargs, self._options)
 
     __call__ = delay
+
+    def adelay(self) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`delay`, for coroutines."""
+        return self.task.send_bound_async(self.job_kwargs, self._options)
 
     @property
     def queue(self) -> Enqueuer:

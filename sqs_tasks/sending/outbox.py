@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -21,6 +21,7 @@ from sqs_tasks.settings import QueueSettings, check_group_id
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.eventbridge import Scheduler
+    from sqs_tasks.sending.async_sender import AsyncSender
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.one_shots import OneShots
 
@@ -72,7 +73,8 @@ class Outbox:
         self._queue_url = queue_url
         self._deliver = deliver
         self._one_shots: OneShots | None = None
-        self._sender = Sender(
+        self._async_sender: AsyncSender | None = None
+        self.sender = Sender(
             queue_name=settings.name,
             client=env.client,
             queue_url=queue_url,
@@ -82,26 +84,62 @@ class Outbox:
 
     def send(self, message: OutgoingMessage) -> Receipt:
         """Send a message, or add it to the batch that is open here; the hooks are called."""
-        added = self._call_hooks(message) if self._env.pre_send.callbacks else ()
+        added = self.call_hooks(message) if self._env.pre_send.callbacks else ()
         if self._env.hold is not None:
             held = self._env.hold(self, message)
             if held is not None:
                 return held
         deliver = self._deliver()
-        if deliver is None:
-            if message.run_at is not None:
-                one_shots = self._one_shots or self._make_one_shots()
-                return one_shots.collect(message) if self._sender.is_collecting else one_shots.send(message)
-            try:
-                return self._sender.send(message)
-            except Exception as error:
-                limit = size_limit_in(error)
-                if limit is None:
-                    raise
-                # The queue takes less than its registration says; what hooks added may be left out.
-                self._max_bytes, self._has_less = limit, True
-                self._fit(message, added, refused=error)
-                return self._sender.send(message)
+        return self._request(message, added) if deliver is None else self._deliver_to(deliver, message)
+
+    def send_async(self, message: OutgoingMessage) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`send`, for coroutines: the event loop goes on. Hooks are called, and the job is held, at once."""
+        added = self.call_hooks(message) if self._env.pre_send.callbacks else ()
+        held = None if self._env.hold is None else self._env.hold(self, message)
+        if held is not None:
+            return _given(held)
+        deliver = self._deliver()
+        if deliver is not None:
+            from sqs_tasks.sending.caller_loop import beside_loop
+
+            return beside_loop(self._deliver_to, deliver, message)
+        if self.sender.is_collecting:
+            return _given(self._request(message, added))
+        with making:
+            if self._async_sender is None:
+                from sqs_tasks.sending.async_sender import AsyncSender  # most producers are no coroutines
+
+                self._async_sender = AsyncSender(
+                    self._name,
+                    fifo=self._fifo,
+                    send_one=self._request,
+                    send_chunk=self.sender.send_chunk,
+                    on_sent=self._env.post_send.emit,
+                )
+        return self._async_sender.send(message, added)
+
+    def _request(self, message: OutgoingMessage, added: Sequence[str]) -> Receipt:
+        """Make the request for one message, or add it to the batch that is open here.
+
+        Args:
+            message: The message.
+            added: The attributes that hooks added, which may be left out.
+        """
+        if message.run_at is not None and not self.sender.takes_scheduled:
+            one_shots = self._one_shots or self._make_one_shots()
+            return one_shots.collect(message) if self.sender.is_collecting else one_shots.send(message)
+        try:
+            return self.sender.send(message)
+        except Exception as error:
+            limit = size_limit_in(error)
+            if limit is None:
+                raise
+            # The queue takes less than its registration says; what hooks added may be left out.
+            self._max_bytes, self._has_less = limit, True
+            self._fit(message, added, refused=error)
+            return self.sender.send(message)
+
+    def _deliver_to(self, deliver: Callable[[OutgoingMessage], Receipt], message: OutgoingMessage) -> Receipt:
         receipt = deliver(message)
         self._env.post_send.emit(message, receipt)
         return receipt
@@ -124,12 +162,20 @@ class Outbox:
                     continue
                 # Schedules are made side by side: from here to the next message for SQS, which is all of them mostly.
                 one_shots = self._one_shots or self._make_one_shots()
-                made, following = one_shots.send_all(message, messages, before=self._call_hooks)
+                made, following = one_shots.send_all(message, messages, before=self.call_hooks)
                 held += made
                 if following is not None:
                     yield following
 
-        return stream(self._sender, to_sqs(), max_in_flight, before=self._call_hooks) + held
+        return stream(self.sender, to_sqs(), max_in_flight, before=self.call_hooks) + held
+
+    async def send_all_async(self, messages: AsyncIterator[OutgoingMessage], *, max_in_flight: int) -> int:
+        """As :meth:`send_all`, for coroutines."""
+        if self._deliver() is not None or self._env.hold is not None:
+            return len([await self.send_async(message) async for message in messages])
+        from sqs_tasks.sending.async_stream import stream_async
+
+        return await stream_async(self, self._name, messages, max_in_flight)
 
     def send_held(
         self, held: Sequence[tuple[OutgoingMessage, PendingMessage]]
@@ -158,7 +204,7 @@ class Outbox:
                 if deliver:
                     self._env.post_send.emit(message, receipt)
         for chunk in chunks(for_sqs):
-            ids, errors = self._sender.send_chunk(chunk)
+            ids, errors = self.sender.send_chunk(chunk)
             failures.extend(errors)
             for message, message_id in zip(chunk, ids, strict=True):
                 if message_id is None:
@@ -168,7 +214,7 @@ class Outbox:
                     self._env.post_send.emit(message, receipts[id(message)])
         return unsent, failures
 
-    def _call_hooks(self, message: OutgoingMessage) -> Sequence[str]:
+    def call_hooks(self, message: OutgoingMessage) -> Sequence[str]:
         """Call the pre_send hooks, and see that the message can be sent with what they added to its attributes."""
         hook = self._env.pre_send
         if not hook.callbacks:
@@ -216,7 +262,7 @@ class Outbox:
         """Send messages that are made already, in tens, without hooks; for each None, or why SQS did not accept it."""
         results: list[BaseException | None] = []
         for chunk in chunks(messages):
-            ids, errors = self._sender.send_chunk(chunk)
+            ids, errors = self.sender.send_chunk(chunk)
             results.extend(
                 None if message_id is not None else unsent_error(self._name, [message], errors)
                 for message, message_id in zip(chunk, ids, strict=True)
@@ -234,7 +280,7 @@ class Outbox:
         errors: list[Any] = []
         is_over = False
         try:
-            with self._sender.batch():
+            with self.sender.batch():
                 try:
                     yield
                     is_over = True
@@ -249,6 +295,12 @@ class Outbox:
             raise
         if unsent:
             raise unsent_error(self._name, unsent, errors)
+
+    def batch_async(self) -> AbstractAsyncContextManager[None]:
+        """As :meth:`batch`, for the asyncio task that opens it: threads send, and the event loop goes on."""
+        from sqs_tasks.sending.async_batch import async_batch
+
+        return async_batch(self, fifo=self._fifo)
 
     def _make_one_shots(self) -> OneShots:
         from sqs_tasks.sending.one_shots import OneShots, ScheduledJobs  # most producers send for now
@@ -283,9 +335,18 @@ class Outbox:
         if given is not None:
             return check_group_id(given, f"queue {self._name!r}: deduplication_id")
         # Derived ids drop legitimate repeats without a word (S31), so each job is its own unless the queue says no.
+        self.learn_deduplication()
+        return None if self._is_content_based else unique()
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether a request to SQS precedes the next message, because nobody says how the queue deduplicates."""
+        return self._fifo and self._is_content_based is None
+
+    def learn_deduplication(self) -> None:
+        """Ask SQS how the queue deduplicates, unless that is known."""
         if self._is_content_based is None:
             self._is_content_based = self._ask_content_based()
-        return None if self._is_content_based else unique()
 
     def when(self, delay_seconds: float | None, run_at: datetime | None) -> tuple[float | None, datetime | None]:
         """How a job waits: the seconds for which SQS holds it back, or when EventBridge Scheduler sends it.
@@ -345,6 +406,10 @@ class Outbox:
             )
             return False
         return str(answer.get("Attributes", {}).get("ContentBasedDeduplication", "")).lower() == "true"
+
+
+async def _given(receipt: Receipt) -> Receipt:
+    return receipt
 
 
 def _is_above(value: object, limit: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from sqs_tasks import limits
 from sqs_tasks.batch_call import carry_out, doubling
@@ -20,6 +20,7 @@ from sqs_tasks.hooks import AroundRequest, made
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
+from sqs_tasks.sending import blocked_loop
 
 logger = logging.getLogger(__name__)
 
@@ -62,19 +63,27 @@ class Sender:
         self._around = around
         self._sleep = sleep
         self._sent: dict[str, float] = {}
-        self._open: ContextVar[_Batch | None] = ContextVar("sqs_tasks_batch", default=None)
+        #: The batch that is open where the caller is, or was where the caller was started.
+        self.opened: ContextVar[OpenBatch | None] = ContextVar("sqs_tasks_batch", default=None)
 
     @property
     def is_collecting(self) -> bool:
         """Whether a batch of the caller is open."""
-        batch = self._open.get()
+        batch = self.opened.get()
         return batch is not None and batch.is_ours()
+
+    @property
+    def takes_scheduled(self) -> bool:
+        """Whether a batch of the caller is open that takes jobs for EventBridge Scheduler too."""
+        batch = self.opened.get()
+        return batch is not None and batch.takes_scheduled and batch.is_ours()
 
     def send(self, message: OutgoingMessage) -> Receipt:
         """Send a message, or add it to the batch that is open here."""
-        batch = self._open.get()
+        batch = self.opened.get()
         if batch is not None and batch.is_ours():
             return batch.add(message)
+        self._note_blocked_loop()
         with made(self._around(), "send", self.queue_name, lambda: [message]):
             answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
         message_id = self._message_id(message, answer)
@@ -86,6 +95,7 @@ class Sender:
 
         Never raises for what SQS or the network does: an exception counts as the failure of all its entries.
         """
+        self._note_blocked_loop()
 
         def call(indexes: Sequence[int]) -> dict[str, Any]:
             with made(self._around(), "send", self.queue_name, lambda: [chunk[index] for index in indexes]):
@@ -107,6 +117,15 @@ class Sender:
             if "MessageId" in entry:
                 ids[index] = self._message_id(chunk[index], entry)
         return ids, list(answer.failed.values())
+
+    def _note_blocked_loop(self) -> None:
+        """Say, once in a process, that a coroutine sends by the plain way; queues in memory answer at once."""
+        if (
+            not blocked_loop.is_reported
+            and "asyncio" in sys.modules
+            and not getattr(self._client, "is_in_memory", False)
+        ):
+            blocked_loop.report_if_blocked(self.queue_name)
 
     def _message_id(self, message: OutgoingMessage, answer: Mapping[str, Any]) -> MessageId:
         message_id = answer["MessageId"]
@@ -148,12 +167,12 @@ class Sender:
         Raises:
             BatchSendError: At the end of the block: some messages were not accepted after retries.
         """
-        outer = self._open.get()
+        outer = self.opened.get()
         if outer is not None and outer.is_ours():
             yield
             return
         batch = _Batch(self.send_chunk, self.on_sent)
-        token = self._open.set(batch)
+        token = self.opened.set(batch)
         try:
             yield
         except BaseException as error:
@@ -164,9 +183,21 @@ class Sender:
         else:
             batch.close()
         finally:
-            self._open.reset(token)
+            self.opened.reset(token)
         if batch.unsent:
             raise unsent_error(self.queue_name, batch.unsent, batch.errors)
+
+
+class OpenBatch(Protocol):
+    """What collects the messages of a block."""
+
+    takes_scheduled: bool
+
+    def is_ours(self) -> bool:
+        """Whether the caller opened it."""
+
+    def add(self, message: OutgoingMessage, /) -> PendingMessage:
+        """Collect a message."""
 
 
 SendChunk = Callable[[Sequence[OutgoingMessage]], tuple[list[MessageId | None], list[Any]]]
@@ -175,6 +206,8 @@ OnSent = Callable[[OutgoingMessage, Receipt], None]
 
 class _Batch:
     """The messages of one open block. Owned by the process, thread and asyncio task that opened it (fault W11)."""
+
+    takes_scheduled = False
 
     def __init__(self, send_chunk: SendChunk, on_sent: OnSent) -> None:
         self._send_chunk = send_chunk

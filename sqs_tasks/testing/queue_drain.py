@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +12,7 @@ from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.eager import raise_failure
 from sqs_tasks.execution.lanes import plan, run_lane
-from sqs_tasks.execution.nested_loops import run_nested
+from sqs_tasks.execution.nested_loops import run_nested, runner_on
 from sqs_tasks.execution.runtime import CoroutineRunner
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.generic_queue import GenericQueue
@@ -96,7 +94,7 @@ async def adrain(
     """
     import asyncio
 
-    runner = _runner_on(asyncio.get_running_loop())
+    runner = runner_on(asyncio.get_running_loop())
     return await asyncio.to_thread(_drain, what, runner, raise_errors=raise_errors, wait=wait, max_jobs=max_jobs)
 
 
@@ -143,27 +141,6 @@ def _run_round(queue: GenericQueue, run_coroutine: CoroutineRunner, result: Drai
         ):
             raise_failure(outcome, queue.name)
     return bool(runs)
-
-
-def _runner_on(loop: AbstractEventLoop) -> CoroutineRunner:
-    """Runs coroutines on a loop that runs in another thread."""
-    import asyncio
-
-    from sqs_tasks.execution.event_loop import limited
-
-    def run(coroutine: Coroutine[Any, Any, Any], *, timeout_seconds: float | None) -> Any:
-        async def finished() -> tuple[Any, BaseException | None]:
-            try:
-                return await limited(coroutine, timeout_seconds), None
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised where it is waited for
-                return None, error
-
-        value, error = asyncio.run_coroutine_threadsafe(finished(), loop).result()
-        if error is not None:
-            raise error
-        return value
-
-    return run
 
 
 def _run_once(queue: GenericQueue, run_coroutine: CoroutineRunner) -> list[tuple[ReceivedMessage, Outcome]]:

@@ -89,6 +89,22 @@ assert_type(env.cancel("job"), bool)
 SQSEnv(scheduler=Scheduler(group="shop", role_arn="arn:aws:iam::123456789012:role/shop"))
 
 
+async def produce() -> None:
+    """Coroutines send with the same types."""
+    assert_type(await send_email.adelay("a@example.com", "Hi", "x", urgent=True), MessageId)
+    assert_type(await send_email.options(delay_seconds=60).adelay("a@example.com", "Hi"), MessageId)
+    assert_type(await send_email.bake("a@example.com", "Hi").adelay(), MessageId)
+    assert_type(await send_email.amap([{"to": "a@example.com"}], max_in_flight=2), int)
+    assert_type(await emails.add_job_async("send_email", to="a@example.com"), MessageId)
+    async with send_email.abatch(), emails.add_batch_async():
+        send_email.delay("a@example.com", "Hi")
+    await send_email.adelay("a@example.com")  # type: ignore[call-arg]
+    await send_email.adelay("a@example.com", 5)  # type: ignore[arg-type]
+    await send_email.adelay("a@example.com", "Hi", nope=1)  # type: ignore[call-arg]
+    await wait.options(run_at=None).adelay("soon")  # type: ignore[arg-type]
+    await send_email.amap([["a@example.com"]])  # type: ignore[list-item]
+
+
 # Schedules are part of a registration, and a task stays the task it was.
 @emails.processor("nightly", schedule=Cron("0 2 * * ? *", timezone="Europe/Berlin"))
 def scheduled(full: bool = False) -> None: ...
