@@ -22,7 +22,7 @@ _WIDTH = 24
 MAX_METRICS: Final = 2_500
 
 #: Metrics in the rows of a queue with a function, of a task, and at most of a service.
-_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 16, 5, 20
+_METRICS_OF_A_QUEUE, _METRICS_OF_A_TASK, _METRICS_OF_A_SERVICE = 17, 5, 20
 
 #: What is known of the times of jobs, and the titles of their graphs: of functions, and of services.
 _TIMES_OF_FUNCTIONS: Final[Mapping[JobTime, str]] = {
@@ -172,10 +172,14 @@ class TaskDashboard(Construct):
                 job_count(end, service=service, queue=queue.logical_name, task=task) for end in ends for task in names
             ]
 
-        unknown = job_count("JobsUnknown", service=service, queue=queue.logical_name, task=UNKNOWN_TASK)
+        # A message that cannot be read, or whose name is not registered, belongs to no task.
+        unknown: list[cloudwatch.IMetric] = [
+            job_count(end, service=service, queue=queue.logical_name, task=UNKNOWN_TASK)
+            for end in ("JobsDeadLettered", "JobsUnknown")
+        ]
         self._page.add_widgets(
             _graph("Jobs done", counts("JobsSucceeded")),
-            _graph("Jobs not done", [*counts("JobsRetried", "JobsDeadLettered"), unknown]),
+            _graph("Jobs not done", [*counts("JobsRetried", "JobsDeadLettered"), *unknown]),
             *(
                 _graph(title, [job_time(name, service=service, queue=queue.logical_name, task=task) for task in names])
                 for name, title in times.items()

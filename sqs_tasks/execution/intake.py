@@ -224,6 +224,14 @@ class Intake:
             return None
         return task if task is not None and task.batch_size else None
 
+    def task_name(self, message: ReceivedMessage) -> str:
+        """The name that metrics count a message under: its task's, or ``(unknown)``; senders must not make new ones.
+
+        A job of another library has its task's name as soon as its message was read.
+        """
+        task = self.tasks.get(message.job_name)
+        return UNKNOWN_TASK_NAME if task is None else task.name
+
     def is_last_attempt(self, message: ReceivedMessage, task: RegisteredTask) -> bool:
         """Whether a job that fails now goes to the dead-letter queue, as far as that is known."""
         attempts = task.settings.max_attempts
@@ -341,14 +349,15 @@ class Intake:
     def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
         """The outcome of a message that must never run: no attempt will make it better."""
         reason = described(error)
-        fields = message.log_fields(self.queue_name)
-        # What programs count by is a name of the registry: a message may say anything.
-        task = self.tasks.get(fields["job_name"])
-        name = UNKNOWN_TASK_NAME if task is None else task.name
         logger.error(
             "message rejected: %s",
             reason,
-            extra={"action": "job_rejected", "task_name": name, "reason": reason, **fields},
+            extra={
+                "action": "job_rejected",
+                "task_name": self.task_name(message),
+                "reason": reason,
+                **message.log_fields(self.queue_name),
+            },
         )
         outcome = Rejected(
             reason=reason,

@@ -69,6 +69,10 @@ class InstrumentedEnvironment(Protocol):
     post_task: Hook[[Job, Outcome]]
     around_request: AroundRequest | None
 
+    @property
+    def queues(self) -> Mapping[str, Any]:
+        """The queues by their names in code."""
+
 
 def instrument(
     env: InstrumentedEnvironment,
@@ -88,6 +92,7 @@ def instrument(
     telemetry = _Telemetry(
         trace.get_tracer(__name__, __version__, tracer_provider),
         metrics.get_meter(__name__, __version__, meter_provider),
+        env,
     )
     env.pre_send(telemetry.creating)
     env.post_task(telemetry.ended)
@@ -99,8 +104,9 @@ def instrument(
 class _Telemetry:
     """The instruments; they are thread-safe, and nothing else is kept."""
 
-    def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
+    def __init__(self, tracer: trace.Tracer, meter: metrics.Meter, env: InstrumentedEnvironment) -> None:
         self._tracer = tracer
+        self._env = env
         self._sent = meter.create_counter(
             "messaging.client.sent.messages", unit="{message}", description="Messages sent, or tried to."
         )
@@ -185,7 +191,7 @@ class _Telemetry:
         """The span of a run."""
         jobs = job.jobs if isinstance(job, JobBatch) else (job,)
         contexts = [_producer(one.message) for one in jobs]
-        common = {SYSTEM: "aws_sqs", DESTINATION: job.queue_name, OPERATION_NAME: "process", TASK: job.job_name}
+        common = {SYSTEM: "aws_sqs", DESTINATION: job.queue_name, OPERATION_NAME: "process", TASK: self._task_name(job)}
         attributes: dict[str, Any] = {**common, OPERATION_TYPE: "process"}
         if isinstance(job, JobBatch):
             attributes[BATCH_COUNT] = len(jobs)
@@ -223,11 +229,17 @@ class _Telemetry:
         common = {SYSTEM: "aws_sqs", DESTINATION: job.queue_name}
         error = getattr(outcome, "error", None)
         is_unknown = isinstance(outcome, UnknownTask) or isinstance(error, UnknownTaskError)
-        task = UNKNOWN_TASK_NAME if is_unknown else job.job_name
+        task = UNKNOWN_TASK_NAME if is_unknown else self._task_name(job)
         self._jobs.add(1, {**common, TASK: task, OUTCOME: type(outcome).__name__})
         if job.message.queue_arn is not None:
             # Lambda received it; elsewhere it is counted at the receive.
             self._consumed.add(1, {**common, OPERATION_NAME: "process"})
+
+    def _task_name(self, job: Job | JobBatch) -> str:
+        """The name of a job's task, also where the message has one of its aliases."""
+        registry = getattr(self._env.queues.get(job.queue_name), "registry", None)
+        task = None if registry is None else registry.get(job.job_name)
+        return job.job_name if task is None else str(task.name)
 
 
 def _producer(message: _Carrier) -> Context:

@@ -23,7 +23,6 @@ from sqs_tasks.outcome import (
     DELETE,
     LEAVE,
     SUCCEEDED,
-    UNKNOWN_TASK_NAME,
     Delete,
     NotStarted,
     Outcome,
@@ -318,15 +317,8 @@ class QueueRun:
 
     def _report(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
         seconds = self._seconds.pop(message.message_id, None)
-        task = self._task(message)
-        name = UNKNOWN_TASK_NAME if task is None else task.name
+        name = self._executor.intake.task_name(message)
         self._invocation.report(self.queue.name, name, message, outcome, verdict, seconds)
-
-    def _task(self, message: ReceivedMessage) -> RegisteredTask | None:
-        try:
-            return self._executor.tasks.get(message.job_name)
-        except Exception:  # noqa: BLE001 - a message's name is untrusted; the executor says what is wrong with it
-            return None
 
 
 class _Watched:

@@ -15,7 +15,6 @@ from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import (
-    UNKNOWN_TASK_NAME,
     NotStarted,
     Outcome,
     Postponed,
@@ -85,6 +84,7 @@ class LaneWorker:
         self._progress = progress
         self.stop = stop
         self._metrics = metrics
+        self._task_name = executor.intake.task_name
         #: Which process this is; see :meth:`end_fork`.
         self.forks = forks.forks_so_far
 
@@ -171,13 +171,6 @@ class LaneWorker:
         if metrics is not None:
             ran = None if isinstance(outcome, NotStarted | Postponed | UnknownTask | Skipped) else seconds
             metrics.job(self._queue_name, self._task_name(message), _OUTCOME_NAMES[type(outcome).__name__], ran)
-
-    def _task_name(self, message: ReceivedMessage) -> str:
-        """The name to count a message by; senders must not be able to make new ones."""
-        task = self._executor.tasks.get(message.job_name)
-        if task is not None:
-            return task.name
-        return UNKNOWN_TASK_NAME if message.job_name else ""  # other libraries' messages say it in their bodies
 
     def _give_up(self, messages: Collection[ReceivedMessage]) -> None:
         """Only an exception that is no task failure leaves messages behind: they come back by themselves."""

@@ -333,6 +333,7 @@ def test_dashboard_has_a_row_for_each_queue(stack: Stack) -> None:
         ["SqsTasks", name, "queue", "emails", "service", "shop", "task", task_name]
         for name, task_name in (
             *((name, task_name) for name in ("JobsRetried", "JobsDeadLettered") for task_name in ("send", "nag")),
+            ("JobsDeadLettered", UNKNOWN_TASK_NAME),
             ("JobsUnknown", UNKNOWN_TASK_NAME),
         )
     ]
@@ -364,7 +365,7 @@ def test_dashboard_that_is_full_is_followed_by_another(stack: Stack) -> None:
         name: sum(len(widget["properties"].get("metrics", [])) for widget in widgets) for name, widgets in shown.items()
     }
     assert monitoring.dashboard is monitoring.dashboards[0]
-    assert counts == {"shop": 4 * 515, "shop-2": 2 * 515}
+    assert counts == {"shop": 4 * 516, "shop-2": 2 * 516}
 
 
 def test_r9_monitoring_of_separate_stacks_shares_no_export(app: App) -> None:

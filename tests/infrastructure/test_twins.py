@@ -16,8 +16,9 @@ from sqs_tasks import SQSEnv, app_path, aws_lambda, client, readers
 from sqs_tasks.deployment import drift, iam_policy
 from sqs_tasks.deployment.lambda_function import QueueFunction, queue_functions
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME
 from sqs_tasks.scheduling import eventbridge
-from sqs_tasks_cdk import environment, queue_rights, queue_urls, rules, schedules
+from sqs_tasks_cdk import environment, job_metrics, queue_rights, queue_urls, rules, schedules
 from sqs_tasks_cdk.errors import RuleError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import Manifest
@@ -35,6 +36,11 @@ def botocore_range(service: str, operation: str, *members: str) -> dict[str, int
     for member in members:
         shape = shape.members[member]
     return {name: shape.metadata[name] for name in ("min", "max")}
+
+
+def test_what_belongs_to_no_task_counts_under_one_name() -> None:
+    """The workers count it under a name that the dashboard asks for."""
+    assert job_metrics.UNKNOWN_TASK == UNKNOWN_TASK_NAME
 
 
 def test_numbers_with_one_name_are_one_number() -> None:

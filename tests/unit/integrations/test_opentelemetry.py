@@ -260,6 +260,19 @@ def test_senders_cannot_make_new_metrics(queue, telemetry):
     assert tasks == [("(unknown)", 2)]
 
 
+def test_a_job_with_an_alias_counts_for_its_task(queue, telemetry):
+    """A task that was renamed has one series, whatever the messages in the queue call it."""
+    queue.processor("new", aliases=["old"])(lambda: None)
+    for name in ("new", "old"):
+        queue.add_job(name)
+
+    queue.process_batch()
+
+    tasks = [(p.attributes["sqs_tasks.task"], p.value) for p in telemetry.points("sqs_tasks.jobs")]
+    assert tasks == [("new", 2)]
+    assert [p.attributes["sqs_tasks.task"] for p in telemetry.points("messaging.process.duration")] == ["new"]
+
+
 def test_in_a_function_messages_are_counted_where_jobs_end(env, queue, telemetry):
     """Lambda has received them."""
     SQSEventHandler(env)(lambda_event(queue.task("good").bake(), queue.task("good").bake()), lambda_context())

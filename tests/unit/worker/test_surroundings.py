@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from sqs_tasks.outcome import BatchProcessingResult
+from sqs_tasks.readers import ForeignJob
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.worker import health as health_module
 from sqs_tasks.worker.busy_watch import watching_busy
@@ -204,6 +205,30 @@ def test_senders_cannot_make_new_series(env):
         'sqs_tasks_jobs_total{queue="jobs",task="quick",outcome="succeeded"} 1',
     ]
     assert 'sqs_tasks_job_seconds_count{queue="jobs",task="(unknown)"}' not in metrics.render()
+
+
+def test_jobs_of_other_libraries_count_for_their_tasks(env):
+    """A reader says which task a message is for; one that it cannot read belongs to no task."""
+
+    def cron(body, _attributes, *, accept):
+        if body != "tick":
+            return None
+        return ForeignJob(job_name="nightly", args=(), kwargs={}, context={}, job_id=None, content_type="json")
+
+    queue = env.queue("jobs", readers=[cron])
+    queue.processor("nightly")(lambda: None)
+    env.create_queues()
+    for body in ("tick", "tock"):
+        env.client().send_message(QueueUrl=queue.queue_url, MessageBody=body)
+    metrics = Metrics()
+
+    Consumer([queue], concurrency=2, wait_seconds=0, metrics=metrics).run(MaxTasksShutdown(2))
+
+    series = {line for line in metrics.render().splitlines() if line.startswith("sqs_tasks_jobs_total")}
+    assert series == {
+        'sqs_tasks_jobs_total{queue="jobs",task="nightly",outcome="succeeded"} 1',
+        'sqs_tasks_jobs_total{queue="jobs",task="(unknown)",outcome="rejected"} 1',
+    }
 
 
 def test_labels_are_escaped():
