@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack, cast
 
 from aws_cdk import Annotations, Duration, Stack
+from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -23,6 +24,7 @@ from sqs_tasks_cdk.environment import (
     tasks_hash,
 )
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.gradual_deployment import GradualDeployment, deploy_gradually
 from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -83,7 +85,8 @@ class LambdaSettings(MappingSettings, WorkerFunctionSettings, total=False):
     #: from elsewhere.
     function: lambda_.IFunction | None
 
-    #: Of one invocation, up to 15 minutes; computed when left out.
+    #: Of one invocation; computed, up to 15 minutes, when left out. Up to 30 minutes, or 90 with a
+    #: ``capacity_provider``.
     timeout: Duration | None
 
 
@@ -118,6 +121,7 @@ class LambdaWorker(Construct):
         service_name: Who its logs and metrics say they come from.
         function: The function.
         alias: The alias that the queue feeds, or None.
+        deployment_group: What deploys new versions step by step, or None.
         event_source_mapping: What feeds it.
         log_group: Its logs; None for an existing function.
         role: What it may do; open for further grants.
@@ -153,7 +157,12 @@ class LambdaWorker(Construct):
             self._refuse_with_function(settings)
             timeout = self._timeout_of(existing, timeout)
         self._check_region()
-        self._choose_size(timeout=timeout, batch_size=settings.get("batch_size"))
+        self._choose_size(
+            timeout=timeout,
+            batch_size=settings.get("batch_size"),
+            # Where an existing function runs is not known here.
+            is_managed=existing is not None or "capacity_provider" in settings,
+        )
         self._check(settings, window_seconds=window_seconds)
         self._require_visibility(
             window_seconds=window_seconds,
@@ -168,6 +177,7 @@ class LambdaWorker(Construct):
         self.role: iam.IRole
         self.log_group: logs.LogGroup | None = None
         self.alias: lambda_.Alias | None = None
+        self.deployment_group: codedeploy.LambdaDeploymentGroup | None = None
         if existing is None:
             made = make_function(
                 self,
@@ -182,6 +192,10 @@ class LambdaWorker(Construct):
                 },
             )
             self.function, self.role, self.log_group, self.alias = made.function, made.role, made.log_group, made.alias
+            if made.alias is not None and "deployment" in settings:
+                self.deployment_group = deploy_gradually(
+                    self, made.alias, settings["deployment"] or GradualDeployment(), queue=task_queue.logical_name
+                )
         else:
             self.function, self.role = existing, self._role_of(existing)
             if isinstance(existing, lambda_.Function):
@@ -266,17 +280,21 @@ class LambdaWorker(Construct):
                 "container worker poll the queue (runs_on='fargate')"
             )
 
-    def _choose_size(self, *, timeout: Duration | None, batch_size: int | None) -> None:
+    def _choose_size(self, *, timeout: Duration | None, batch_size: int | None, is_managed: bool) -> None:
         queue = self.task_queue
         slowest = rules.slowest_task_seconds(queue.tasks)
         if timeout is None:
-            rules.check_tasks_fit_a_function(queue.tasks, queue=queue.logical_name)
+            limit = limits.MAX_MANAGED_FUNCTION_SECONDS if is_managed else limits.MAX_FUNCTION_SECONDS
+            rules.check_tasks_fit_a_function(queue.tasks, queue=queue.logical_name, limit_seconds=limit)
             by_hand = queue.visibility.explicit_seconds
-            budget = rules.function_budget_seconds(slowest_seconds=slowest, visibility_seconds=by_hand)
+            budget = rules.function_budget_seconds(
+                slowest_seconds=slowest, visibility_seconds=by_hand, limit_seconds=limit
+            )
             for_batch = rules.batch_budget_seconds(function_seconds=budget, visibility_seconds=by_hand)
         else:
             budget = for_batch = int(timeout.to_seconds())
-            rules.check_function_timeout(queue.tasks, queue=queue.logical_name, seconds=budget)
+            limit = limits.MAX_MANAGED_FUNCTION_SECONDS if is_managed else limits.MAX_EXTENDED_FUNCTION_SECONDS
+            rules.check_function_timeout(queue.tasks, queue=queue.logical_name, seconds=budget, limit_seconds=limit)
         self.batch_size = (
             batch_size
             if batch_size is not None

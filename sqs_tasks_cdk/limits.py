@@ -36,8 +36,11 @@ MAX_FUNCTION_NAME_CHARS = MAX_ROLE_NAME_CHARS = 64
 #: Sources that a dead-letter queue can name in its redrive allow policy (S45).
 MAX_REDRIVE_SOURCES = 10
 
-#: Seconds that a function can run.
+#: Seconds that a function is given when nobody says, as everywhere until 2026.
 MAX_FUNCTION_SECONDS = 900
+
+#: Seconds that a function can be given, and one on Lambda Managed Instances (Z1).
+MAX_EXTENDED_FUNCTION_SECONDS, MAX_MANAGED_FUNCTION_SECONDS = 1_800, 5_400
 
 #: Messages of one invocation without a batching window, and at all from a FIFO queue (S30, S32).
 MAX_UNWINDOWED_BATCH = MAX_FIFO_BATCH = 10

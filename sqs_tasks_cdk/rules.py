@@ -48,34 +48,49 @@ def longest_timeout_seconds(tasks: Sequence[ManifestTask]) -> int:
     return max((math.ceil(task.timeout_seconds) for task in tasks if task.timeout_seconds is not None), default=0)
 
 
-def check_tasks_fit_a_function(tasks: Sequence[ManifestTask], *, queue: str) -> None:
-    """Refuse a task that no Lambda function can finish (R1).
+def check_tasks_fit_a_function(
+    tasks: Sequence[ManifestTask], *, queue: str, limit_seconds: int = limits.MAX_FUNCTION_SECONDS
+) -> None:
+    """Refuse a task that no Lambda function can finish in the time that it gets when nobody says (R1).
 
     Raises:
         RuleError: R1; the text names the task.
     """
     for task in tasks:
         needed = task_seconds(task) + FUNCTION_MARGIN_SECONDS
-        if needed > limits.MAX_FUNCTION_SECONDS:
+        if needed > limit_seconds:
+            longer = (
+                f"; or give the function timeout= (up to {limits.MAX_EXTENDED_FUNCTION_SECONDS} s) or a "
+                f"capacity_provider= (up to {limits.MAX_MANAGED_FUNCTION_SECONDS} s)"
+                if limit_seconds == limits.MAX_FUNCTION_SECONDS
+                else ""
+            )
             raise RuleError(
                 "R1",
                 f"task {task.name!r} on queue {queue!r} needs {needed} s ({task_seconds(task)} s timeout + "
-                f"{FUNCTION_MARGIN_SECONDS} s to settle), and a Lambda function runs for {limits.MAX_FUNCTION_SECONDS} "
-                "s at most; register its queue with runs_on='fargate', use a FargateWorker, or lower the timeout",
+                f"{FUNCTION_MARGIN_SECONDS} s to settle), and a Lambda function runs for {limit_seconds} "
+                "s at most; register its queue with runs_on='fargate', use a FargateWorker, or lower the timeout"
+                f"{longer}",
             )
 
 
-def check_function_timeout(tasks: Sequence[ManifestTask], *, queue: str, seconds: int) -> None:
+def check_function_timeout(
+    tasks: Sequence[ManifestTask],
+    *,
+    queue: str,
+    seconds: int,
+    limit_seconds: int = limits.MAX_EXTENDED_FUNCTION_SECONDS,
+) -> None:
     """Refuse a function timeout that Lambda does not have, or in which a task cannot finish (R1).
 
     Raises:
         RuleError: R1; the text names the task.
     """
-    if not 1 <= seconds <= limits.MAX_FUNCTION_SECONDS:
+    if not 1 <= seconds <= limit_seconds:
         raise RuleError(
             "R1",
             f"timeout of {seconds} s for queue {queue!r}; a Lambda function runs for 1 to "
-            f"{limits.MAX_FUNCTION_SECONDS} s; use a FargateWorker for longer tasks",
+            f"{limit_seconds} s; use a FargateWorker for longer tasks",
         )
     for task in tasks:
         needed = task_seconds(task) + FUNCTION_MARGIN_SECONDS
@@ -87,16 +102,18 @@ def check_function_timeout(tasks: Sequence[ManifestTask], *, queue: str, seconds
             )
 
 
-def function_budget_seconds(*, slowest_seconds: int, visibility_seconds: int | None) -> int:
+def function_budget_seconds(
+    *, slowest_seconds: int, visibility_seconds: int | None, limit_seconds: int = limits.MAX_FUNCTION_SECONDS
+) -> int:
     """How long a function may be given when nobody says: Lambda's limit, or what the queue's visibility leaves.
 
     That is a sixth of a visibility set by hand if one run of the slowest task fits (S19), otherwise all of it (S18).
     """
     if visibility_seconds is None:
-        return limits.MAX_FUNCTION_SECONDS
+        return limit_seconds
     sixth = visibility_seconds // VISIBILITY_FACTOR
     enough = sixth if sixth >= slowest_seconds + FUNCTION_MARGIN_SECONDS else visibility_seconds
-    return min(limits.MAX_FUNCTION_SECONDS, enough)
+    return min(limit_seconds, enough)
 
 
 def batch_budget_seconds(*, function_seconds: int, visibility_seconds: int | None) -> int:

@@ -18,6 +18,8 @@ from sqs_tasks_cdk.acknowledgements import acknowledge, allow_on_all_resources
 from sqs_tasks_cdk.bundling import PythonBundle, handler_of
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
+from sqs_tasks_cdk.gradual_deployment import GradualDeployment
+from sqs_tasks_cdk.managed_instances import MIN_MEMORY_SIZE, ManagedInstances
 from sqs_tasks_cdk.name_claims import claim_name
 
 #: Megabytes of a function by default. boto3 alone takes 34, and CPU comes in proportion.
@@ -69,6 +71,13 @@ class WorkerFunctionSettings(TypedDict, total=False):
 
     #: The name of an alias of the function's current version, which is then what the queue feeds.
     alias: str | None
+
+    #: Let a new version get a part of the messages first, and roll it back when it fails; brings the alias ``live``
+    #: unless named.
+    deployment: GradualDeployment | None
+
+    #: Run on Lambda Managed Instances, where a task may take up to 90 minutes; the memory is 2,048 MB when left out.
+    capacity_provider: ManagedInstances | lambda_.ICapacityProvider | None
 
     #: Start from a snapshot of the initialised function; brings the alias ``live`` unless named (P7).
     snap_start: bool
@@ -140,6 +149,9 @@ def check_function(settings: WorkerFunctionSettings, *, queue: str) -> None:
             f"function name {name!r} has {len(name)} characters; Lambda allows {limits.MAX_FUNCTION_NAME_CHARS}; "
             "shorten it, or leave it out to have one generated",
         )
+    instances = ManagedInstances.of(settings)
+    if instances is not None:
+        instances.check(settings, queue=queue)
     storage = settings.get("ephemeral_storage_size")
     if (
         settings.get("snap_start")
@@ -178,6 +190,7 @@ def make_function(
     architecture = settings.get("architecture") or lambda_.Architecture.ARM_64
     tracing = settings.get("tracing") or lambda_.Tracing.ACTIVE
     snap_start = settings.get("snap_start")
+    instances = ManagedInstances.of(settings)
     log_group = logs.LogGroup(
         scope,
         "Logs",
@@ -199,7 +212,7 @@ def make_function(
         runtime=runtime,
         architecture=architecture,
         timeout=timeout,
-        memory_size=settings.get("memory_size") or DEFAULT_MEMORY_SIZE,
+        memory_size=settings.get("memory_size") or (DEFAULT_MEMORY_SIZE if instances is None else MIN_MEMORY_SIZE),
         environment={
             **worker_environment(
                 app=app,
@@ -220,8 +233,13 @@ def make_function(
         vpc_subnets=settings.get("vpc_subnets"),
         security_groups=settings.get("security_groups"),
     )
-    # A snapshot is taken of a published version, so the mapping must feed one (C8, P7).
-    alias_name = settings.get("alias") or ("live" if snap_start else None)
+    # A snapshot is taken of a published version, so the mapping must feed one (C8, P7); CodeDeploy moves an alias.
+    alias_name = settings.get("alias") or ("live" if snap_start or "deployment" in settings else None)
+    resource = cast("lambda_.CfnFunction", function.node.default_child)
+    if instances is not None:
+        instances.apply(function, has_alias=alias_name is not None)
+    elif timeout.to_seconds() > limits.MAX_FUNCTION_SECONDS:
+        _allow_long_timeout(resource)
     alias = (
         None
         if alias_name is None
@@ -230,10 +248,15 @@ def make_function(
     if tracing != lambda_.Tracing.DISABLED:
         # Not by the construct of the CDK, which puts the rights into the policy where users' statements are.
         mode = "Active" if tracing == lambda_.Tracing.ACTIVE else "PassThrough"
-        resource = cast("lambda_.CfnFunction", function.node.default_child)
         resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode=mode)
     _acknowledge(function, is_default_runtime="runtime" not in settings)
     return WorkerFunction(function=function, role=role, log_group=log_group, alias=alias)
+
+
+def _allow_long_timeout(function: lambda_.CfnFunction) -> None:
+    """Answer validators that know 900 s only; Lambda takes 1,800 (Z1)."""
+    acknowledge(function, "CloudFormation-Validate::E3717", reason="Lambda functions run for up to 1,800 s since 2026")
+    function.add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3717"]}})
 
 
 def _make_role(scope: Construct, log_group: logs.LogGroup, *, in_vpc: bool, traced: bool) -> iam.Role:
