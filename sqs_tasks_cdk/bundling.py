@@ -63,6 +63,8 @@ COPY requirements-*.txt ./
 RUN {install}
 COPY code/ ./
 ENV PYTHONUNBUFFERED=1
+# Mounted over when the root filesystem is read-only; without this line the mount would belong to root.
+VOLUME /tmp
 USER 1000
 CMD ["python", "-m", "sqs_tasks", "worker"]
 """

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict, Unpack
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -22,9 +23,11 @@ from sqs_tasks_cdk.backlog_scaling import BacklogScaling, backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import app_package, service_name_of, worker_environment
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.hardened_container import DEFAULT_USER, harden
 from sqs_tasks_cdk.job_metrics import count_logged_jobs
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.worker_network import WorkerNetwork
 
 #: As long as Fargate waits between SIGTERM and SIGKILL (E5).
 DEFAULT_STOP_TIMEOUT: Final = Duration.seconds(limits.MAX_STOP_TIMEOUT_SECONDS)
@@ -69,13 +72,14 @@ class FargateSettings(TypedDict, total=False):
     #: The network of a new cluster; one of public subnets without NAT is made when both are left out.
     vpc: ec2.IVpc | None
 
-    #: Which subnets the tasks run in.
+    #: Which subnets the tasks run in; those with a route out when left out, public ones where there are no others, and
+    #: isolated ones, for a network with endpoints, where there are only those.
     vpc_subnets: ec2.SubnetSelection | None
 
     #: Of the tasks; one that lets nothing in when left out.
     security_groups: Sequence[ec2.ISecurityGroup] | None
 
-    #: Whether tasks reach SQS by a public address; so in a network made here.
+    #: Whether tasks reach SQS by a public address; so in public subnets.
     assign_public_ip: bool | None
 
     #: Units of 1/1,024 of a virtual CPU; 256 when left out.
@@ -86,6 +90,13 @@ class FargateSettings(TypedDict, total=False):
 
     #: arm64 unless a wheel is missing for it.
     cpu_architecture: ecs.CpuArchitecture | None
+
+    #: Whether the container can write to ``/tmp`` alone, has no capabilities and is not root; so when the image is
+    #: built here. An image of yours needs ``VOLUME /tmp``.
+    hardened: bool
+
+    #: Who the container runs as, as ``uid`` or ``uid:gid``; 1000 in a hardened container, the image's user otherwise.
+    user: str | None
 
     #: More variables.
     environment: Mapping[str, str] | None
@@ -134,6 +145,9 @@ class FargateSettings(TypedDict, total=False):
 
     #: Fargate Spot, for example; a Spot interruption is a SIGTERM.
     capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy] | None
+
+    #: Alarms that end a deployment and take it back; besides tasks that do not stay up, which always do.
+    deployment_alarms: Sequence[cloudwatch.IAlarm]
 
     #: How long logs stay; a month when left out.
     log_retention: logs.RetentionDays
@@ -205,7 +219,6 @@ class FargateWorker(Construct):
         for queue in self.task_queues:
             self._require_visibility(queue)
 
-        makes_network = "cluster" not in settings and "vpc" not in settings
         self.cluster = self._cluster(settings.get("cluster"), settings.get("vpc"))
         self.log_group = logs.LogGroup(
             self,
@@ -226,18 +239,30 @@ class FargateWorker(Construct):
         )
         self.role = self.task_definition.task_role
         self.container = self._make_container(settings, app=app, stop_timeout=stop_timeout, grace_seconds=grace_seconds)
+        network = WorkerNetwork.choose(
+            self.cluster.vpc, subnets=settings.get("vpc_subnets"), assign_public_ip=settings.get("assign_public_ip")
+        )
+        alarms = settings.get("deployment_alarms")
         self.service = ecs.FargateService(
             self,
             "Service",
             cluster=self.cluster,
             task_definition=self.task_definition,
-            vpc_subnets=settings.get("vpc_subnets"),
+            vpc_subnets=network.subnets,
             security_groups=settings.get("security_groups"),
-            assign_public_ip=settings.get("assign_public_ip", makes_network),
+            assign_public_ip=network.assign_public_ip,
+            # What a task costs is then found by the tags of the stack.
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            enable_ecs_managed_tags=True,
             # A deploy starts the new tasks first and rolls back when they do not stay up.
             min_healthy_percent=100,
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
+            deployment_alarms=ecs.DeploymentAlarmConfig(
+                alarm_names=[alarm.alarm_name for alarm in alarms], behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM
+            )
+            if alarms
+            else None,
             capacity_provider_strategies=settings.get("capacity_provider_strategies"),
         )
         for queue in self.task_queues:
@@ -256,6 +281,7 @@ class FargateWorker(Construct):
         self, settings: FargateSettings, *, app: str, stop_timeout: Duration, grace_seconds: int
     ) -> ecs.ContainerDefinition:
         image = settings.get("image")
+        is_hardened = settings.get("hardened", image is None)
         if image is None:
             bundle = settings.get("bundle") or PythonBundle(packages=[app_package(app)])
             image = bundle.to_image(cpu_architecture=settings.get("cpu_architecture") or ecs.CpuArchitecture.ARM64)
@@ -278,7 +304,8 @@ class FargateWorker(Construct):
             "SQS_TASKS_LOG_FORMAT": "json",
         }
         self._own_variables = environment.keys() - user.keys()
-        return self.task_definition.add_container(
+        linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)
+        container = self.task_definition.add_container(
             "Worker",
             image=image,
             # The names are given, so that a worker never takes messages of a queue that it has no rights to.
@@ -287,9 +314,14 @@ class FargateWorker(Construct):
             secrets=settings.get("secrets"),
             stop_timeout=stop_timeout,
             health_check=settings.get("health_check") or _health_check(health_port),
-            linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
+            linux_parameters=linux,
             logging=ecs.LogDriver.aws_logs(stream_prefix="worker", log_group=self.log_group),
+            readonly_root_filesystem=is_hardened or None,
+            user=settings.get("user", DEFAULT_USER if is_hardened else None),
         )
+        if is_hardened:
+            harden(self.task_definition, container, linux)
+        return container
 
     def _make_scaling(self, settings: FargateSettings) -> BacklogScaling:
         mean = settings.get("mean_task_duration")
@@ -311,9 +343,10 @@ class FargateWorker(Construct):
     @staticmethod
     def _grace_seconds(stop_timeout: Duration, grace_period: Duration | None) -> int:
         stop_seconds = int(stop_timeout.to_seconds())
-        if not 1 <= stop_seconds <= limits.MAX_STOP_TIMEOUT_SECONDS:
+        if not limits.MIN_STOP_TIMEOUT_SECONDS <= stop_seconds <= limits.MAX_STOP_TIMEOUT_SECONDS:
             raise StackError(
-                f"stop_timeout of {stop_seconds} s; Fargate waits 1 to {limits.MAX_STOP_TIMEOUT_SECONDS} s between "
+                f"stop_timeout of {stop_seconds} s; Fargate waits {limits.MIN_STOP_TIMEOUT_SECONDS} to "
+                f"{limits.MAX_STOP_TIMEOUT_SECONDS} s between "
                 "SIGTERM and SIGKILL. What cannot finish in that time goes back to its queue and runs again"
             )
         most = max(0, stop_seconds - RELEASE_SECONDS)

@@ -63,8 +63,8 @@ MAX_FUNCTION_ENVIRONMENT_BYTES = 4_096
 #: Messages in flight on one queue: beyond it a standard queue answers OverLimit and a FIFO queue nothing (S37).
 MAX_IN_FLIGHT_MESSAGES = 120_000
 
-#: Seconds between SIGTERM and SIGKILL that Fargate grants at most (E5).
-MAX_STOP_TIMEOUT_SECONDS = 120
+#: Seconds between SIGTERM and SIGKILL that Fargate grants (E5, Z7).
+MIN_STOP_TIMEOUT_SECONDS, MAX_STOP_TIMEOUT_SECONDS = 2, 120
 
 #: Mebibytes of ephemeral storage of a function with SnapStart (P7).
 MAX_SNAP_START_STORAGE_MEBIBYTES = 512

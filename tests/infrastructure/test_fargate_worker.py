@@ -368,7 +368,8 @@ def test_e3_service_sleeps_and_wakes(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"stop_timeout": Duration.seconds(121)}, "stop_timeout of 121 s; Fargate waits 1 to 120 s"),
+        ({"stop_timeout": Duration.seconds(121)}, "stop_timeout of 121 s; Fargate waits 2 to 120 s"),
+        ({"stop_timeout": Duration.seconds(1)}, "stop_timeout of 1 s; Fargate waits 2 to 120 s"),
         (
             {"stop_timeout": Duration.seconds(30), "grace_period": Duration.seconds(26)},
             "grace_period of 26 s with a stop_timeout of 30 s.*set it to 25 s or less",
