@@ -1,6 +1,6 @@
 """How long a registry takes to become a template, and how large the template is.
 
-    python benchmarks/cdk_synth.py                 # 1, 10 and 50 queues
+    python benchmarks/cdk_synth.py                 # 1, 10, 50 and 100 queues
     python benchmarks/cdk_synth.py --queues 100 --tasks 20
 
 Each size is a process of its own, because the first template of a process pays for starting the CDK's Node. Code is not
@@ -100,7 +100,7 @@ def measure(queues: int, tasks: int, *, monitored: bool) -> dict[str, float]:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--queues", type=int, nargs="+", default=[1, 10, 50])
+    parser.add_argument("--queues", type=int, nargs="+", default=[1, 10, 50, 100])
     parser.add_argument("--tasks", type=int, default=5, help="tasks on each queue")
     parser.add_argument("--one", choices=["plain", "watched"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()

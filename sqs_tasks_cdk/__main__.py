@@ -40,6 +40,9 @@ EXAMPLE_APP = "examples.shop.tasks:env"
 #: Queues whose alarms fit into the same stack: 18 resources each, of 500.
 MAX_QUEUES_WATCHED_INSIDE = 25
 
+#: Queues whose alarms fit into one stack.
+MAX_QUEUES_IN_ONE_STACK = 55
+
 
 def main() -> None:
     """Synthesise the stack that the context asks for."""
@@ -81,7 +84,8 @@ def monitor(stack: TaskStack) -> None:
         raise StackError(f"{' and '.join(given)} are given together; give only one of them")
     if not given:
         return
-    is_large = len(stack.tasks.manifest.queues) > MAX_QUEUES_WATCHED_INSIDE
+    # Beyond what one stack can hold, alarms find a place by themselves.
+    is_large = MAX_QUEUES_WATCHED_INSIDE < len(stack.tasks.manifest.queues) <= MAX_QUEUES_IN_ONE_STACK
     scope = NestedStack(stack, "Watch") if is_large else None
     if "alarm_email" in given:
         topic: sns.ITopic = sns.Topic(stack, "Alarms", enforce_ssl=True)

@@ -13,6 +13,7 @@ from constructs import Construct
 from sqs_tasks_cdk.alarm_options import AlarmOptions, AlarmPolicy
 from sqs_tasks_cdk.alarm_topic import let_cloudwatch_publish
 from sqs_tasks_cdk.alarms import Alarms, Objectives
+from sqs_tasks_cdk.alarms_in_parts import combined_alarm, watches_of
 from sqs_tasks_cdk.dashboard import TaskDashboard
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker
@@ -140,39 +141,42 @@ class TaskMonitoring(Construct):
 
         combined = bool(settings.get("combined"))
         policy = _policy(settings)
-        alarms = Alarms(self, "Alarms", policy=policy, silent=combined)
-        for queue in queues:
-            alarms.watch_queue(queue, objectives_of(queue.logical_name))
-        for worker in workers:
-            if isinstance(worker, LambdaWorker):
-                alarms.watch_function(worker, objectives_of(worker.task_queue.logical_name))
-            else:
-                alarms.watch_service(worker)
+        watches = watches_of(self, queues, workers)
+        for watch in watches:
+            watch.alarms = alarms = Alarms(watch.scope, "Alarms", policy=policy, silent=combined)
+            for queue in watch.queues:
+                alarms.watch_queue(queue, objectives_of(queue.logical_name))
+            for worker in watch.workers:
+                if isinstance(worker, LambdaWorker):
+                    alarms.watch_function(worker, objectives_of(worker.task_queue.logical_name))
+                else:
+                    alarms.watch_service(worker)
         if schedules is not None:
-            alarms.watch_schedules(schedules)
+            watches[0].alarms.watch_schedules(schedules)
         policy.close()
-        self.alarms = alarms.by_name
+        self.alarms = {name: alarm for watch in watches for name, alarm in watch.alarms.by_name.items()}
         self.composite_alarm: cloudwatch.CompositeAlarm | None = None
         self.composite_alarms: dict[str, cloudwatch.CompositeAlarm] = {}
+        all_alarms = [watch.alarms for watch in watches]
         if combined and settings.get("alarm_topics"):
-            for severity in sorted(set(alarms.severities.values())):
-                self.composite_alarms[severity] = alarms.combine(
-                    f"Any-{severity}", policy.actions(severity), severity=severity
+            for severity in sorted({one for alarms in all_alarms for one in alarms.severities.values()}):
+                self.composite_alarms[severity] = combined_alarm(
+                    self, all_alarms, f"Any-{severity}", policy.actions(severity), severity=severity
                 )
         elif combined:
-            self.composite_alarm = alarms.combine("Any", policy.actions(""))
-        self.dashboards = (
-            TaskDashboard(
-                self,
-                "Page",
-                queues=queues,
-                workers=workers,
-                objectives=objectives_of,
-                dashboard_name=settings.get("dashboard_name"),
-            ).dashboards
-            if settings.get("with_dashboard", True)
-            else []
-        )
+            self.composite_alarm = combined_alarm(self, all_alarms, "Any", policy.actions(""))
+        self.dashboards: list[cloudwatch.Dashboard] = []
+        for number, watch in enumerate(watches, 1):
+            if settings.get("with_dashboard", True):
+                page = settings.get("dashboard_name")
+                self.dashboards += TaskDashboard(
+                    watch.scope,
+                    "Page",
+                    queues=watch.queues,
+                    workers=watch.workers,
+                    objectives=objectives_of,
+                    dashboard_name=page if page is None or len(watches) == 1 else f"{page}-part{number}",
+                ).dashboards
         self.dashboard = self.dashboards[0] if self.dashboards else None
 
 

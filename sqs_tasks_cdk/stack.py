@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from aws_cdk import Annotations, Environment, IPropertyInjector, IStackSynthesizer, PermissionsBoundary, Stack
 from constructs import Construct
 
+from sqs_tasks_cdk.alarms_in_parts import place_of_alarms
 from sqs_tasks_cdk.manifest import Manifest
 from sqs_tasks_cdk.monitoring import MonitoringSettings, TaskMonitoring
 from sqs_tasks_cdk.places import elsewhere, named
@@ -159,13 +160,12 @@ class SqsTasks(Construct):
     ) -> TaskMonitoring:
         """Watch all queues, workers and schedules.
 
-        A queue with a function has nine alarms, and a stack holds 500 resources: a registry of more than 25 queues is
-        better watched from a ``NestedStack(stack, "Watch")`` as ``scope``. It gets names as parameters and needs no
-        exports.
+        A queue with a function has nine alarms, and a stack holds 500 resources. Alarms that do not fit go to a nested
+        stack, or to several.
 
         Args:
             construct_id: The id in ``scope``.
-            scope: The parent; this construct when left out.
+            scope: The parent. When left out, this construct, or a nested stack in it where this stack has no room.
             settings: See :class:`~sqs_tasks_cdk.monitoring.MonitoringSettings`.
 
         Raises:
@@ -183,7 +183,7 @@ class SqsTasks(Construct):
             else:
                 watched.append(queue)
         return TaskMonitoring(
-            scope if scope is not None else self,
+            scope if scope is not None else place_of_alarms(self, len(watched)),
             construct_id,
             queues=watched,
             workers=list(self.workers),

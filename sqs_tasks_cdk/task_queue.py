@@ -284,6 +284,17 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
                 arguments["dead_letter_queue_name"] = dead.queue_name
         return cls(scope, construct_id, **{**arguments, **settings})
 
+    @property
+    def resource(self) -> sqs.CfnQueue | None:
+        """The queue in the template; None for an existing queue."""
+        return self._cfn_queue
+
+    @property
+    def has_names(self) -> bool:
+        """Whether another stack may know the queue and its dead-letter queue by name."""
+        has_dead_name = self.dead_letter_queue is None or self.explicit_dead_letter_queue_name is not None
+        return self.explicit_queue_name is not None and has_dead_name
+
     def reference_in(self, scope: Construct, construct_id: str) -> TaskQueue:
         """This queue as another stack of the app may use it: by name.
 

@@ -12,13 +12,14 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from sqs_tasks_cdk import call_graph
-from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk import call_graph, parts
+from sqs_tasks_cdk.bundling import PythonBundle, handler_of
 from sqs_tasks_cdk.environment import SERVICE_VARIABLE, app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, make_cluster
 from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
+from sqs_tasks_cdk.parts import Parts, depend_on
 from sqs_tasks_cdk.send_rights import SendAnywhere, grant_send_to, warn_of_undeclared
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.stages import check_environment
@@ -46,6 +47,9 @@ class TaskWorkersSettings(TypedDict, total=False):
 
     #: That no queue has a task and no worker is wanted. Without it a registry without tasks is refused.
     without_tasks: bool
+
+    #: Whether workers are in nested stacks. When left out, they are if the stack could not hold them otherwise.
+    split: bool | None
 
     #: Where services run. One is made in ``vpc`` when left out.
     cluster: ecs.ICluster | None
@@ -96,12 +100,20 @@ class TaskWorkers(Construct):
             raise StackError("cluster= has its own network; leave out vpc=")
         self._app = settings.get("app", self._manifest.app)
         self._queues = queues
-        self._references: dict[str, TaskQueue] = {}
+        self._references: dict[tuple[str, str], TaskQueue] = {}
         self._codes: dict[tuple[str, int, str, str], lambda_.Code] = {}
         self._is_apart = Stack.of(self) is not Stack.of(queues)
         if self._is_apart:
             # Names are no references, so the CDK does not see that a mapping needs its queue.
             Stack.of(self).add_dependency(Stack.of(queues))
+        own = settings.get("lambda_settings") or {}
+        is_split = parts.are_needed(
+            self,
+            self._manifest,
+            existing_functions=sum("function" in one for one in own.values()),
+            split=settings.get("split"),
+        )
+        self._parts = Parts(self, "Part") if is_split else None
 
         loops = call_graph.loops(self._manifest)
         for registered in self._manifest.queues:
@@ -144,7 +156,12 @@ class TaskWorkers(Construct):
         self._name_service(settings, app)
         if "code" not in settings and "function" not in settings:
             settings["code"] = self._code(app, settings)
-        return LambdaWorker(self, registered.name, task_queue=self._queue(registered.name), app=app, **settings)
+        place = self._place(registered)
+        if self._parts is not None and "code" in settings:
+            settings.setdefault("handler", handler_of(settings["code"], None))
+            settings["code"] = self._parts.code(place, settings["code"])
+        task_queue = self._queue(registered.name, place)
+        return LambdaWorker(place, registered.name, task_queue=task_queue, app=app, **settings)
 
     def _code(self, app: str, settings: dict[str, Any]) -> lambda_.Code:
         """The bundle for a function, put together once for all functions that want the same."""
@@ -169,7 +186,9 @@ class TaskWorkers(Construct):
             settings["cluster"] = self.cluster
             if "cluster" not in self._settings and "vpc" not in self._settings:
                 settings.setdefault("assign_public_ip", True)
-        return FargateWorker(self, registered.name, task_queues=[self._queue(registered.name)], app=app, **settings)
+        place = self._place(registered)
+        task_queue = self._queue(registered.name, place)
+        return FargateWorker(place, registered.name, task_queues=[task_queue], app=app, **settings)
 
     def _name_service(self, settings: dict[str, Any], app: str) -> None:
         """Give a stage a service name of its own: the queues' logical names are those of all stages."""
@@ -233,13 +252,26 @@ class TaskWorkers(Construct):
                     )
                 anywhere.grant(worker)
             else:
-                grant_send_to(worker, [self._queue(name) for name in call_graph.targets(self._manifest, registered)])
+                place, names = self._place(registered), call_graph.targets(self._manifest, registered)
+                grant_send_to(worker, [self._queue(name, place) for name in names])
         warn_of_undeclared(self, self._manifest)
 
-    def _queue(self, name: str) -> TaskQueue:
-        queue = self._queues[name]
+    def _place(self, registered: ManifestQueue) -> Construct:
+        """Where the worker of a queue is made."""
+        if self._parts is None:
+            return self
+        part = self._parts.of(registered.name)
         if not self._is_apart:
+            # In a nested stack the queue is known by name, so the CDK does not see that its mapping needs it.
+            depend_on(part, self._queues[registered.name].resource)
+        return part
+
+    def _queue(self, name: str, place: Construct | None = None) -> TaskQueue:
+        """A queue as it is known in the stack of this construct, or of a place in a nested one."""
+        queue, place = self._queues[name], self if place is None else place
+        if not self._is_apart and (place is self or not queue.has_names):
             return queue
-        if name not in self._references:
-            self._references[name] = queue.reference_in(self, f"{name}-reference")
-        return self._references[name]
+        key = (place.node.path, name)
+        if key not in self._references:
+            self._references[key] = queue.reference_in(place, f"{name}-reference")
+        return self._references[key]
