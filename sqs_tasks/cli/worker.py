@@ -129,6 +129,13 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     help="Serve /live, /ready and /metrics (Prometheus) on this port; N processes also use the next N ports.",
 )
 @setting(
+    "--health-host",
+    "health_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name of a public domain by which probes reach the health port; addresses and private names always may.",
+)
+@setting(
     "--max-overrun",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
@@ -160,6 +167,7 @@ def worker(
     max_rss: int | None,
     idle_seconds: float | None,
     health_port: int | None,
+    health_hosts: Sequence[str],
     max_overrun: float | None,
     report_interval: float,
     log_level: str,
@@ -185,7 +193,15 @@ def worker(
             _check_workers_ports(health_port, processes)
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
         command = [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
-        sys.exit(run_supervisor(command, processes, grace_seconds=grace_seconds, health_port=health_port))
+        sys.exit(
+            run_supervisor(
+                command,
+                processes,
+                grace_seconds=grace_seconds,
+                health_port=health_port,
+                health_hosts=health_hosts,
+            )
+        )
     end = ProcessEnd()
     env = load(app)
     after_application(log_level.upper(), log_format)
@@ -228,6 +244,7 @@ def worker(
         wants_fresh_process=ends.wants_fresh_process,
         during=reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds),
         health_port=health_port,
+        health_hosts=health_hosts,
         max_overrun_seconds=max_overrun,
     )
     if code:

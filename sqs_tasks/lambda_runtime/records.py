@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from sqs_tasks.errors import ConfigurationError, UndecodableMessageError
+from sqs_tasks.errors import MAX_QUOTED_CHARS, ConfigurationError, UndecodableMessageError, one_line
 from sqs_tasks.message import ReceivedMessage
 
 logger = logging.getLogger(__name__)
@@ -15,6 +16,9 @@ logger = logging.getLogger(__name__)
 #: Seconds by which a redelivered message may be older than the invocation: throttled batches are tried again inside
 #: one receive (S20).
 RECEIVE_AGE_MARGIN_SECONDS = 60.0
+
+#: Names of an event's members that an error quotes.
+_MAX_NAMES = 5
 
 
 def read_records(event: Any) -> list[Mapping[str, Any]]:
@@ -26,10 +30,9 @@ def read_records(event: Any) -> list[Mapping[str, Any]]:
     """
     records = event.get("Records") if isinstance(event, Mapping) else None
     if not isinstance(records, list):
-        found = ", ".join(map(str, event)) if isinstance(event, Mapping) else type(event).__name__
         raise ConfigurationError(
-            f"not an SQS event: it has no list of Records (it has {found or 'nothing'}); "
-            "this function is for an SQS event source"
+            f"not an SQS event: it has no list of Records, it {_found(event)}; this function takes the events of an "
+            "SQS event source mapping; send this event to another function, or map a queue to this one"
         )
     for record in records:
         try:
@@ -42,17 +45,40 @@ def read_records(event: Any) -> list[Mapping[str, Any]]:
 
 
 def _not_ours(record: Any) -> ConfigurationError:
-    source = record.get("eventSource") if isinstance(record, Mapping) else type(record).__name__
+    if not isinstance(record, Mapping):
+        return ConfigurationError(
+            f"not an SQS event: a record is {_quoted(record)}; each must be an object with an eventSource; this "
+            "function takes the events of an SQS event source mapping"
+        )
+    source = record.get("eventSource")
     if source != "aws:sqs":
         return ConfigurationError(
-            f"not an SQS event: a record is from {source!r}; this function is for an SQS event source"
+            f"not an SQS event: the eventSource of a record is {_quoted(source)}; this function takes records from "
+            "'aws:sqs'; remove its other event sources"
         )
     given = {name: record.get(name) for name in ("messageId", "eventSourceARN")}
     name = next(name for name, value in given.items() if not isinstance(value, str) or not value)
     return ConfigurationError(
-        f"not an SQS event: a record has the {name} {given[name]!r}; without one it could not be told from the others "
-        "in the answer, so nothing was run"
+        f"not an SQS event: the {name} of a record is {_quoted(given[name])}; it must be a text that is not empty, "
+        "since the answer names failed messages by it, so nothing was run; to make an event for a test, use "
+        "sqs_tasks.testing.lambda_event"
     )
+
+
+def _found(event: Any) -> str:
+    """What an event is or has, for an error: the names of a few members, and none of their values."""
+    if not isinstance(event, Mapping):
+        return f"is {_quoted(event)}"
+    names = ", ".join(map(_quoted, islice(event, _MAX_NAMES)))
+    more = f" and {len(event) - _MAX_NAMES} more" if len(event) > _MAX_NAMES else ""
+    return f"has {names}{more}" if names else "is empty"
+
+
+def _quoted(value: Any) -> str:
+    """A value of an event, for an error: of a text what fits into a line, of anything else its type."""
+    if isinstance(value, str):
+        return ascii(value) if len(value) <= MAX_QUOTED_CHARS else f"{value[:MAX_QUOTED_CHARS]!a}..."
+    return "missing" if value is None else f"of the type {type(value).__name__}"
 
 
 def read_messages(records: Sequence[Mapping[str, Any]]) -> Iterator[ReceivedMessage]:
@@ -68,11 +94,12 @@ def read_messages(records: Sequence[Mapping[str, Any]]) -> Iterator[ReceivedMess
     for record in _without_repetitions(records):
         try:
             message = from_lambda(record, received_at=now)
-        except Exception:  # a record of a shape nobody has seen: it stays in its queue, and the others go on
-            logger.exception(
-                "cannot read a record; its message stays in the queue",
-                extra={"action": "record_unreadable", "message_id": record.get("messageId")},
-            )
+        except Exception as error:  # a record of a shape nobody has seen: it stays in its queue, and the others go on
+            # The text of the error may hold values of the message; it is logged for those who ask for DEBUG.
+            extra = {"action": "record_unreadable", "message_id": one_line(record["messageId"])}
+            why = error if isinstance(error, UndecodableMessageError) else type(error).__name__
+            logger.error("cannot read a record: %s; its message stays in the queue", why, extra=extra)  # noqa: TRY400
+            logger.debug("how reading the record failed", exc_info=error, extra=extra)
             continue
         yield message
 
@@ -89,7 +116,7 @@ def from_lambda(record: Mapping[str, Any], *, received_at: float) -> ReceivedMes
     """
     attributes, lambda_attributes = record.get("attributes") or {}, record.get("messageAttributes") or {}
     if not isinstance(attributes, dict) or not isinstance(lambda_attributes, dict):
-        raise UndecodableMessageError("a record has attributes that are not an object")
+        raise UndecodableMessageError("its attributes are no object")
     return ReceivedMessage(
         record["messageId"],
         record.get("receiptHandle", ""),

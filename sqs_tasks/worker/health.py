@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.forks import closed_in_children
+from sqs_tasks.worker.host_names import HostNames
 from sqs_tasks.worker.metrics import CONTENT_TYPE
 from sqs_tasks.worker.poll_state import PollState
 
@@ -98,19 +99,20 @@ class WorkerHealth:
 
 
 @contextmanager
-def serving_health(health: Health, port: int, *, host: str = "") -> Iterator[int]:
+def serving_health(health: Health, port: int, *, host: str = "", allowed_hosts: Iterable[str] = ()) -> Iterator[int]:
     """Answer on a port while the block runs; gives the port.
 
     Args:
         health: What to answer.
         port: The port; 0 for a free one.
         host: The address; all of them unless given, since a probe comes from outside the container.
+        allowed_hosts: Names of a public domain by which probes reach it; see :class:`HostNames`.
 
     Raises:
         ConfigurationError: The port cannot be opened.
     """
     try:
-        server = ThreadingHTTPServer((host, port), _handler(health))
+        server = ThreadingHTTPServer((host, port), _handler(health, HostNames(allowed_hosts)))
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"cannot answer for the health on port {port}: {getattr(error, 'strerror', None) or error}; "
@@ -131,14 +133,17 @@ def serving_health(health: Health, port: int, *, host: str = "") -> Iterator[int
         thread.join()
 
 
-def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+def _handler(health: Health, hosts: HostNames) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "sqs-tasks", ""
         timeout = 10
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0].rstrip("/")
-            if path == "/live":
+            refusal = hosts.refusal(self.headers.get("Host"))
+            if refusal is not None:
+                self._answer(403, "text/plain", refusal.encode())
+            elif path == "/live":
                 self._report(health.live())
             elif path == "/ready":
                 self._report(health.ready())

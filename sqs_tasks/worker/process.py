@@ -39,6 +39,7 @@ def run_worker(
     wants_fresh_process: Callable[[], bool] = lambda: False,
     during: AbstractContextManager[Any] = _NOTHING,
     health_port: int | None = None,
+    health_hosts: Sequence[str] = (),
     max_overrun_seconds: float | None = None,
     variables: MutableMapping[str, str] = os.environ,
 ) -> int:
@@ -54,6 +55,7 @@ def run_worker(
         wants_fresh_process: Whether a worker that stopped by itself makes room for a fresh one.
         during: What else lasts as long as the worker runs.
         health_port: Where to answer for its health; None does not.
+        health_hosts: Names of a public domain by which probes reach that port.
         max_overrun_seconds: How long a job may run beyond its timeout before the worker counts as dead; None for any.
         variables: The process's environment.
 
@@ -88,7 +90,7 @@ def run_worker(
                 max_overrun_seconds=max_overrun_seconds,
             )
             if link is None:
-                stack.enter_context(serving_health(health, health_port))
+                stack.enter_context(serving_health(health, health_port, allowed_hosts=health_hosts))
             else:
                 port = worker_port(health_port, link.number)
                 stack.enter_context(serving_health(health, port, host="127.0.0.1"))
@@ -113,6 +115,7 @@ def run_supervisor(
     *,
     grace_seconds: float,
     health_port: int | None = None,
+    health_hosts: Sequence[str] = (),
     variables: MutableMapping[str, str] = os.environ,
 ) -> int:
     """Run workers under a supervisor until they end; the exit code to end with.
@@ -123,12 +126,15 @@ def run_supervisor(
         grace_seconds: How long a worker may take to stop.
         health_port: Where to answer for the health of all; the workers answer on the ports after it, to this host
             alone.
+        health_hosts: Names of a public domain by which probes reach that port.
         variables: The process's environment.
     """
     with ExitStack() as stack:
         on_busy = stack.enter_context(_protection(variables))
         if health_port is not None:
-            stack.enter_context(serving_health(FleetHealth(health_port, processes), health_port))
+            stack.enter_context(
+                serving_health(FleetHealth(health_port, processes), health_port, allowed_hosts=health_hosts)
+            )
         supervisor = Supervisor(
             command,
             processes,

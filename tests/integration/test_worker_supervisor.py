@@ -380,3 +380,33 @@ def test_options_come_from_the_environment(run, jobs):
 
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(20) == 0
+
+
+@pytest.mark.parametrize(("worked", "deaths"), [(True, 25), (False, 10)], ids=["after work", "before any"])
+def test_only_starts_without_work_make_a_supervisor_give_up(tmp_path, worked, deaths):
+    """A job that kills its worker again and again is no application that cannot be loaded: the others still have jobs.
+
+    A worker writes to its supervisor when SQS has answered it, and dies; after 25 deaths it ends by itself.
+    """
+    worker = f"""
+import os
+with open({str(tmp_path / "starts")!r}, "ab+") as starts:
+    starts.write(b"x")
+    if starts.tell() > 25:
+        os._exit(0)
+if {worked}:
+    os.write(int(os.environ["SQS_TASKS_SUPERVISOR_FD"]), b"w")
+os.kill(os.getpid(), 9)
+"""
+    program = f"""
+import logging, sys
+from sqs_tasks.worker import supervisor
+logging.basicConfig(level="INFO")
+supervisor.MIN_PAUSE = supervisor.MAX_PAUSE = supervisor.MAX_PAUSE_AFTER_WORK = 0.001
+sys.exit(supervisor.Supervisor([sys.executable, "-S", "-c", {worker!r}], 1).run())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert len((tmp_path / "starts").read_bytes()) == deaths, ended.stderr
+    assert ("giving up" in ended.stderr) is not worked
+    assert ended.returncode == 128 + 9

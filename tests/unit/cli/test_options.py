@@ -26,6 +26,7 @@ WORKER = {
     "--max-overrun": ("SQS_TASKS_MAX_OVERRUN", None),
     "--idle-seconds": ("SQS_TASKS_IDLE_SECONDS", None),
     "--health-port": ("SQS_TASKS_HEALTH_PORT", None),
+    "--health-host": ("SQS_TASKS_HEALTH_HOST", ()),
     "--report-interval": ("SQS_TASKS_REPORT_INTERVAL", 300),
     "--log-level": ("SQS_TASKS_LOG_LEVEL", "info"),
     "--log-format": ("SQS_TASKS_LOG_FORMAT", "text"),

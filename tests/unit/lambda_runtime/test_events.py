@@ -136,7 +136,33 @@ def test_records_without_attributes_are_read():
 
 def test_error_for_another_event_says_what_it_found():
     """The error lists the keys, or the source, of what came instead."""
-    with pytest.raises(ConfigurationError, match=r"it has no list of Records \(it has version, detail\)"):
+    with pytest.raises(ConfigurationError, match="it has no list of Records, it has 'version', 'detail'; "):
         read_records({"version": "0", "detail": {}})
-    with pytest.raises(ConfigurationError, match="a record is from 'aws:kinesis'"):
+    with pytest.raises(ConfigurationError, match="the eventSource of a record is 'aws:kinesis'; "):
         read_records({"Records": [{"eventSource": "aws:kinesis"}]})
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "x" * 1_000_000,
+        {"x" * 1_000_000: 1},
+        {f"key{n}": n for n in range(100_000)},
+        {"Records": ["x" * 1_000_000]},
+        {"Records": [{"eventSource": "x\n" * 1_000_000}]},
+        {"Records": [{"eventSource": ["x" * 1_000_000]}]},
+        {"Records": [{"eventSource": "aws:sqs", "messageId": {"secret": "x" * 1_000_000}}]},
+        {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "eventSourceARN": 10**1000}]},
+    ],
+    ids=["text", "long key", "many keys", "record", "source", "source of a list", "id", "arn"],
+)
+def test_error_quotes_little_of_what_came(event):
+    """Whatever the sender wrote: the error stays one short line of ASCII, and holds no value that is no text."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_records(event)
+
+    text = str(caught.value)
+    assert len(text) < 1_000
+    assert text.isascii()
+    assert text.isprintable()
+    assert "secret" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -131,6 +132,40 @@ def test_health_is_answered_over_http(state, clock):
         assert (status, json.loads(body)["because"]) == (503, {"jobs": "not polled yet"})
         assert get(port, "/metrics") == (200, "x 1\n")
         assert get(port, "/else")[0] == 404
+
+
+def test_a_web_page_cannot_read_the_health_by_a_name_of_its_own(state):
+    """DNS rebinding: the browser sends the page's name; probes use addresses, private names, or one that was given."""
+
+    def status(port, host):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.putrequest("GET", "/metrics", skip_host=True)
+        if host is not None:
+            connection.putheader("Host", host)
+        connection.endheaders()
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    health = WorkerHealth(lambda: [state], lambda: False, lambda: "x 1\n")
+    with serving_health(health, 0, host="127.0.0.1", allowed_hosts=["Probe.Example.com"]) as port:
+        for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "127.0.0.1@evil.example", "[", ""):
+            code, text = status(port, host)
+            assert (code, "x 1" in text) == (403, False), host
+        assert "--health-host NAME" in status(port, "evil.example")[1]
+        for host in (
+            None,
+            f"127.0.0.1:{port}",
+            "10.1.2.3:8080",
+            "[::1]:8080",
+            "localhost:8080",
+            "worker:8080",
+            "worker.default.svc.cluster.local:8080",
+            "ip-10-1-2-3.eu-west-1.compute.internal",
+            "probe.example.com:80",
+        ):
+            assert status(port, host) == (200, "x 1\n"), host
 
 
 def test_the_workers_of_a_supervisor_are_summed_up(state, clock):
