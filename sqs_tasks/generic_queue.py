@@ -280,11 +280,14 @@ class GenericQueue:
             may_loop=bool(self.settings.readers) or any(task.settings.postpones for task in self.tasks),
         )
 
-    def settlement(self, *, queue_url: Callable[[], str] | None = None) -> Settlement:
+    def settlement(
+        self, *, queue_url: Callable[[], str] | None = None, max_receive_count: int | None = None
+    ) -> Settlement:
         """What settles this queue's messages.
 
         Args:
             queue_url: Gives the URL when a runtime knows a better one than the environment, from the message's ARN.
+            max_receive_count: The receive after which SQS moves a message, where a runtime knows it unregistered.
         """
         from sqs_tasks.execution.settlement import Settlement  # a function whose jobs all succeed needs none
 
@@ -304,7 +307,7 @@ class GenericQueue:
             queue_url=queue_url or (lambda: self.queue_url),
             dead_letters=letters,
             copier=None if self.fifo else lambda: self._copier(queue_url),
-            max_receive_count=self._registered_max_receive_count,
+            max_receive_count=max_receive_count or self._registered_max_receive_count,
             copies_at=self._copies_at,
             around=lambda: self.env.around_request,
         )

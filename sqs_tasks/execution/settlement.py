@@ -6,6 +6,7 @@ a copy, and not before.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +88,10 @@ class CopiesJobs(Protocol):
 EARLY_SECONDS = 300
 
 
+#: The receive from which on a queue is asked for its limit: hardly one allows less, and most jobs are done before.
+_FIRST_ASKED = 2
+
+
 class Settlement:
     """Settles the messages of one queue; any thread may call it, it keeps nothing between calls.
 
@@ -96,7 +101,8 @@ class Settlement:
         queue_url: Gives the URL.
         dead_letters: Where rejected messages go; None when the queue has no such place.
         copier: Gives what sends jobs on by copies; None for a FIFO queue.
-        max_receive_count: The receive after which SQS moves a message, if it is registered.
+        max_receive_count: The receive after which SQS moves a message, if it is known; else the queue is asked, once,
+            when a job that can only be hidden is put off again.
         copies_at: Where that probably is; a job that would lose by it goes on by a copy.
         around: Gives what makes the context of each request, or None.
         sleep: Waits between tries.
@@ -121,6 +127,7 @@ class Settlement:
         self._dead_letters = dead_letters
         self._copier = copier
         self._max_receive_count = max_receive_count
+        self._is_asked = max_receive_count is not None
         self._copies_at = copies_at
         self._around = around
         self._sleep = sleep
@@ -210,9 +217,11 @@ class Settlement:
         ):
             # Until shortly before, where a copy begins its receives anew; on FIFO queues until it is due.
             early = 0 if self._copier is None else EARLY_SECONDS
+            self._ask(message)
             return self._kept_or_dead(message, seconds - early, outcome.reason, request_id)
         if self._is_copied(message, seconds, outcome.attempts):
             return DELETE
+        self._ask(message)
         return self._kept_or_dead(message, seconds, outcome.reason, request_id)
 
     def _is_used_up(self, message: ReceivedMessage) -> bool:
@@ -230,6 +239,18 @@ class Settlement:
             if self._dead_letters.copy(message, rejected, request_id=request_id):
                 return DELETE
         return self._hide(message, seconds)
+
+    def _ask(self, message: ReceivedMessage) -> None:
+        """Ask the queue for its limit, where nobody has said it, when a message has come again."""
+        if self._is_asked or self._dead_letters is None or message.receive_count < _FIRST_ASKED:
+            return
+        self._is_asked = True
+        try:
+            answer = self._client().get_queue_attributes(QueueUrl=self._queue_url(), AttributeNames=["RedrivePolicy"])
+            policy = (answer.get("Attributes") or {}).get("RedrivePolicy")
+            self._max_receive_count = None if policy is None else int(json.loads(policy)["maxReceiveCount"])
+        except Exception as error:  # noqa: BLE001 - without the right the redrive policy decides, as ever
+            logger.debug("cannot ask queue %s for its redrive policy: %s", self.queue_name, error)
 
     @staticmethod
     def _is_at(message: ReceivedMessage, receive: int | None) -> bool:

@@ -290,7 +290,9 @@ class QueueRun:
     def settlement(self) -> Settlement:
         """What settles its messages; a batch in which all succeed needs none."""
         if self._settlement is None:
-            self._settlement = self.queue.settlement(queue_url=self._queue_url)
+            self._settlement = self.queue.settlement(
+                queue_url=self._queue_url, max_receive_count=self._max_receive_count
+            )
         return self._settlement
 
     def timed_settlement(self) -> TimedSettlement:

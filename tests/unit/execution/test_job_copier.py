@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -551,3 +552,42 @@ def test_sqs_that_hangs_over_a_copy_does_not_cost_the_answer() -> None:
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("limit", [3, 8])
+def test_a_limit_that_nobody_registered_is_asked_for_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A queue that was made elsewhere: its own limit counts, and the last receive has a reason there, too."""
+    jobs = desk.env.queue("jobs.fifo")
+    runs: list[str] = []
+
+    @jobs.processor("work")
+    def work() -> None:
+        runs.append("work")
+        raise Postpone(10, "the shop is closed")
+
+    desk.open()
+    url = desk.env.get_queue_url("jobs_dead.fifo")
+    arn = desk.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": limit})
+    desk.sqs.set_queue_attributes(QueueUrl=jobs.queue_url, Attributes={"RedrivePolicy": policy})
+    work.delay()
+    settlement, client, asked = jobs.settlement(), desk.env.client(), []
+    ask = client.get_queue_attributes
+    monkeypatch.setattr(client, "get_queue_attributes", lambda **it: asked.append(it) or ask(**it), raising=False)
+    for _ in range(limit + 1):
+        for message in jobs.get_raw_messages():
+            outcome = jobs.executor(now=desk.now).execute(message)
+            verdict = settlement.conclude(message, outcome)
+            if isinstance(verdict, Hide):
+                settlement.hide([(message, verdict.seconds)])
+            else:
+                settlement.delete([message])
+        desk.session.advance(11)
+
+    assert len(runs) == limit
+    assert [letter["FailureReason"] for letter in desk.letters("jobs_dead.fifo")] == [
+        f"{limit} receives used up, and not run: the shop is closed"
+    ]
+    assert asked == [{"QueueUrl": jobs.queue_url, "AttributeNames": ["RedrivePolicy"]}]
