@@ -190,24 +190,30 @@ def default_max_receive_count(tasks: Sequence[ManifestTask]) -> int:
 
 
 def check_redrive(
-    tasks: Sequence[ManifestTask], *, queue: str, max_receive_count: int, retention_seconds: int, dead_letter: bool
+    tasks: Sequence[ManifestTask],
+    *,
+    queue: str,
+    max_receive_count: int | None,
+    retention_seconds: int | None,
+    dead_letter: bool,
 ) -> None:
-    """Refuse a queue that gives messages up before their tasks do (R3).
+    """Refuse a queue that gives messages up before their tasks do (R3). What is None is unknown, and not checked.
 
     Raises:
         RuleError: R3; SQS would dead-letter a message with attempts left, or drop it while it waits for the next.
     """
     for task in tasks:
-        if dead_letter and task.max_attempts is not None and max_receive_count < task.max_attempts:
+        most = max_receive_count
+        if dead_letter and task.max_attempts is not None and most is not None and most < task.max_attempts:
             raise RuleError(
                 "R3",
-                f"queue {queue!r} dead-letters after {max_receive_count} receives, but task {task.name!r} has "
+                f"queue {queue!r} dead-letters after {most} receives, but task {task.name!r} has "
                 f"{task.max_attempts} attempts, so its last ones would never run; set max_receive_count to at least "
                 f"{task.max_attempts + limits.RECEIVE_HEADROOM} (attempts + {limits.RECEIVE_HEADROOM} for throttled or "
                 "returned deliveries)",
             )
         waits = task.total_backoff_seconds
-        if waits is not None and waits > retention_seconds:
+        if waits is not None and retention_seconds is not None and waits > retention_seconds:
             raise RuleError(
                 "R3",
                 f"the backoffs of task {task.name!r} on queue {queue!r} add up to {math.ceil(waits)} s, but the queue "

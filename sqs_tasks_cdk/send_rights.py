@@ -11,7 +11,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk.call_graph import enqueues_anywhere
 from sqs_tasks_cdk.manifest import Manifest
-from sqs_tasks_cdk.queue_rights import SEND_ACTIONS, SEND_KEY_ACTIONS
+from sqs_tasks_cdk.queue_rights import SEND_ACTIONS, SEND_KEY_ACTIONS, grant_key
 from sqs_tasks_cdk.queue_urls import HasEnvironment, QueueUrls, Worker
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -129,9 +129,13 @@ def warn_of_undeclared(scope: Construct, manifest: Manifest) -> None:
 
 
 def _grant_keys(worker: Worker, queues: Sequence[TaskQueue]) -> None:
-    keys = {key.node.path: key for queue in queues if (key := queue.queue.encryption_master_key) is not None}
-    for key in keys.values():
-        key.grant(cast("iam.IGrantable", worker.role), *SEND_KEY_ACTIONS)
+    keys = {
+        key.node.path: (key, queue.logical_name)
+        for queue in queues
+        if (key := queue.queue.encryption_master_key) is not None
+    }
+    for key, name in keys.values():
+        grant_key(key, worker, SEND_KEY_ACTIONS, name=name)
 
 
 def _in_policies(queues: Sequence[TaskQueue]) -> Iterator[list[TaskQueue]]:

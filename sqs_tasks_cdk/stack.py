@@ -15,7 +15,7 @@ from sqs_tasks_cdk.monitoring import MonitoringSettings, TaskMonitoring
 from sqs_tasks_cdk.places import elsewhere, named
 from sqs_tasks_cdk.schedules import TaskSchedules, TaskSchedulesSettings, has_schedules
 from sqs_tasks_cdk.settings import given
-from sqs_tasks_cdk.task_queue import TaskQueueSettings
+from sqs_tasks_cdk.task_queue_settings import TaskQueueSettings
 from sqs_tasks_cdk.task_queues import TaskQueues
 from sqs_tasks_cdk.task_workers import TaskWorkers, TaskWorkersSettings
 

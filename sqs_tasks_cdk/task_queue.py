@@ -3,100 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Self, TypedDict, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
-from aws_cdk import Duration, RemovalPolicy, Stack, Token
-from aws_cdk import aws_kms as kms
+from aws_cdk import Duration, Stack, Token
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.dead_letter_queue import KEPT, DeadLetterQueue
 from sqs_tasks_cdk.errors import RuleError, StackError
-from sqs_tasks_cdk.manifest import ManifestQueue, ManifestTask
+from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.places import place_of
 from sqs_tasks_cdk.queue_metrics import QueueMetrics
+from sqs_tasks_cdk.queue_properties import QueueProperties, existing_properties
 from sqs_tasks_cdk.queue_rights import QueueRights
 from sqs_tasks_cdk.settings import given, names_in
+from sqs_tasks_cdk.stack_references import are_apart, deploy_after, key_arn_in
+from sqs_tasks_cdk.task_queue_settings import (
+    OF_EXISTING_QUEUES,
+    OF_FIFO_QUEUES,
+    ExistingTaskQueueSettings,
+    NewTaskQueueSettings,
+    TaskQueueSettings,
+)
+from sqs_tasks_cdk.unresolved import known, known_seconds
 from sqs_tasks_cdk.visibility import QueueVisibility
 
-
-class TaskQueueSettings(TypedDict, total=False):
-    """What code may decide about a queue of the registry."""
-
-    #: How long a received message is hidden, up to 12 hours; computed when left out.
-    visibility_timeout: Duration | None
-
-    #: How long a new message is held back, up to 15 minutes.
-    delivery_delay: Duration | None
-
-    #: How long a message stays that nobody deletes, 1 minute to 14 days; 4 days when left out.
-    retention_period: Duration | None
-
-    #: Deliveries before a message is dead-lettered, 1 to 1,000; ``max(5, attempts + 3)`` when left out (R3).
-    max_receive_count: int | None
-
-    #: The largest message, 1,024 to 1,048,576 bytes; what SQS gives new queues when left out.
-    max_message_size_bytes: int | None
-
-    #: Over the queue or each message group; FIFO only.
-    deduplication_scope: sqs.DeduplicationScope | None
-
-    #: For the queue or each message group; FIFO only.
-    fifo_throughput_limit: sqs.FifoThroughputLimit | None
-
-    #: A dead-letter queue to share, in place of one of its own.
-    dead_letter_queue: DeadLetterQueue | sqs.IQueue | None
-
-    #: A KMS key in place of SSE-SQS, for its own dead-letter queue too.
-    encryption_master_key: kms.IKey | None
-
-    #: How long SQS may reuse a data key of ``encryption_master_key``, 1 minute to 24 hours.
-    data_key_reuse: Duration | None
-
-    #: What happens to the queues and their messages when they leave the stack; kept when left out.
-    removal_policy: RemovalPolicy | None
-
-    #: An existing queue, in place of every setting that would make one.
-    queue: sqs.IQueue | None
-
-
-class NewTaskQueueSettings(TaskQueueSettings, total=False):
-    """All settings of a queue: those above, and those that the registration of a queue answers."""
-
-    #: The name in the registry, as in ``env.queue(name)``; the construct id when left out.
-    logical_name: str | None
-
-    #: The name in SQS, by which producers anywhere find it; generated when left out.
-    queue_name: str | None
-
-    #: The tasks on it, whose timeouts and attempts decide the defaults.
-    tasks: Sequence[ManifestTask]
-
-    #: Whether it is a FIFO queue.
-    fifo: bool | None
-
-    #: Whether SQS makes deduplication ids from bodies; FIFO only.
-    content_based_deduplication: bool | None
-
-    #: The name in SQS of its own dead-letter queue; ``queue_name`` with ``_dead`` when left out.
-    dead_letter_queue_name: str | None
-
-    #: The logical name of its dead-letter queue; ``logical_name`` with ``_dead`` when left out.
-    dead_letter_logical_name: str | None
-
-    #: Have no dead-letter queue. A message that always fails then comes back until it expires.
-    without_dead_letter_queue: bool
-
-
-#: What can be said of a queue that exists already; every other setting is for one that is made.
-OF_EXISTING_QUEUES: Final = frozenset(
-    {"queue", "logical_name", "tasks", "max_receive_count", "dead_letter_queue", "dead_letter_logical_name"}
-)
-
-#: What only FIFO queues have.
-_OF_FIFO_QUEUES: Final = ("content_based_deduplication", "deduplication_scope", "fifo_throughput_limit")
+__all__ = ["ExistingTaskQueueSettings", "NewTaskQueueSettings", "TaskQueue", "TaskQueueSettings"]
 
 
 class TaskQueue(QueueMetrics, QueueRights, Construct):
@@ -120,7 +54,8 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         explicit_dead_letter_queue_name: The name in SQS of the dead-letter queue if it is known at synth.
         tasks: The tasks on it.
         fifo: Whether it is a FIFO queue.
-        max_receive_count: Deliveries before a message is dead-lettered; None for an existing queue that does not say.
+        max_receive_count: Deliveries before a message is dead-lettered; None if that is unknown.
+        retention_seconds: How long a message stays that nobody deletes; None if that is unknown.
         visibility: What its consumers agree on.
 
     Raises:
@@ -132,6 +67,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
     queue: sqs.IQueue
     visibility: QueueVisibility
     max_receive_count: int | None
+    retention_seconds: int | None
 
     def __init__(self, scope: Construct, construct_id: str, **settings: Unpack[NewTaskQueueSettings]) -> None:
         settings = given(settings, NewTaskQueueSettings, construct="TaskQueue")
@@ -139,6 +75,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         self.logical_name = settings.get("logical_name") or construct_id
         self.tasks = tuple(settings.get("tasks", ()))
         self._redrive_source_arns: list[str] = []
+        self._references: dict[str, TaskQueue] = {}
         self._cfn_queue: sqs.CfnQueue | None = None
         existing = settings.get("queue")
         if existing is not None:
@@ -154,13 +91,22 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             # A plain fifo=False would be a claim about the queue too.
             [name for name in settings if name not in OF_EXISTING_QUEUES and (name == "fifo" or settings.get(name))],
         )
+        self._check_declined(settings)
+        found = existing_properties(self, queue, settings, logical_name=self.logical_name)
         self.queue = queue
         self.fifo = queue.fifo
-        self.explicit_queue_name = None if Token.is_unresolved(queue.queue_name) else queue.queue_name
-        self.max_receive_count = settings.get("max_receive_count")
-        self._take_dead_letter_queue(settings.get("dead_letter_queue"), settings.get("dead_letter_logical_name"))
+        self.explicit_queue_name = found.queue_name
+        self.max_receive_count = found.max_receive_count
+        self.retention_seconds = found.retention_seconds
+        self._take_dead_letter_queue(found.dead_letter_queue, settings.get("dead_letter_logical_name"))
+        self._check_redrive(dead_letter=self.dead_letter_queue is not None)
+        self._check_dead_letter_retention()
         self.visibility = QueueVisibility(
-            queue=self.logical_name, explicit_seconds=None, initial_seconds=0, cfn_queue=None
+            queue=self.logical_name,
+            explicit_seconds=found.visibility_seconds,
+            initial_seconds=0,
+            cfn_queue=None,
+            is_unknown=found.is_made_here and found.visibility_seconds is None,
         )
 
     def _make(self, settings: NewTaskQueueSettings) -> None:
@@ -168,30 +114,18 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         self.fifo = bool(settings.get("fifo"))
         self.explicit_queue_name = settings.get("queue_name")
         self._check_new(settings)
-        receives = settings.get("max_receive_count")
-        self.max_receive_count = receives if receives is not None else rules.default_max_receive_count(self.tasks)
+        receives: int = settings.get("max_receive_count") or rules.default_max_receive_count(self.tasks)
+        self.max_receive_count = known(receives)
         retention = settings.get("retention_period") or Duration.seconds(limits.DEFAULT_RETENTION_SECONDS)
-        rules.check_redrive(
-            self.tasks,
-            queue=self.logical_name,
-            max_receive_count=self.max_receive_count,
-            retention_seconds=int(retention.to_seconds()),
-            dead_letter=not settings.get("without_dead_letter_queue"),
-        )
+        self.retention_seconds = known_seconds(retention)
+        self._check_redrive(dead_letter=not settings.get("without_dead_letter_queue"))
         dead_letter_queue = settings.get("dead_letter_queue")
         if dead_letter_queue is None and not settings.get("without_dead_letter_queue"):
             dead_letter_queue = self._make_dead_letter_queue(settings)
         self._take_dead_letter_queue(dead_letter_queue, settings.get("dead_letter_logical_name"))
         if isinstance(dead_letter_queue, DeadLetterQueue):
             dead_letter_queue.allow_source(queue_name=self.explicit_queue_name)
-
-            if not self.fifo:  # the clock of a FIFO dead-letter queue begins anew (S44)
-                rules.check_dead_letter_retention(
-                    queue=self.logical_name,
-                    dead_letter_queue=dead_letter_queue.logical_name,
-                    source_seconds=int(retention.to_seconds()),
-                    dead_letter_seconds=int(dead_letter_queue.retention_period.to_seconds()),
-                )
+        self._check_dead_letter_retention()
 
         key = settings.get("encryption_master_key")
         made = sqs.Queue(
@@ -207,7 +141,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             max_message_size_bytes=settings.get("max_message_size_bytes"),
             dead_letter_queue=None
             if self.dead_letter_queue is None
-            else sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=self.max_receive_count),
+            else sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=receives),
             encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
             encryption_master_key=key,
             data_key_reuse=settings.get("data_key_reuse"),
@@ -220,10 +154,40 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         by_hand = settings.get("visibility_timeout")
         self.visibility = QueueVisibility(
             queue=self.logical_name,
-            explicit_seconds=None if by_hand is None else int(by_hand.to_seconds()),
-            initial_seconds=rules.slowest_task_seconds(self.tasks),
+            explicit_seconds=known_seconds(by_hand),
+            initial_seconds=rules.slowest_task_seconds(self.tasks) if by_hand is None else by_hand.to_seconds(),
             cfn_queue=self._cfn_queue,
+            is_unknown=by_hand is not None and by_hand.is_unresolved(),
         )
+
+    def _check_redrive(self, *, dead_letter: bool) -> None:
+        rules.check_redrive(
+            self.tasks,
+            queue=self.logical_name,
+            max_receive_count=self.max_receive_count,
+            retention_seconds=self.retention_seconds,
+            dead_letter=dead_letter,
+        )
+
+    def _check_dead_letter_retention(self) -> None:
+        letters = None if self.dead_letter_queue is None else QueueProperties.of(self.dead_letter_queue)
+        if letters is None or self.fifo:  # the clock of a FIFO dead-letter queue begins anew (S44)
+            return
+        if letters.retention_seconds is not None and self.retention_seconds is not None:
+            rules.check_dead_letter_retention(
+                queue=self.logical_name,
+                dead_letter_queue=str(self.dead_letter_logical_name),
+                source_seconds=self.retention_seconds,
+                dead_letter_seconds=letters.retention_seconds,
+            )
+
+    def _check_declined(self, settings: NewTaskQueueSettings) -> None:
+        if settings.get("without_dead_letter_queue"):
+            self._refuse(
+                "without_dead_letter_queue cannot be given",
+                "leave out one or the other",
+                names_in(settings, ("dead_letter_queue", "dead_letter_queue_name", "dead_letter_logical_name")),
+            )
 
     def _check_new(self, settings: NewTaskQueueSettings) -> None:
         """Refuse settings of a new queue that contradict each other."""
@@ -231,14 +195,9 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             self._refuse(
                 "a standard queue cannot have",
                 "set fifo=True, or leave them out",
-                names_in(settings, _OF_FIFO_QUEUES),
+                names_in(settings, OF_FIFO_QUEUES),
             )
-        if settings.get("without_dead_letter_queue"):
-            self._refuse(
-                "without_dead_letter_queue cannot be given",
-                "leave out one or the other",
-                names_in(settings, ("dead_letter_queue", "dead_letter_queue_name", "dead_letter_logical_name")),
-            )
+        self._check_declined(settings)
         if "encryption_master_key" not in settings:
             self._refuse("SSE-SQS has no", "give encryption_master_key as well", names_in(settings, ["data_key_reuse"]))
         self._check_name(self.explicit_queue_name)
@@ -267,9 +226,11 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         """
         arguments: dict[str, Any] = {"logical_name": registered.name, "tasks": registered.tasks}
         dead = registered.dead_letter_queue
-        if dead is not None:
+        if dead is not None and not settings.get("without_dead_letter_queue"):
             arguments["dead_letter_logical_name"] = dead.name
-        if "queue" not in settings:
+        if "queue" in settings:
+            arguments["without_dead_letter_queue"] = dead is None and "dead_letter_queue" not in settings
+        else:
             arguments |= {
                 "queue_name": registered.queue_name,
                 "fifo": registered.fifo,
@@ -295,6 +256,42 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
         has_dead_name = self.dead_letter_queue is None or self.explicit_dead_letter_queue_name is not None
         return self.explicit_queue_name is not None and has_dead_name
 
+    @classmethod
+    def from_queue_arn(
+        cls, scope: Construct, construct_id: str, queue_arn: str, /, **settings: Unpack[ExistingTaskQueueSettings]
+    ) -> Self:
+        """A queue that exists elsewhere, by its ARN; ``settings`` say what cannot be read here."""
+        return cls.from_queue_attributes(scope, construct_id, queue_arn=queue_arn, **settings)
+
+    @classmethod
+    def from_queue_attributes(
+        cls,
+        scope: Construct,
+        construct_id: str,
+        /,
+        *,
+        queue_arn: str,
+        queue_url: str | None = None,
+        key_arn: str | None = None,
+        fifo: bool | None = None,
+        **settings: Unpack[ExistingTaskQueueSettings],
+    ) -> Self:
+        """A queue that exists elsewhere.
+
+        Args:
+            scope: The parent.
+            construct_id: The id in ``scope``.
+            queue_arn: Its ARN.
+            queue_url: Its URL; made of the ARN when left out.
+            key_arn: Its customer's KMS key, if it has one: workers and producers get rights to it.
+            fifo: Whether it is a FIFO queue; what the ARN ends with when left out.
+            settings: What cannot be read here.
+        """
+        queue = sqs.Queue.from_queue_attributes(
+            scope, f"{construct_id}Queue", queue_arn=queue_arn, queue_url=queue_url, key_arn=key_arn, fifo=fifo
+        )
+        return cls(scope, construct_id, queue=queue, **settings)
+
     def reference_in(self, scope: Construct, construct_id: str) -> TaskQueue:
         """This queue as another stack of the app may use it: by name.
 
@@ -312,6 +309,8 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             logical_name=self.logical_name,
             tasks=self.tasks,
             max_receive_count=self.max_receive_count,
+            retention_period=_duration(self.retention_seconds),
+            without_dead_letter_queue=dead is None,
             dead_letter_queue=None
             if dead is None
             else self._by_name(scope, f"{construct_id}DeadLetters", dead, self.explicit_dead_letter_queue_name),
@@ -319,8 +318,19 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             queue=imported,
         )
         reference.visibility = self.visibility
+        deploy_after(reference, self)
         reference.variables = self.variables
         return reference
+
+    def seen_from(self, target: Any) -> TaskQueue:
+        """This queue as a grantee may use it: by name if the grantee is in another stack and both names are known."""
+        is_made_here = isinstance(self.queue, sqs.Queue)
+        if not is_made_here or not self.has_names or not hasattr(target, "node") or not are_apart(self, target):
+            return self
+        stack = Stack.of(target)
+        if stack.node.addr not in self._references:
+            self._references[stack.node.addr] = self.reference_in(stack, f"SqsTasks-{self.node.addr}")
+        return self._references[stack.node.addr]
 
     def allow_redrive_from(self, source: TaskQueue) -> None:
         """Let another queue use this one as its dead-letter queue, which nobody may otherwise (R8).
@@ -352,8 +362,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             self.explicit_dead_letter_queue_name = dead_letter_queue.explicit_queue_name
         else:
             self.dead_letter_queue = dead_letter_queue
-            name = dead_letter_queue.queue_name
-            self.explicit_dead_letter_queue_name = None if Token.is_unresolved(name) else name
+            self.explicit_dead_letter_queue_name = QueueProperties.of(dead_letter_queue).queue_name
         if self.dead_letter_queue.fifo != self.fifo:
             # The CDK only warns of this, and CloudFormation fails half way through a deploy (S30).
             raise StackError(
@@ -385,7 +394,7 @@ class TaskQueue(QueueMetrics, QueueRights, Construct):
             construct_id,
             queue_arn=Stack.of(scope).format_arn(service="sqs", resource=name, **place_of(queue)),
             fifo=True if self.fifo else None,
-            key_arn=None if key is None else key.key_arn,
+            key_arn=None if key is None else key_arn_in(scope, key, home=self),
         )
 
     def _check_name(self, name: str | None) -> None:

@@ -14,7 +14,8 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.existing_queues import neighbour, queue_at
 from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
 from sqs_tasks_cdk.stages import stage_variables, staged
-from sqs_tasks_cdk.task_queue import TaskQueue, TaskQueueSettings
+from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.task_queue_settings import TaskQueueSettings
 
 #: What ``defaults`` may say of a queue that is there already; the others are for those that are made.
 _OF_EXISTING = ("dead_letter_queue", "max_receive_count")
@@ -72,8 +73,9 @@ class TaskQueues(Construct):
         for registered in _dead_letter_queues_first(self.manifest):
             own: Any = (settings or {}).get(registered.name, {})
             general: dict[str, Any] = dict(defaults or {})
-            if registered.queue_url is not None and "queue" not in own:
+            if registered.queue_url is not None or own.get("queue") is not None:
                 general = {name: general[name] for name in _OF_EXISTING if name in general}
+            if registered.queue_url is not None and own.get("queue") is None:
                 general["queue"] = self._queue_at(registered.queue_url)
             self._add(registered, cast("TaskQueueSettings", {**general, **own}))
 

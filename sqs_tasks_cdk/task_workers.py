@@ -22,6 +22,7 @@ from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.parts import Parts, depend_on
 from sqs_tasks_cdk.send_rights import SendAnywhere, grant_send_to, warn_of_undeclared
 from sqs_tasks_cdk.settings import given
+from sqs_tasks_cdk.stack_references import deploy_after
 from sqs_tasks_cdk.stages import check_environment
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues, check_names
@@ -105,7 +106,7 @@ class TaskWorkers(Construct):
         self._is_apart = Stack.of(self) is not Stack.of(queues)
         if self._is_apart:
             # Names are no references, so the CDK does not see that a mapping needs its queue.
-            Stack.of(self).add_dependency(Stack.of(queues))
+            deploy_after(self, queues)
         own = settings.get("lambda_settings") or {}
         is_split = parts.are_needed(
             self,

@@ -285,14 +285,12 @@ def test_existing_queue_together_with_settings_is_refused(stack: Stack) -> None:
     """An existing queue or settings, never both: each setting is named."""
     existing = sqs.Queue(stack, "Existing")
 
-    with pytest.raises(
-        StackError, match=r"\(queue=\) cannot be given visibility_timeout, removal_policy; leave them out"
-    ):
+    with pytest.raises(StackError, match=r"\(queue=\) cannot be given delivery_delay, removal_policy; leave them out"):
         TaskQueue(
             stack,
             "emails",
             queue=existing,
-            visibility_timeout=Duration.seconds(30),
+            delivery_delay=Duration.seconds(30),
             removal_policy=RemovalPolicy.RETAIN,
         )
 
@@ -331,8 +329,8 @@ def test_r2_visibility_by_hand_stays_or_is_refused(stack: Stack) -> None:
 
 
 def test_r2_existing_queue_gets_a_warning(stack: Stack) -> None:
-    """R2: the visibility of an existing queue cannot be set here, and that is said."""
-    made = TaskQueue(stack, "emails", queue=sqs.Queue(stack, "Existing"))
+    """R2: the visibility of a queue from elsewhere can neither be set nor read here, and that is said."""
+    made = TaskQueue.from_queue_arn(stack, "emails", "arn:aws:sqs:us-east-1:123456789012:old-emails")
     made.visibility.require(consumer=stack, name="the function", at_least=40, recommended=240)
 
     assert any("the function needs at least 40 s and should have 240 s" in text for text in warnings(stack))
