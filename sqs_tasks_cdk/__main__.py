@@ -7,6 +7,8 @@ Context says which (``cdk deploy -c app=myapp.tasks:env``):
 - ``stage``: which stage of the registry: part of the names of its queues, and of the stack's.
 - ``queue_prefix``: what queue names begin with in place of the registry's prefix.
 - ``stack``: the stack's name; made of the registry's prefix or the application's name when left out.
+- ``vpc``, ``environment``, ``secrets``, ``memory``, ``runtime``, ``removal_policy``, ``account``, ``region``: settings
+  of workers, queues and the stack; ``settings`` names a function that returns any others.
 - ``alarm_email`` or ``alarm_topic_arn``: who is notified of alarms. With one of them, or with
   ``alarms_declined_because``, there are alarms and a dashboard.
 """
@@ -21,12 +23,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from aws_cdk import App, NestedStack
+from aws_cdk import Annotations, App, Environment, NestedStack, Stack
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 
+from sqs_tasks_cdk.context_settings import give_secrets, settings_hook, settings_of
 from sqs_tasks_cdk.environment import app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest import Manifest
@@ -60,8 +63,7 @@ def main() -> None:
             stage=stage,
             queue_prefix=prefix,
         )
-        stack = TaskStack(app, app.node.try_get_context("stack") or stack_name(manifest), manifest=manifest)
-        monitor(stack)
+        make_stack(app, manifest)
         app.synth()
     except StackError as error:
         _give_up(str(error))
@@ -72,8 +74,47 @@ def main() -> None:
         _give_up(str(error))
 
 
+def make_stack(app: App, manifest: Manifest) -> TaskStack:
+    """The stack with what the context and the settings function say, and warnings of what they leave open.
+
+    Raises:
+        StackError: What the constructs refuse, or a value that the context cannot have.
+    """
+    hook = settings_hook(app.node.try_get_context("settings"))
+    watch: dict[str, Any] = {}
+
+    def configure(stack: Stack, manifest: Manifest) -> Mapping[str, Any]:
+        settings = settings_of(stack, manifest, hook)
+        watch.update(settings.pop("monitoring", None) or {})
+        return settings
+
+    name = app.node.try_get_context("stack") or stack_name(manifest)
+    stack = TaskStack(app, name, manifest=manifest, env=_place(app), configure=configure)
+    give_secrets(stack, stack.tasks.workers.workers)
+    if watch:
+        stack.tasks.monitor(**watch)
+    else:
+        monitor(stack)
+    if app.node.try_get_context("removal_policy") == "destroy":
+        Annotations.of(stack).add_warning_v2(
+            "sqs-tasks:destroy", "removal_policy=destroy: queues and their messages are deleted with the stack."
+        )
+    return stack
+
+
+def _place(app: App) -> Environment | None:
+    """The account and region that the context says; those of the credentials where a network is looked up."""
+    account, region = app.node.try_get_context("account"), app.node.try_get_context("region")
+    if app.node.try_get_context("vpc") is not None:
+        account = account or os.environ.get("CDK_DEFAULT_ACCOUNT")
+        region = region or os.environ.get("CDK_DEFAULT_REGION")
+    return None if account is None and region is None else Environment(account=account, region=region)
+
+
 def monitor(stack: TaskStack) -> None:
     """Add alarms and a dashboard if the context says who is notified of alarms, or why nobody is.
+
+    If it says nothing, that is a warning.
 
     Raises:
         StackError: It says more than one.
@@ -83,6 +124,11 @@ def monitor(stack: TaskStack) -> None:
     if len(given) > 1:
         raise StackError(f"{' and '.join(given)} are given together; give only one of them")
     if not given:
+        Annotations.of(stack).add_warning_v2(
+            "sqs-tasks:no-alarms",
+            "Nobody is notified when jobs fail: there are no alarms and no dashboard. Say -c alarm_email=..., -c "
+            "alarm_topic_arn=... or -c alarms_declined_because=..., or return 'monitoring' from the settings function.",
+        )
         return
     # Beyond what one stack can hold, alarms find a place by themselves.
     is_large = MAX_QUEUES_WATCHED_INSIDE < len(stack.tasks.manifest.queues) <= MAX_QUEUES_IN_ONE_STACK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -51,6 +51,10 @@ class SqsTasksSettings(TaskWorkersSettings, total=False):
 class TaskStackSettings(SqsTasksSettings, total=False):
     """Settings of :class:`TaskStack`, besides its manifest."""
 
+    #: Called with the stack and the manifest, and returns settings that need a stack to be made, like a network that is
+    #: looked up. Settings that are given here win over those that it returns.
+    configure: Callable[[Stack, Manifest], Mapping[str, Any]] | None
+
     #: The account and region; those of the deploy's credentials when left out.
     env: Environment | None
 
@@ -89,7 +93,7 @@ class TaskStackSettings(SqsTasksSettings, total=False):
 
 
 #: What goes to the stack itself.
-_OF_STACK = tuple(name for name in TaskStackSettings.__annotations__ if name not in SqsTasksSettings.__annotations__)
+_OF_STACK = frozenset(TaskStackSettings.__annotations__) - frozenset(SqsTasksSettings.__annotations__) - {"configure"}
 
 
 class SqsTasks(Construct):
@@ -217,4 +221,8 @@ class TaskStack(Stack):
         of_stack: Any = {name: value for name, value in settings.items() if name in _OF_STACK}
         super().__init__(scope, construct_id, **of_stack)
         of_tasks: Any = {name: value for name, value in settings.items() if name not in _OF_STACK}
+        configure = of_tasks.pop("configure", None)
+        if configure is not None:
+            manifest = Manifest.read(manifest)
+            of_tasks = {**configure(self, manifest), **of_tasks}
         self.tasks = SqsTasks(self, "Tasks", manifest=manifest, **of_tasks)
