@@ -784,9 +784,9 @@ def main() -> None:
     print(text)
     if not options.no_write:
         page = ROOT / "docs" / "benchmarks.md"
-        # What benchmarks/schedules.py has written stays.
-        _, heading, schedules = page.read_text().partition("\n## Schedules made")
-        page.write_text(text.rstrip("\n") + "\n" + heading + schedules)
+        # What benchmarks/postponed.py and then schedules.py have written stays.
+        _, heading, others = page.read_text().partition("\n## Jobs that are put off")
+        page.write_text(text.rstrip("\n") + "\n" + heading + others)
 
 
 def report(
