@@ -50,6 +50,7 @@ def load_app(path: str | None = None) -> SQSEnv:
             raise ConfigurationError(f"application {chosen!r}: {module_name} has no {attribute!r}") from None
     if not isinstance(found, SQSEnv):
         raise ConfigurationError(f"application {chosen!r} is a {type(found).__name__}, not an SQSEnv")
+    found.load_tasks()
     return found
 
 

@@ -108,6 +108,7 @@ class SQSEventHandler:
         if margin_seconds is not None:
             check_number(margin_seconds, "margin_seconds", 0, unit="seconds", whole=False)
         check_number(concurrency, "concurrency", 1)
+        env.load_tasks()
         keep_loggers()
         add_job_fields(logging.getLogger().handlers)
         if middleware:
@@ -140,7 +141,15 @@ class SQSEventHandler:
         if os.environ.get(INITIALIZATION_VARIABLE) == "snap-start":
             from sqs_tasks.lambda_runtime.snapshots import SnapshotHooks  # one kind of function in many
 
-            SnapshotHooks(env.client).register()
+            SnapshotHooks(env.client, start=self._start).register()
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        if self.env.on_start.callbacks:
+            from sqs_tasks.execution.life import start  # most functions open nothing of their own
+
+            start(self.env)
 
     def __call__(self, event: Any, context: LambdaContext | None = None) -> BatchResponse:
         """Run the jobs of an event and name those that stay in the queue.

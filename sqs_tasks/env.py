@@ -14,7 +14,7 @@ from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, Co
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
-from sqs_tasks.hooks import AroundRequest, Hook
+from sqs_tasks.hooks import AroundRequest, Hook, NewLoopHook
 from sqs_tasks.message import Job, OutgoingMessage
 from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
@@ -25,7 +25,9 @@ from sqs_tasks.receipts import Receipt
 from sqs_tasks.settings import (
     QueueOptions,
     QueueSettings,
+    TaskDefaults,
     check_same_registration,
+    check_task_defaults,
     default_dead_letter_queue,
     queue_name_in,
     staged_prefix,
@@ -70,6 +72,8 @@ class SQSEnv:
         direct_calls: A call of a task, ``send_email(...)``, runs its function; otherwise it is refused as a mistake.
         eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
         send: When jobs are sent: ``OnCommit()`` of :mod:`sqs_tasks.transactions`; None for at once.
+        include: The modules that register tasks, as ``["shop.tasks", "billing.*"]``; see :meth:`load_tasks`.
+        task_defaults: Options of all tasks unless their queue or they themselves say otherwise.
 
     Attributes:
         context: Values that travel with every job added here; see :class:`~sqs_tasks.context.SQSContext`.
@@ -77,6 +81,9 @@ class SQSEnv:
         post_send: Hook, called with each outgoing message and its receipt.
         pre_task: Hook, called with each job before it runs.
         post_task: Hook, called with each job and its outcome of any kind.
+        on_start: Hook, called in each worker and function before its first job; what it raises ends the process.
+        on_stop: Hook, called in each worker after its last job.
+        on_new_loop: Hook, called on each event loop of async jobs before the first of them.
         report_queue_stats: Hook, called by workers with a queue's name and its
             :class:`~sqs_tasks.queue_statistics.QueueStatistics`.
         deliver: What takes messages in the place of SQS, or None.
@@ -105,6 +112,8 @@ class SQSEnv:
         direct_calls: bool = False,
         eager: bool = False,
         send: Hold | None = None,
+        include: Sequence[str] = (),
+        task_defaults: TaskDefaults | None = None,
     ) -> None:
         self.queue_prefix = staged_prefix(queue_prefix, os.environ)
         self.codecs = CodecRegistry()
@@ -123,6 +132,9 @@ class SQSEnv:
         self.direct_calls = direct_calls
         self.scheduler = scheduler
         self.hold = send
+        self._to_import = include
+        check_task_defaults(task_defaults, "SQSEnv")
+        self.task_defaults = task_defaults
         self.deliver: Deliver | None = None
         if eager:
             from sqs_tasks.execution.eager import EagerDelivery
@@ -141,6 +153,9 @@ class SQSEnv:
         self.post_send: Hook[[OutgoingMessage, Receipt]] = Hook("post_send")
         self.pre_task: Hook[[Job]] = Hook("pre_task")
         self.post_task: Hook[[Job, Outcome]] = Hook("post_task")
+        self.on_start: Hook[[]] = Hook("on_start")
+        self.on_stop: Hook[[]] = Hook("on_stop")
+        self.on_new_loop = NewLoopHook("on_new_loop")
         self.report_queue_stats: Hook[[str, QueueStatistics]] = Hook("report_queue_stats")
         self.around_request: AroundRequest | None = None
         self._queues: dict[str, GenericQueue] = {}
@@ -253,26 +268,19 @@ class SQSEnv:
         return {one.name: one for one in schedules_of(self._queues.values())}
 
     def select_queues(self, *names: str) -> list[GenericQueue]:
-        """Registered queues by name, glob or URL (``"emails"``, ``"mail-*"``), in the order of registration.
+        """As :func:`~sqs_tasks.registration.queue_selection.select_queues`, of the registered queues."""
+        from sqs_tasks.registration.queue_selection import select_queues  # a Lambda function knows its queues by ARN
 
-        Without names, all queues that are worked: those with tasks, and no dead-letter queues. Never what ListQueues
-        finds (fault W16).
+        self.load_tasks()
+        return select_queues(self._queues, names)
 
-        Raises:
-            ConfigurationError: A name matches no registered queue.
-        """
-        if not names:
-            dead = {queue.settings.dead_letter_queue for queue in self._queues.values()}
-            return [queue for name, queue in self._queues.items() if queue.tasks and name not in dead]
-        chosen: set[str] = set()
-        for pattern in names:
-            matching = {name for name, queue in self._queues.items() if _matches(queue, pattern)}
-            if not matching:
-                raise ConfigurationError(
-                    f"no registered queue matches {pattern!r}; there are {', '.join(self._queues) or 'none'}"
-                )
-            chosen |= matching
-        return [queue for name, queue in self._queues.items() if name in chosen]
+    def load_tasks(self) -> None:
+        """Import the modules of ``include``, once; workers, functions, manifests and tests in memory do it."""
+        if self._to_import:
+            from sqs_tasks.registration.included_modules import import_modules
+
+            names, self._to_import = self._to_import, ()
+            import_modules(names)
 
     def manifest(self, *, app: str | None = None, without_tasks: bool = False) -> dict[str, Any]:
         """The registry as plain JSON data, for the CDK stack and for other tools; see ``docs/manifest.md``.
@@ -286,6 +294,7 @@ class SQSEnv:
         """
         from sqs_tasks.manifest import manifest
 
+        self.load_tasks()
         return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app, without_tasks=without_tasks)
 
     def cancel(self, job_id: str) -> bool:
@@ -338,15 +347,16 @@ class SQSEnv:
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
             **options: See :class:`~sqs_tasks.worker.options.WorkerOptions`.
         """
+        from sqs_tasks.execution.life import started
         from sqs_tasks.worker.consumer import Consumer
 
         queues = self.select_queues(*(queue_names or ()))
         if not queues:
             raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
         consumer = Consumer(queues, **options)
-        with reporting(
-            queues, self.report_queue_stats, report_interval_seconds, oldest_age=consumer.oldest_age_seconds
-        ):
+        age = consumer.oldest_age_seconds
+        report = reporting(queues, self.report_queue_stats, report_interval_seconds, oldest_age=age)
+        with started(self), report:
             consumer.run(shutdown_policy_maker)
 
     def create_standard_queue(self, queue_name: str, **options: Any) -> str:
@@ -373,8 +383,6 @@ class SQSEnv:
 
         return create_all(self, self._queues)
 
-    # --- names ------------------------------------------------------------------------------------------------------
-
     def redrive_policy(self, dead_letter_queue_name: str, max_receive_count: int) -> RedrivePolicy:
         """Where SQS moves a message after so many deliveries; for :func:`~sqs_tasks.create_standard_queue`."""
         from sqs_tasks.provisioning import RedrivePolicy
@@ -399,12 +407,10 @@ class SQSEnv:
             return queue_name
         if self._given_urls is None:
             self._given_urls = urls_from_environment(os.environ)
-        known = self._given_urls.get(queue_name)
-        if known is not None:
-            return known
         registered = self._queues.get(queue_name)
-        if registered is not None and registered.settings.queue_url is not None:
-            return registered.settings.queue_url
+        known = self._given_urls.get(queue_name) or (registered and registered.settings.queue_url)
+        if known:
+            return known
         sqs_name = self.get_sqs_queue_name(queue_name)
         if beside is not None:
             return neighbour_of(beside, sqs_name)
@@ -440,9 +446,3 @@ class SQSEnv:
 
     def __repr__(self) -> str:
         return f"<SQSEnv {self.queue_prefix!r} {', '.join(self._queues)}>"
-
-
-def _matches(queue: GenericQueue, pattern: str) -> bool:
-    from fnmatch import fnmatchcase  # a worker's; a Lambda function knows its queues by their ARNs
-
-    return queue.settings.queue_url == pattern if "://" in pattern else fnmatchcase(queue.name, pattern)

@@ -27,7 +27,7 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import QueueSettings, queue_name_in
+from sqs_tasks.settings import QueueSettings, TaskDefaults, TaskOptions, queue_name_in
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
@@ -70,14 +70,20 @@ class Environment(Protocol):
     processor_maker: ProcessorMaker
     scheduler: Scheduler | None
     direct_calls: bool
+    task_defaults: TaskDefaults | None
     deliver: Deliver | None
     pre_send: Hook[[OutgoingMessage]]
     post_send: Hook[[OutgoingMessage, Receipt]]
     pre_task: Hook[[Job]]
     post_task: Hook[[Job, Outcome]]
     report_queue_stats: Hook[[str, QueueStatistics]]
+    on_start: Hook[[]]
+    on_stop: Hook[[]]
     around_request: AroundRequest | None
     hold: Hold | None
+
+    def load_tasks(self) -> None:
+        """Import the modules that register tasks."""
 
     def get_sqs_queue_name(self, queue_name: str) -> str:
         """The name in SQS: the prefix and the name in code."""
@@ -213,6 +219,11 @@ class GenericQueue:
 
     # --- working ----------------------------------------------------------------------------------------------------
 
+    def task_options(self, options: TaskOptions) -> TaskOptions:
+        """The options of a task over the defaults of its queue, and those over the environment's."""
+        defaults = (self.env.task_defaults, self.settings.task_defaults)
+        return TaskOptions(**{**(defaults[0] or {}), **(defaults[1] or {}), **options}) if any(defaults) else options
+
     def executor(
         self,
         *,
@@ -334,6 +345,7 @@ class GenericQueue:
             grace_seconds: How long running jobs may take to finish after a signal; the default fits ECS's 30 s.
             report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
         """
+        from sqs_tasks.execution.life import started
         from sqs_tasks.worker.consumer import Consumer
 
         consumer = Consumer(
@@ -344,9 +356,10 @@ class GenericQueue:
             wait_seconds=wait_seconds,
             grace_seconds=grace_seconds,
         )
-        with reporting(
+        report = reporting(
             [self], self.env.report_queue_stats, report_interval_seconds, oldest_age=consumer.oldest_age_seconds
-        ):
+        )
+        with started(self.env), report:
             consumer.run(shutdown_policy)
 
     def process_batch(self, wait_seconds: int = 0) -> BatchProcessingResult:

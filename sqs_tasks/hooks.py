@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
+from weakref import WeakSet
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,21 @@ class Hook(Generic[P]):
                 callback(*args, **kwargs)
             except (Exception, SystemExit):  # a hook is user code that only watches
                 logger.exception("%s hook %r failed", self.name, callback, extra={"action": "hook_failed"})
+
+
+#: The hooks of all environments in this process that want to know of event loops.
+NEW_LOOP_HOOKS: WeakSet[NewLoopHook] = WeakSet()
+
+
+class NewLoopHook(Hook[[]]):
+    """Called on each event loop that this process runs async jobs on, before the first of them."""
+
+    __slots__ = ("__weakref__",)
+
+    def __call__(self, callback: Callback) -> Callback:
+        """Register a callback, plain or async, and return it unchanged."""
+        NEW_LOOP_HOOKS.add(self)
+        return super().__call__(callback)
 
 
 #: Send; receive; delete, when a job is done; hide, when it is to come back later; extend, while it runs.

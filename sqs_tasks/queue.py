@@ -348,7 +348,7 @@ class JobQueue(GenericQueue):
     def _register(
         self, fn: Callable[P, R], job_name: str | None, batch_size: int, options: TaskOptions, *, replace: bool
     ) -> AsyncTask[P, R]:
-        settings = TaskSettings(name=job_name or automatic_name(fn), **options)
+        settings = TaskSettings(name=job_name or automatic_name(fn), **self.task_options(options))
         label = f"task {settings.name!r} on queue {self.name!r}"
         check_function(fn, label)
         check_task(settings, self.settings, self.backoff_policy)

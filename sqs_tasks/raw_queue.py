@@ -66,7 +66,7 @@ class RawQueue(GenericQueue):
             raise DuplicateTaskError(
                 f"queue {self.name!r} already has a processor ({self.processor!r}); a raw queue takes one"
             )
-        settings = TaskSettings(name=getattr(processor, "__name__", "raw"), **options)
+        settings = TaskSettings(name=getattr(processor, "__name__", "raw"), **self.task_options(options))
         check_function(processor, f"queue {self.name!r}: the processor")
         check_task(settings, self.settings, self.backoff_policy)
         is_async = is_coroutine_function(processor)

@@ -5,7 +5,6 @@ These are the one truth that the container worker, the Lambda handler, the dev r
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from sqs_tasks.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
-
-logger = logging.getLogger(__name__)
 
 RunsOn = Literal["lambda", "fargate"]
 
@@ -52,6 +49,7 @@ class QueueOptions(TypedDict, total=False):
     compress_above_bytes: int | None
     max_message_bytes: int
     runs_on: RunsOn
+    task_defaults: TaskDefaults | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +75,7 @@ class QueueSettings:
         compress_above_bytes: JSON bodies above this are sent as ``json+zlib``; None never does.
         max_message_bytes: The size limit for one message, attributes counted; 1,048,576 unless the queue has less.
         runs_on: Which worker the CDK stack gives the queue.
+        task_defaults: Options of its tasks unless they say otherwise, over those of the environment.
     """
 
     name: str
@@ -94,6 +93,7 @@ class QueueSettings:
     compress_above_bytes: int | None = COMPRESS_ABOVE_BYTES
     max_message_bytes: int = limits.MAX_MESSAGE_BYTES
     runs_on: RunsOn = "lambda"
+    task_defaults: TaskDefaults | None = None
 
     def __post_init__(self) -> None:
         check_queue_name(self.name)
@@ -114,6 +114,7 @@ class QueueSettings:
                 f"queue {self.name!r}: accept={self.accept!r} must be a list of content types; "
                 f"try accept=[{self.accept!r}]"
             )
+        check_task_defaults(self.task_defaults, f"queue {self.name!r}")
         for reader in self.readers:
             if not callable(reader):
                 raise ConfigurationError(
@@ -138,8 +139,8 @@ class QueueSettings:
         return self.name.endswith(".fifo")
 
 
-class TaskOptions(TypedDict, total=False):
-    """The keywords of ``queue.processor``; each is documented on :class:`TaskSettings`."""
+class TaskDefaults(TypedDict, total=False):
+    """The options that tasks may have by default; each is documented on :class:`TaskSettings`."""
 
     max_attempts: int | None
     timeout: float | None
@@ -148,7 +149,6 @@ class TaskOptions(TypedDict, total=False):
     max_age: float | None
     expired: Literal["drop", "dead_letter"]
     postpones: bool
-    aliases: Sequence[str]
     pass_context: bool
     context_var: str
     fair_by: str | None
@@ -156,6 +156,12 @@ class TaskOptions(TypedDict, total=False):
     ignore_unknown_arguments: bool
     delay_seconds: int | None
     enqueues: Sequence[str] | None
+
+
+class TaskOptions(TaskDefaults, total=False):
+    """The keywords of ``queue.processor``; each is documented on :class:`TaskSettings`."""
+
+    aliases: Sequence[str]
     schedule: Schedule | Expression | None
 
 
@@ -251,6 +257,18 @@ class TaskSettings:
             )
 
 
+def check_task_defaults(defaults: TaskDefaults | None, label: str) -> None:
+    """Refuse defaults that no task could have.
+
+    Raises:
+        ConfigurationError: One is unknown, belongs to one task, or has a value that cannot work.
+    """
+    if defaults:
+        from sqs_tasks.registration.task_defaults import check_defaults  # most tasks say all themselves
+
+        check_defaults(defaults, label, known=TaskSettings.__dataclass_fields__, check=TaskSettings)
+
+
 def check_task(task: TaskSettings, queue: QueueSettings, backoff_policy: BackoffPolicy) -> None:
     """Refuse what a task says if its queue makes it impossible.
 
@@ -278,45 +296,25 @@ def check_task(task: TaskSettings, queue: QueueSettings, backoff_policy: Backoff
             f"{label}: {option} is for standard queues; a FIFO queue has group_by, and delay_seconds on env.queue()"
         )
     if queue.fifo and task.postpones and queue.dead_letter_queue is not None:
-        _check_fifo_receives(most, label, task, queue)
+        from sqs_tasks.registration.task_checks import check_fifo_receives  # few tasks postpone there
+
+        check_fifo_receives(most, label, {"queue_name": queue.name, "job_name": task.name})
     if not queue.fifo and task.group_by:
         raise ConfigurationError(
             f"{label}: group_by is for FIFO queues, whose name ends in '.fifo'; standard queues have fair_by"
         )
     if task.max_age is None:
         return
-    # An age counts from the send, so that a delay and the waits between attempts are part of it.
-    delay = queue.delay_seconds if task.delay_seconds is None else task.delay_seconds
-    if delay >= task.max_age:
-        raise ConfigurationError(
-            f"{label}: max_age={task.max_age:g} counts from the send, and delay_seconds={delay} lets every job pass it "
-            f"before it runs; give a max_age above {delay}, or a shorter delay"
-        )
-    first = first_delay_seconds(task.backoff_policy or backoff_policy)
-    if task.max_attempts != 1 and first is not None and delay + first >= task.max_age:
-        text = (
-            f"{label}: max_age={task.max_age:g} counts from the send, and the backoff lets even the first retry come "
-            f"after {delay + first:g} s, too late to run; give a greater max_age, a shorter backoff, or max_attempts=1"
-        )
-        if task.backoff_policy is not None:
-            raise ConfigurationError(text)
-        logger.warning(text, extra={"action": "retries_too_late", "queue_name": queue.name, "job_name": task.name})
+    from sqs_tasks.registration.task_checks import check_age  # most tasks have no limit
 
-
-def _check_fifo_receives(most: int | None, label: str, task: TaskSettings, queue: QueueSettings) -> None:
-    """Say what a task loses that puts off jobs of a FIFO queue, and refuse it where it loses every one."""
-    if most == 1:
-        raise ConfigurationError(
-            f"{label}: postpones=True with max_receive_count=1: a job of a FIFO queue keeps its place when it is put "
-            "off, SQS counts the delivery, and the job would be dead-lettered unrun; raise max_receive_count, use a "
-            "standard queue, or pass dead_letter_queue=None"
-        )
-    logger.warning(
-        "%s: postpones=True on a FIFO queue: each time that a job is put off is a delivery, and after %s it is "
-        "dead-lettered; register a max_receive_count above the times that you expect, or use a standard queue",
+    is_last = task.max_attempts == 1
+    check_age(
         label,
-        "those that its queue allows" if most is None else f"max_receive_count={most}",
-        extra={"action": "postpones_on_fifo", "queue_name": queue.name, "job_name": task.name},
+        task.max_age,
+        delay=queue.delay_seconds if task.delay_seconds is None else task.delay_seconds,
+        first_backoff=None if is_last else first_delay_seconds(task.backoff_policy or backoff_policy),
+        is_own_policy=task.backoff_policy is not None,
+        fields={"queue_name": queue.name, "job_name": task.name},
     )
 
 

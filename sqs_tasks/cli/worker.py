@@ -6,7 +6,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -179,6 +180,7 @@ def worker(
     'mail-*'; by default SQS_TASKS_QUEUES names them, or the jobs of all queues are run. Each queue has a long poll of
     its own.
     """
+    from sqs_tasks.execution.life import started
     from sqs_tasks.worker.consumer import Consumer
     from sqs_tasks.worker.metrics import Metrics
     from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
@@ -236,13 +238,20 @@ def worker(
         max_rss=None if max_rss is None else max_rss * 1024 * 1024,
         idle_seconds=idle_seconds,
     )
+
+    @contextmanager
+    def during() -> Iterator[None]:
+        report = reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds)
+        with started(env), report:
+            yield
+
     code = run_worker(
         consumer,
         ends,
         metrics=metrics,
         end=end,
         wants_fresh_process=ends.wants_fresh_process,
-        during=reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds),
+        during=during(),
         health_port=health_port,
         health_hosts=health_hosts,
         max_overrun_seconds=max_overrun,

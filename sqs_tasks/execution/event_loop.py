@@ -14,6 +14,7 @@ from contextvars import copy_context
 from typing import Any
 
 from sqs_tasks.errors import TaskTimeoutError
+from sqs_tasks.hooks import NEW_LOOP_HOOKS
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ CANCEL_AGAIN_SECONDS, LEAST_CANCEL_SECONDS = 0.5, 0.05
 
 #: Seconds before a loop that failed itself goes on, and how often it may fail with no more than a second between.
 FAILED_PAUSE_SECONDS, MAX_FAILURES = 0.05, 5
+
+#: Seconds that an async callback of ``on_new_loop`` may take; all async jobs wait for it.
+NEW_LOOP_SECONDS = 30.0
 
 #: Seconds that closing waits for coroutines that still run.
 CLOSE_SECONDS = 5.0
@@ -53,8 +57,10 @@ class LoopThread:
     ========  ===============================================  ======================================================
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
         self._loop = asyncio.new_event_loop()
+        self._prepare = prepare
+        self._prepared = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="sqs-tasks-loop", daemon=True)
         #: Whether a coroutine blocks the loop, so that nothing else can run on it.
         self.is_stuck = False
@@ -64,6 +70,7 @@ class LoopThread:
         #: Called when the loop is lost, by what waits for it.
         self._waiting: dict[object, Callable[[], object]] = {}
         self._thread.start()
+        self._prepared.wait()
 
     @property
     def is_usable(self) -> bool:
@@ -73,8 +80,12 @@ class LoopThread:
     def _serve(self) -> None:
         try:
             asyncio.set_event_loop(self._loop)
+            if self._prepare is not None:
+                self._loop.run_until_complete(self._prepare())
+            self._prepared.set()
             self._run_for_ever()
         finally:
+            self._prepared.set()
             if not self._closing:
                 self._lose()
 
@@ -323,8 +334,20 @@ def shared_loop() -> LoopThread:
         if _shared is None or _shared[0] != os.getpid() or not _shared[1].is_usable:
             if _shared is not None:
                 _lost_loops.append(_shared[1])
-            _shared = (os.getpid(), LoopThread())
+            _shared = (os.getpid(), LoopThread(_announce))
         return _shared[1]
+
+
+async def _announce() -> None:
+    """Call what wants to know of a new loop, on it and before any job; what a callback raises is logged."""
+    for hook in tuple(NEW_LOOP_HOOKS):
+        for callback in hook.callbacks:
+            try:
+                result = callback()
+                if hasattr(result, "__await__"):
+                    await asyncio.wait_for(result, NEW_LOOP_SECONDS)
+            except (Exception, SystemExit):
+                logger.exception("on_new_loop hook %r failed", callback, extra={"action": "hook_failed"})
 
 
 def close_loop() -> None:

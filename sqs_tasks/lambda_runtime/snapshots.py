@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import sys
+from collections.abc import Callable
 
 from sqs_tasks.client import ClientProvider
 
@@ -20,10 +21,12 @@ class SnapshotHooks:
 
     Args:
         client: The environment's SQS client.
+        start: Starts the application, which must not be in the snapshot: its connections would not wake.
     """
 
-    def __init__(self, client: ClientProvider) -> None:
+    def __init__(self, client: ClientProvider, *, start: Callable[[], None] = lambda: None) -> None:
         self._client = client
+        self._start = start
 
     def register(self) -> bool:
         """Have Lambda call both; whether that is possible, which it is wherever there is SnapStart."""
@@ -34,6 +37,7 @@ class SnapshotHooks:
                 "SnapStart without the runtime's snapshot_restore_py: connections may be stale after a restore",
                 extra={"action": "snapshot_hooks_missing"},
             )
+            self._start()
             return False
         register_before_snapshot(self.before_snapshot)
         register_after_restore(self.after_restore)
@@ -51,6 +55,7 @@ class SnapshotHooks:
             event_loop.close_loop()
 
     def after_restore(self) -> None:
-        """Connect anew, and draw other random numbers than the other environments."""
+        """Connect anew, draw other random numbers than the other environments, and start the application."""
         self._client.reset()
         random.seed()
+        self._start()

@@ -16,6 +16,7 @@ Nothing here sleeps: delays and retries are waited for by moving the clock of th
 from __future__ import annotations
 
 from sqs_tasks.execution.eager import EagerDelivery
+from sqs_tasks.execution.life import started
 from sqs_tasks.testing.assertions import (
     assert_dead_lettered,
     assert_enqueued,
@@ -45,4 +46,5 @@ __all__ = [
     "refute_dead_lettered",
     "refute_enqueued",
     "run",
+    "started",
 ]

@@ -26,6 +26,7 @@ def in_memory(env: SQSEnv, *, clock: ManualClock | None = None, schedules: bool 
         clock: The clock of the queues; a new one that stands at the present moment when left out.
         schedules: Whether the registered schedules run.
     """
+    env.load_tasks()
     session = MemorySession(clock or ManualClock())
     client = session.client("sqs")
     with env.connected_to(client):

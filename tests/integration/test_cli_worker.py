@@ -20,12 +20,22 @@ PATIENCE = 30
 
 #: Its task says hello on a socket, waits for a word and says goodbye: the test decides when it ends.
 APP = """
-import os, socket
+import os, socket, sys
 
 from sqs_tasks import SQSEnv
 
 env = SQSEnv()
 calls = env.queue("calls")
+
+
+@env.on_start
+def start():
+    print("application started", file=sys.stderr)
+
+
+@env.on_stop
+async def stop():
+    print("application stopped", file=sys.stderr)
 
 
 @calls.processor("call")
@@ -130,7 +140,7 @@ def send(bench, task, *words):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("concurrency", ["1", "4"])
 def test_signal_lets_the_running_job_finish_and_ends_with_0(bench, number, concurrency):
-    """SIGTERM and SIGINT wait for the running job, settle it and end the process with 0."""
+    """SIGTERM and SIGINT wait for the running job, settle it, stop the application and end the process with 0."""
     send(bench, "call", "name=ann")
 
     with bench.worker("--concurrency", concurrency) as worker:
@@ -143,7 +153,8 @@ def test_signal_lets_the_running_job_finish_and_ends_with_0(bench, number, concu
         line.close()
 
     assert worker.returncode == 0, logs
-    assert "job call succeeded" in logs
+    order = [logs.find(text) for text in ("application started", "job call succeeded", "application stopped")]
+    assert -1 < order[0] < order[1] < order[2], logs
     assert bench.counts() == (0, 0)
 
 
