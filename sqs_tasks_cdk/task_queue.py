@@ -18,6 +18,7 @@ from sqs_tasks_cdk.places import place_of
 from sqs_tasks_cdk.queue_metrics import QueueMetrics
 from sqs_tasks_cdk.queue_properties import QueueProperties, existing_properties
 from sqs_tasks_cdk.queue_rights import QueueRights
+from sqs_tasks_cdk.queue_sources import QueueSources
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.stack_references import are_apart, deploy_after, key_arn_in
 from sqs_tasks_cdk.task_queue_settings import (
@@ -33,7 +34,7 @@ from sqs_tasks_cdk.visibility import QueueVisibility
 __all__ = ["ExistingTaskQueueSettings", "NewTaskQueueSettings", "TaskQueue", "TaskQueueSettings"]
 
 
-class TaskQueue(QueueMetrics, QueueRights, Construct):
+class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
     """A queue with a dead-letter queue of the same type, redrive, TLS and encryption at rest.
 
     Its visibility timeout follows from who works it: each worker states what it needs, and the largest is emitted (R2).
