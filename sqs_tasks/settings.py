@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy, first_delay_seconds
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
 
-RunsOn = Literal["lambda", "fargate"]
+RunsOn = Literal["lambda", "fargate", "external"]
 
 #: The stage that a process belongs to, which is part of the names of its queues; and a prefix in place of the code's.
 STAGE_VARIABLE, PREFIX_VARIABLE = "SQS_TASKS_STAGE", "SQS_TASKS_QUEUE_PREFIX"
@@ -74,7 +74,7 @@ class QueueSettings:
         readers: Foreign message formats to understand, from :mod:`sqs_tasks.readers`.
         compress_above_bytes: JSON bodies above this are sent as ``json+zlib``; None never does.
         max_message_bytes: The size limit for one message, attributes counted; 1,048,576 unless the queue has less.
-        runs_on: Which worker the CDK stack gives the queue.
+        runs_on: Which worker the CDK stack gives the queue; none for ``"external"``, whose workers run elsewhere.
         task_defaults: Options of its tasks unless they say otherwise, over those of the environment.
     """
 
@@ -102,8 +102,10 @@ class QueueSettings:
         _check_range(self, "message_retention_seconds", limits.MIN_RETENTION_SECONDS, limits.MAX_RETENTION_SECONDS)
         _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS)
         _check_range(self, "max_message_bytes", 1024, limits.MAX_MESSAGE_BYTES)
-        if self.runs_on not in ("lambda", "fargate"):
-            raise ConfigurationError(f"queue {self.name!r}: runs_on={self.runs_on!r} must be 'lambda' or 'fargate'")
+        if self.runs_on not in get_args(RunsOn):
+            raise ConfigurationError(
+                f"queue {self.name!r}: runs_on={self.runs_on!r} must be 'lambda', 'fargate' or 'external'"
+            )
         if self.content_based_deduplication and not self.fifo:
             raise ConfigurationError(
                 f"queue {self.name!r}: content_based_deduplication needs a FIFO queue; try the name '{self.name}.fifo'"

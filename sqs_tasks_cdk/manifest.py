@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 SCHEMA_PATH = Path(__file__).parent / "manifest.schema.json"
 
 QueueKind = Literal["job", "raw"]
-RunsOn = Literal["lambda", "fargate"]
+RunsOn = Literal["lambda", "fargate", "external"]
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")

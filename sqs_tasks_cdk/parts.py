@@ -9,6 +9,7 @@ added or removed moves no other.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import Annotations, CfnResource, NestedStack, Stack
@@ -16,13 +17,16 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.manifest import ManifestQueue
 
 #: Resources of a stack at most.
 MAX_RESOURCES: Final = 500
 
 #: Resources from which on it is said that there is not much room.
 _NEARLY_FULL: Final = 450
+
+#: Resources of a queue: itself and its policy.
+RESOURCES_OF_A_QUEUE: Final = 2
 
 #: Resources of a function and of a service at least.
 RESOURCES_OF_A_FUNCTION, RESOURCES_OF_A_SERVICE = 5, 14
@@ -77,23 +81,24 @@ def depend_on(part: NestedStack, resource: CfnResource | None) -> None:
         nested.add_resource_dependency(resource)
 
 
-def are_needed(scope: Construct, manifest: Manifest, *, existing_functions: int, split: bool | None) -> bool:
+def are_needed(
+    scope: Construct, worked: Sequence[ManifestQueue], *, existing_functions: int, split: bool | None
+) -> bool:
     """Whether the workers of a registry need nested stacks, because they do not fit in their stack otherwise.
 
     Args:
         scope: The workers.
-        manifest: The registry.
+        worked: The queues that get a worker.
         existing_functions: Queues whose function is there already.
         split: What the user says; None to decide by the numbers.
     """
     if split is not None:
         return split
-    worked = [queue for queue in manifest.queues if queue.tasks]
     services = sum(queue.runs_on == "fargate" for queue in worked)
     functions = sum(queue.runs_on == "lambda" for queue in worked) - existing_functions
     least = services * RESOURCES_OF_A_SERVICE + functions * RESOURCES_OF_A_FUNCTION + existing_functions
     stack = Stack.of(scope)
-    if len(manifest.queues) * 4 + least <= _NEARLY_FULL / 2:
+    if len(worked) * 4 + least <= _NEARLY_FULL / 2:
         return False
     total = least + sum(isinstance(one, CfnResource) and Stack.of(one) is stack for one in stack.node.find_all())
     if total <= MAX_RESOURCES:

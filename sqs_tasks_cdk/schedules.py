@@ -116,8 +116,8 @@ class TaskSchedules(Construct):
         self._let_use_key(self.dead_letter_queue)
         for registered in queues.manifest.queues:
             listed = [schedule for task in registered.tasks for schedule in task.schedules]
-            if settings.get("without_schedules"):
-                listed = []
+            if settings.get("without_schedules") or registered.name not in queues.queues:
+                listed = []  # or they are in the stack that makes the queue
             if not listed and not self._has_delays:
                 continue
             queue = self._queue(registered.name)
@@ -285,4 +285,4 @@ def _utc(moment: str) -> str:
 
 def has_schedules(queues: TaskQueues) -> bool:
     """Whether any task of the registry has one."""
-    return any(task.schedules for queue in queues.manifest.queues for task in queue.tasks)
+    return any(task.schedules for queue in queues for task in queue.tasks)

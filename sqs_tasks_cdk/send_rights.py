@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from sqs_tasks_cdk.call_graph import enqueues_anywhere
-from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.queue_rights import SEND_ACTIONS, SEND_KEY_ACTIONS, grant_key
 from sqs_tasks_cdk.queue_urls import HasEnvironment, QueueUrls, Worker
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -107,11 +107,11 @@ class SendAnywhere(Construct):
         )
 
 
-def warn_of_undeclared(scope: Construct, manifest: Manifest) -> None:
+def warn_of_undeclared(scope: Construct, worked: Sequence[ManifestQueue]) -> None:
     """Say once which tasks do not say where they add jobs, and what follows from it (R5, R6)."""
     tasks = [
         f"{queue.name}.{task.name}"
-        for queue in manifest.queues
+        for queue in worked
         if queue.runs_on == "lambda" and enqueues_anywhere(queue)
         for task in queue.tasks
         if task.enqueues is None

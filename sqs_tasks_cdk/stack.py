@@ -133,6 +133,7 @@ class SqsTasks(Construct):
             self,
             "Queues",
             manifest=manifest,
+            only=settings.pop("only", None),
             stage=settings.pop("stage", None),
             queue_prefix=settings.pop("queue_prefix", None),
             defaults=settings.pop("queue_defaults", None),

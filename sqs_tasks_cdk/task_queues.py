@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from sqs_tasks_cdk import rules
 from sqs_tasks_cdk.dead_letter_queue import DeadLetterQueue
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.existing_queues import neighbour, queue_at
 from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
+from sqs_tasks_cdk.selection import check_only, check_size, check_together, queue_of_other_stack
 from sqs_tasks_cdk.stages import stage_variables, staged
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queue_settings import TaskQueueSettings
@@ -36,6 +38,8 @@ class TaskQueues(Construct):
         stage: Which stage they are, as part of their names: ``shop-emails`` becomes ``shop-dev-emails``. Workers, and
             producers that are granted a queue, get it in their environment.
         queue_prefix: What names begin with in place of the registry's prefix.
+        only: The queues that are made here, by their logical names; all when left out. The others are taken to be in
+            other stacks of the same account and region, and are known by name: workers here may add jobs to them.
 
     Attributes:
         manifest: The registry, in its stage.
@@ -58,6 +62,7 @@ class TaskQueues(Construct):
         settings: Mapping[str, TaskQueueSettings] | None = None,
         stage: str | None = None,
         queue_prefix: str | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.manifest = staged(Manifest.read(manifest), stage=stage, queue_prefix=queue_prefix)
@@ -70,7 +75,13 @@ class TaskQueues(Construct):
         self.dead_letter_queues: dict[str, DeadLetterQueue] = {}
         self._existing: dict[str, sqs.IQueue] = {}
         check_names(settings, self.manifest, what="queue settings")
+        self._elsewhere: dict[str, TaskQueue] = {}
+        chosen = check_only(only, self.manifest)
+        check_together(chosen, self.manifest)
+        check_size([queue for queue in self.manifest.queues if queue.name in chosen], settings or {})
         for registered in _dead_letter_queues_first(self.manifest):
+            if registered.name not in chosen:
+                continue
             own: Any = (settings or {}).get(registered.name, {})
             general: dict[str, Any] = dict(defaults or {})
             if registered.queue_url is not None or own.get("queue") is not None:
@@ -80,9 +91,12 @@ class TaskQueues(Construct):
             self._add(registered, cast("TaskQueueSettings", {**general, **own}))
 
     def __getitem__(self, name: str) -> TaskQueue:
-        """The queue of that logical name."""
-        self.manifest.queue(name)
-        return self.queues[name]
+        """The queue of that logical name; one that ``only`` leaves out is known by its name alone."""
+        registered = self.manifest.queue(name)
+        found = self.queues.get(name) or self._elsewhere.get(name)
+        if found is None:
+            found = self._elsewhere[name] = queue_of_other_stack(self, registered, self.manifest)
+        return found
 
     def __iter__(self) -> Iterator[TaskQueue]:
         """The queues, dead-letter queues that are in the registry first."""
@@ -104,6 +118,16 @@ class TaskQueues(Construct):
                 settings["dead_letter_queue"] = self._dead_letter_queue(registered, settings)
         queue = TaskQueue.from_manifest(self, registered.name, registered, **settings)
         queue.variables = stage_variables(self.manifest)
+        if registered.runs_on == "external" and registered.tasks:
+            # No construct stands for its worker, which keeps what it works on hidden by heartbeats, as a service does.
+            queue.visibility.require(
+                consumer=queue,
+                name="a worker elsewhere",
+                at_least=1,
+                recommended=rules.poller_visibility_seconds(
+                    slowest_seconds=rules.slowest_task_seconds(registered.tasks), queue=registered.name
+                ),
+            )
         self.queues[registered.name] = queue
         if source_of is not None:
             source_of.allow_redrive_from(queue)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
@@ -20,6 +20,7 @@ from sqs_tasks_cdk.fargate_worker import FargateWorker, FargateWorkerSettings, m
 from sqs_tasks_cdk.lambda_worker import MAPPING_SETTINGS, LambdaWorker, LambdaWorkerSettings
 from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.parts import Parts, depend_on
+from sqs_tasks_cdk.selection import check_only
 from sqs_tasks_cdk.send_rights import SendAnywhere, grant_send_to, warn_of_undeclared
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.stack_references import deploy_after
@@ -48,6 +49,10 @@ class TaskWorkersSettings(TypedDict, total=False):
 
     #: That no queue has a task and no worker is wanted. Without it a registry without tasks is refused.
     without_tasks: bool
+
+    #: The queues that this construct is for, by their logical names; all when left out. The others are in other stacks,
+    #: and are known by name.
+    only: Sequence[str] | None
 
     #: Whether workers are in nested stacks. When left out, they are if the stack could not hold them otherwise.
     split: bool | None
@@ -107,19 +112,23 @@ class TaskWorkers(Construct):
         if self._is_apart:
             # Names are no references, so the CDK does not see that a mapping needs its queue.
             deploy_after(self, queues)
+        chosen = check_only(settings.get("only"), self._manifest) & queues.queues.keys()
+        self._worked = [
+            queue
+            for queue in self._manifest.queues
+            if queue.tasks and queue.runs_on != "external" and queue.name in chosen
+        ]
         own = settings.get("lambda_settings") or {}
         is_split = parts.are_needed(
             self,
-            self._manifest,
+            self._worked,
             existing_functions=sum("function" in one for one in own.values()),
             split=settings.get("split"),
         )
         self._parts = Parts(self, "Part") if is_split else None
 
         loops = call_graph.loops(self._manifest)
-        for registered in self._manifest.queues:
-            if not registered.tasks:
-                continue
+        for registered in self._worked:
             if registered.runs_on == "fargate":
                 self.workers[registered.name] = self._service(registered)
             else:
@@ -130,7 +139,11 @@ class TaskWorkers(Construct):
         """The worker of the queue of that logical name."""
         self._manifest.queue(name)
         if name not in self.workers:
-            raise StackError(f"queue {name!r} has no tasks, and so no worker")
+            raise StackError(
+                f"queue {name!r} has no tasks, and so no worker"
+                if not self._manifest.queue(name).tasks
+                else f"queue {name!r} has no worker here: it is worked elsewhere, or left out by only="
+            )
         return self.workers[name]
 
     def __iter__(self) -> Iterator[LambdaWorker | FargateWorker]:
@@ -233,16 +246,15 @@ class TaskWorkers(Construct):
             actual = self._manifest.queue(name).runs_on
             if actual != runs_on:
                 raise StackError(
-                    f"{runs_on}_settings for queue {name!r}, which runs on {actual}; give {actual}_settings, or "
-                    f"register the queue with runs_on={runs_on!r}"
+                    f"{runs_on}_settings for queue {name!r}, which runs on {actual}; "
+                    f"{'leave them out' if actual == 'external' else f'give {actual}_settings'}, or register the queue "
+                    f"with runs_on={runs_on!r}"
                 )
 
     def _grant_sends(self) -> None:
         anywhere: SendAnywhere | None = None
-        for registered in self._manifest.queues:
-            worker = self.workers.get(registered.name)
-            if worker is None:
-                continue
+        for registered in self._worked:
+            worker = self.workers[registered.name]
             if call_graph.enqueues_anywhere(registered):
                 if anywhere is None:
                     anywhere = SendAnywhere(
@@ -255,7 +267,7 @@ class TaskWorkers(Construct):
             else:
                 place, names = self._place(registered), call_graph.targets(self._manifest, registered)
                 grant_send_to(worker, [self._queue(name, place) for name in names])
-        warn_of_undeclared(self, self._manifest)
+        warn_of_undeclared(self, self._worked)
 
     def _place(self, registered: ManifestQueue) -> Construct:
         """Where the worker of a queue is made."""
