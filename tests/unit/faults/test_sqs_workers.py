@@ -567,7 +567,7 @@ def test_w21_what_is_imported_is_declared() -> None:
             imported.update({name.partition(".")[0]: path for name in names})
     provided = {"aws_xray_sdk": "aws_lambda_powertools", "opentelemetry": "opentelemetry_api"}
     #: Where the user's own framework is there already, or it would make no sense.
-    hosts = {"awslambdaric", "celery", "django", "flask", "kombu", "pytest", "snapshot_restore_py"}
+    hosts = {"awslambdaric", "celery", "django", "flask", "kombu", "pytest", "snapshot_restore_py", "sqlalchemy"}
 
     third_party = imported.keys() - sys.stdlib_module_names - {"sqs_tasks"} - hosts
 
