@@ -24,14 +24,23 @@ def acknowledge(construct: IConstruct, *ids: str, reason: str) -> None:
 
 
 def allow_on_all_resources(
-    role: iam.IRole, actions: Sequence[str], *, conditions: Mapping[str, Any] | None = None, reason: str
+    role: iam.IRole,
+    actions: Sequence[str],
+    *,
+    conditions: Mapping[str, Any] | None = None,
+    is_ours: bool = True,
+    reason: str,
 ) -> None:
     """Let a role of this app do what names no resource.
 
     The statement stands in the role itself and the finding is acknowledged there. In the role's policy, where grants
-    go, the acknowledgement would cover what users add.
+    go, the acknowledgement would cover what users add. A role of the user has its own inline policies, which are left
+    alone: there it goes to the policy, and the user answers for it.
     """
     statement = iam.PolicyStatement(actions=list(actions), resources=["*"], conditions=conditions)
+    if not is_ours:
+        role.add_to_principal_policy(statement)
+        return
     resource = cast("iam.CfnRole", role.node.default_child)
     resource.policies = [
         iam.CfnRole.PolicyProperty(

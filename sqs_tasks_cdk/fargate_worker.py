@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict, Unpack
+from collections.abc import Sequence
+from typing import Final, Unpack
 
-from aws_cdk import Duration, RemovalPolicy
-from aws_cdk import aws_cloudwatch as cloudwatch
+import jsii
+from aws_cdk import Duration
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_logs as logs
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from sqs_tasks_cdk import limits, rules
@@ -23,10 +23,12 @@ from sqs_tasks_cdk.backlog_scaling import BacklogScaling, backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
 from sqs_tasks_cdk.environment import app_package, service_name_of, worker_environment
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.fargate_settings import FargateSettings, FargateWorkerSettings
 from sqs_tasks_cdk.hardened_container import DEFAULT_USER, harden
 from sqs_tasks_cdk.job_metrics import count_logged_jobs
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.worker_logs import worker_log_group
 from sqs_tasks_cdk.worker_network import WorkerNetwork
 
 #: As long as Fargate waits between SIGTERM and SIGKILL (E5).
@@ -57,112 +59,10 @@ _ARGUMENTS: Final = {
 _PROTECTION_ACTIONS: Final = ("ecs:GetTaskProtection", "ecs:UpdateTaskProtection")
 
 
-class FargateSettings(TypedDict, total=False):
-    """Settings of a :class:`FargateWorker`, besides its queues and its app."""
-
-    #: The image, with the application and ``sqs-tasks[cli]`` in it; built from ``bundle`` when left out.
-    image: ecs.ContainerImage | None
-
-    #: What to put into an image in place of the top-level package of ``app`` from the present directory.
-    bundle: PythonBundle | None
-
-    #: Where the service runs. One is made in ``vpc`` when left out.
-    cluster: ecs.ICluster | None
-
-    #: The network of a new cluster; one of public subnets without NAT is made when both are left out.
-    vpc: ec2.IVpc | None
-
-    #: Which subnets the tasks run in; those with a route out when left out, public ones where there are no others, and
-    #: isolated ones, for a network with endpoints, where there are only those.
-    vpc_subnets: ec2.SubnetSelection | None
-
-    #: Of the tasks; one that lets nothing in when left out.
-    security_groups: Sequence[ec2.ISecurityGroup] | None
-
-    #: Whether tasks reach SQS by a public address; so in public subnets.
-    assign_public_ip: bool | None
-
-    #: Units of 1/1,024 of a virtual CPU; 256 when left out.
-    cpu: int
-
-    #: Mebibytes of memory, as Fargate allows for ``cpu``; 512 when left out.
-    memory_limit_mib: int
-
-    #: arm64 unless a wheel is missing for it.
-    cpu_architecture: ecs.CpuArchitecture | None
-
-    #: Whether the container can write to ``/tmp`` alone, has no capabilities and is not root; so when the image is
-    #: built here. An image of yours needs ``VOLUME /tmp``.
-    hardened: bool
-
-    #: Who the container runs as, as ``uid`` or ``uid:gid``; 1000 in a hardened container, the image's user otherwise.
-    user: str | None
-
-    #: More variables.
-    environment: Mapping[str, str] | None
-
-    #: Variables whose values come from Secrets Manager or Parameter Store.
-    secrets: Mapping[str, ecs.Secret] | None
-
-    #: Who logs and metrics say they come from; the top-level package of ``app`` when left out.
-    service_name: str | None
-
-    #: From which level on the worker logs; INFO when left out. Above it, jobs that succeed are not in the metrics by
-    #: task.
-    log_level: str
-
-    #: Jobs at once in each queue, in threads; 10 when left out.
-    concurrency: int
-
-    #: From SIGTERM to SIGKILL, up to 2 minutes, which it is when left out.
-    stop_timeout: Duration
-
-    #: How long running jobs may take to finish after SIGTERM; 5 s less than ``stop_timeout``, in which the worker gives
-    #: back what is left (E5).
-    grace_period: Duration | None
-
-    #: The least number of tasks, 1 when left out; with 0 the service sleeps while there is nothing to do.
-    min_tasks: int
-
-    #: The largest number of tasks; 10 when left out.
-    max_tasks: int
-
-    #: How long a message should wait at most, a minute when left out; more tasks are started to keep to it.
-    target_latency: Duration
-
-    #: How long a job takes on average; as long as its timeout when left out, which starts tasks sooner than needed.
-    mean_task_duration: Duration | None
-
-    #: Let busy tasks keep themselves from being scaled in (E4); so when left out.
-    scale_in_protection: bool
-
-    #: Where the worker answers for its health inside the task; 8080 when left out.
-    health_port: int
-
-    #: A command that fails when the worker does not make progress; one that asks ``/live`` at ``health_port`` when left
-    #: out (E6).
-    health_check: ecs.HealthCheck | None
-
-    #: Fargate Spot, for example; a Spot interruption is a SIGTERM.
-    capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy] | None
-
-    #: Alarms that end a deployment and take it back; besides tasks that do not stay up, which always do.
-    deployment_alarms: Sequence[cloudwatch.IAlarm]
-
-    #: How long logs stay; a month when left out.
-    log_retention: logs.RetentionDays
-
-    #: What happens to the logs when they leave the stack; DESTROY when left out.
-    log_removal_policy: RemovalPolicy
+__all__ = ["FargateSettings", "FargateWorker", "FargateWorkerSettings", "make_cluster"]
 
 
-class FargateWorkerSettings(FargateSettings, total=False):
-    """What code may decide about the service of a queue of the registry."""
-
-    #: Where the worker finds its registry, as ``module:attribute``.
-    app: str
-
-
+@jsii.implements(iam.IGrantable, ec2.IConnectable)
 class FargateWorker(Construct):
     """A service whose tasks run ``sqs-tasks worker`` for one or more queues, scaled by their backlog.
 
@@ -186,6 +86,8 @@ class FargateWorker(Construct):
         container: The worker's container.
         role: What the worker may do; open for further grants.
         log_group: Its logs.
+        connections: What its tasks may connect to.
+        grant_principal: Who is granted what it is granted.
         scaling: What changes its number of tasks.
 
     Raises:
@@ -220,18 +122,15 @@ class FargateWorker(Construct):
             self._require_visibility(queue)
 
         self.cluster = self._cluster(settings.get("cluster"), settings.get("vpc"))
-        self.log_group = logs.LogGroup(
-            self,
-            "Logs",
-            retention=settings.get("log_retention", logs.RetentionDays.ONE_MONTH),
-            removal_policy=settings.get("log_removal_policy", RemovalPolicy.DESTROY),
-        )
+        self.log_group = worker_log_group(self, settings)
         count_logged_jobs(self.log_group)
         self.task_definition = ecs.FargateTaskDefinition(
             self,
             "Definition",
             cpu=settings.get("cpu", 256),
             memory_limit_mib=settings.get("memory_limit_mib", 512),
+            task_role=settings.get("role"),
+            execution_role=settings.get("execution_role"),
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=settings.get("cpu_architecture") or ecs.CpuArchitecture.ARM64,
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,
@@ -268,9 +167,19 @@ class FargateWorker(Construct):
         for queue in self.task_queues:
             queue.grant_consume(self).apply_before(self.service)
         if settings.get("scale_in_protection", True):
-            self._allow_protection()
+            self._allow_protection(is_ours="role" not in settings)
         self.scaling = self._make_scaling(settings)
         self._acknowledge()
+
+    @property
+    def grant_principal(self) -> iam.IPrincipal:
+        """Who is granted what the worker is granted, as by ``table.grant_read_data(worker)``."""
+        return self.role.grant_principal
+
+    @property
+    def connections(self) -> ec2.Connections:
+        """What the tasks may connect to, as by ``database.connections.allow_default_port_from(worker)``."""
+        return self.service.connections
 
     @property
     def queue_environment(self) -> ecs.ContainerDefinition:
@@ -375,11 +284,12 @@ class FargateWorker(Construct):
             return cluster
         return make_cluster(self, vpc=vpc)
 
-    def _allow_protection(self) -> None:
+    def _allow_protection(self, *, is_ours: bool) -> None:
         allow_on_all_resources(
             self.role,
             _PROTECTION_ACTIONS,
             conditions={"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}},
+            is_ours=is_ours,
             reason="A task's ARN is known when it runs, so its cluster is the condition",
         )
 

@@ -51,7 +51,7 @@ UNKNOWN_TASK: Final = "(unknown)"
 PERIOD: Final = Duration.minutes(1)
 
 
-def count_logged_jobs(log_group: logs.LogGroup) -> None:
+def count_logged_jobs(log_group: logs.ILogGroup) -> None:
     """Have CloudWatch make metrics of the lines that a service's workers log for each job."""
     for name, action in LOGGED.items():
         _add_filter(log_group, name, logs.FilterPattern.string_value("$.action", "=", action), value="1")
@@ -106,7 +106,7 @@ def _metric(name: str, statistic: str, *, service: str, queue: str, task: str, p
 
 
 def _add_filter(
-    log_group: logs.LogGroup,
+    log_group: logs.ILogGroup,
     name: JobCount | JobTime,
     pattern: logs.IFilterPattern,
     *,

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack, cast
 
+import jsii
 from aws_cdk import Annotations, Duration, Stack
 from aws_cdk import aws_codedeploy as codedeploy
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -17,21 +19,18 @@ from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.acknowledgements import acknowledge
 from sqs_tasks_cdk.crash_cost import say_crash_cost
 from sqs_tasks_cdk.environment import (
-    APP_VARIABLE,
     BATCHING_WINDOW_VARIABLE,
     TASKS_VARIABLE,
     service_name_of,
     tasks_hash,
 )
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.existing_function import ExistingFunction, FunctionMappings, check_reserve
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment, deploy_gradually
 from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.worker_function import WorkerFunctionSettings, check_function, make_function
-
-#: Seconds that Lambda gives a function that does not say.
-_DEFAULT_FUNCTION_SECONDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +79,9 @@ class MappingSettings(TypedDict, total=False):
 class LambdaSettings(MappingSettings, WorkerFunctionSettings, total=False):
     """Settings of a :class:`LambdaWorker`, besides its queue and its app."""
 
-    #: An existing function, in place of every setting that would make one. It gets the queue's rights; one that is made
-    #: in this app also the variables that a worker reads. It needs the handler, and ``timeout`` as well if it comes
-    #: from elsewhere.
+    #: An existing function, or an alias or version of one, in place of every setting that would make one. It gets the
+    #: queue's rights; one that is made in this app also the variables that a worker reads. It needs the handler, and
+    #: ``timeout`` as well if it comes from elsewhere. It may work several queues, with a worker for each.
     function: lambda_.IFunction | None
 
     #: Of one invocation; computed, up to 15 minutes, when left out. Up to 30 minutes, or 90 with a
@@ -101,6 +100,7 @@ class LambdaWorkerSettings(LambdaSettings, total=False):
 MAPPING_SETTINGS: Final = frozenset(("app", *MappingSettings.__annotations__))
 
 
+@jsii.implements(iam.IGrantable, ec2.IConnectable)
 class LambdaWorker(Construct):
     """A function, its log group, its rights, and the event source mapping that feeds it from one queue.
 
@@ -124,6 +124,8 @@ class LambdaWorker(Construct):
         deployment_group: What deploys new versions step by step, or None.
         event_source_mapping: What feeds it.
         log_group: Its logs; None for an existing function.
+        connections: What it may connect to, if it is in a network.
+        grant_principal: Who is granted what it is granted.
         role: What it may do; open for further grants.
         timeout: Of one invocation.
         batch_size: Messages of one invocation at most.
@@ -151,11 +153,13 @@ class LambdaWorker(Construct):
         )
         window = settings.get("max_batching_window")
         window_seconds = 0 if window is None else int(window.to_seconds())
-        existing = settings.get("function")
-        timeout = settings.get("timeout")
-        if existing is not None:
+        timeout, existing = settings.get("timeout"), None
+        if "function" in settings:
             self._refuse_with_function(settings)
-            timeout = self._timeout_of(existing, timeout)
+            existing = ExistingFunction.of(
+                cast("lambda_.IFunction", settings["function"]), queue=task_queue.logical_name
+            )
+            timeout = existing.timeout(timeout, queue=task_queue.logical_name)
         self._check_region()
         self._choose_size(
             timeout=timeout,
@@ -175,7 +179,7 @@ class LambdaWorker(Construct):
         }
         self.function: lambda_.IFunction
         self.role: iam.IRole
-        self.log_group: logs.LogGroup | None = None
+        self.log_group: logs.ILogGroup | None = None
         self.alias: lambda_.Alias | None = None
         self.deployment_group: codedeploy.LambdaDeploymentGroup | None = None
         if existing is None:
@@ -197,11 +201,30 @@ class LambdaWorker(Construct):
                     self, made.alias, settings["deployment"] or GradualDeployment(), queue=task_queue.logical_name
                 )
         else:
-            self.function, self.role = existing, self._role_of(existing)
-            if isinstance(existing, lambda_.Function):
-                for name, value in {APP_VARIABLE: app, **variables}.items():
-                    existing.add_environment(name, value)
-        self.event_source_mapping = self._make_mapping(settings)
+            self.function, self.role, self.alias = existing.function, existing.role, existing.alias
+            if existing.made_here is not None:
+                FunctionMappings.of(existing.made_here).add(
+                    existing.made_here,
+                    queue=task_queue.logical_name,
+                    fifo=task_queue.fifo,
+                    app=app,
+                    service_name=settings.get("service_name"),
+                    window_seconds=window_seconds,
+                    max_concurrency=settings.get("max_concurrency"),
+                )
+        self.event_source_mapping = self._make_mapping(
+            settings, target=(self.alias or self.function) if existing is None else existing.target
+        )
+
+    @property
+    def grant_principal(self) -> iam.IPrincipal:
+        """Who is granted what the worker is granted, as by ``table.grant_read_data(worker)``."""
+        return self.role.grant_principal
+
+    @property
+    def connections(self) -> ec2.Connections:
+        """What the function may connect to, as by ``database.connections.allow_default_port_from(worker)``."""
+        return self.function.connections
 
     @property
     def queue_environment(self) -> Any:
@@ -211,12 +234,12 @@ class LambdaWorker(Construct):
         """
         return self.function
 
-    def _make_mapping(self, settings: MappingSettings) -> lambda_.EventSourceMapping:
+    def _make_mapping(self, settings: MappingSettings, *, target: lambda_.IFunction) -> lambda_.EventSourceMapping:
         pollers = settings.get("provisioned_pollers")
         mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=self.function if self.alias is None else self.alias,
+            target=target,
             event_source_arn=self.task_queue.queue.queue_arn,
             enabled=settings.get("enabled", True),
             batch_size=self.batch_size,
@@ -244,31 +267,6 @@ class LambdaWorker(Construct):
                 f"queue {self.task_queue.logical_name!r}: an existing function (function=) cannot be given "
                 f"{', '.join(names)}; leave them out, or leave function= out to have a function made"
             )
-
-    def _timeout_of(self, function: lambda_.IFunction, timeout: Duration | None) -> Duration:
-        queue = self.task_queue.logical_name
-        if not isinstance(function, lambda_.Function):
-            if timeout is None:
-                raise StackError(
-                    f"queue {queue!r}: the timeout of an imported function cannot be read here, and the visibility "
-                    "timeout depends on it; give timeout= with its value"
-                )
-            return timeout
-        own = function.timeout or Duration.seconds(_DEFAULT_FUNCTION_SECONDS)
-        if timeout is not None and timeout.to_seconds() != own.to_seconds():
-            raise StackError(
-                f"queue {queue!r}: timeout of {int(timeout.to_seconds())} s for an existing function that has "
-                f"{int(own.to_seconds())} s; leave timeout= out, and set it where the function is made"
-            )
-        return own
-
-    def _role_of(self, function: lambda_.IFunction) -> iam.IRole:
-        if function.role is None:
-            raise StackError(
-                f"queue {self.task_queue.logical_name!r}: the existing function has no role here that could be granted "
-                "the queue; import it with lambda_.Function.from_function_attributes(role=...)"
-            )
-        return function.role
 
     def _check_region(self) -> None:
         queue = self.task_queue
@@ -361,9 +359,7 @@ class LambdaWorker(Construct):
         check_function(settings, queue=queue)
         reserved, maximum = settings.get("reserved_concurrent_executions"), settings.get("max_concurrency")
         if reserved is not None:
-            rules.check_reserved(queues=[queue], maxima=[maximum], reserved=reserved)
-            if maximum is None and not self.task_queue.fifo:
-                Annotations.of(self).add_warning_v2("sqs-tasks:reserved-concurrency", _throttles(queue, reserved))
+            check_reserve(self, fifo=self.task_queue.fifo, maxima={queue: maximum}, reserved=reserved)
         if settings.get("filters") and not settings.get("filtered_messages_are_deleted"):
             raise StackError(
                 f"queue {queue!r}: Lambda deletes every message that its filters do not match, and no other function "
@@ -374,19 +370,6 @@ class LambdaWorker(Construct):
             rules.check_pollers(queue=queue, minimum=pollers.minimum, maximum=pollers.maximum)
         if settings.get("recursive_loop") == lambda_.RecursiveLoop.ALLOW:
             rules.check_recursion(self.task_queue.tasks, queue=queue)
-
-
-def _throttles(queue: str, reserved: int) -> str:
-    instead = (
-        f"give max_concurrency={reserved} as well"
-        if reserved >= limits.MIN_MAPPING_CONCURRENCY
-        else "for one at a time, use a FIFO queue with one message group, or a container worker with concurrency=1"
-    )
-    return (
-        f"Queue {queue!r} has no max_concurrency and its function reserves {reserved}: Lambda receives more than that, "
-        "and each throttled batch is a delivery of messages that did not run, until they are dead-lettered (S34). "
-        f"Instead {instead}."
-    )
 
 
 def _set_pollers(mapping: lambda_.EventSourceMapping, pollers: ProvisionedPollers) -> None:

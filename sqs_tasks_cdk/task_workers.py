@@ -207,7 +207,11 @@ class TaskWorkers(Construct):
     def _name_service(self, settings: dict[str, Any], app: str) -> None:
         """Give a stage a service name of its own: the queues' logical names are those of all stages."""
         stage = self._manifest.stage
-        if stage is not None and SERVICE_VARIABLE not in (settings.get("environment") or {}):
+        if (
+            stage is not None
+            and "function" not in settings
+            and SERVICE_VARIABLE not in (settings.get("environment") or {})
+        ):
             settings.setdefault("service_name", f"{app_package(app)}-{stage}")
 
     def _app_of(self, settings: dict[str, Any]) -> str:

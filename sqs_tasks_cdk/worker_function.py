@@ -9,6 +9,7 @@ from typing import Final, TypedDict, cast
 from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -21,6 +22,7 @@ from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment
 from sqs_tasks_cdk.managed_instances import MIN_MEMORY_SIZE, ManagedInstances
 from sqs_tasks_cdk.name_claims import claim_name
+from sqs_tasks_cdk.worker_logs import worker_log_group
 
 #: Megabytes of a function by default. boto3 alone takes 34, and CPU comes in proportion.
 DEFAULT_MEMORY_SIZE: Final = 512
@@ -88,6 +90,18 @@ class WorkerFunctionSettings(TypedDict, total=False):
     #: Whether X-Ray traces invocations; ACTIVE when left out.
     tracing: lambda_.Tracing | None
 
+    #: An existing role, in place of one of its own. What the worker needs is added to it, if its policy is of this app.
+    role: iam.IRole | None
+
+    #: An existing log group, in place of one of its own.
+    log_group: logs.ILogGroup | None
+
+    #: A KMS key for the log group that is made; its policy is extended if it is of this app.
+    log_encryption_key: kms.IKey | None
+
+    #: A KMS key for the variables, in place of Lambda's own.
+    environment_encryption: kms.IKey | None
+
     #: How long logs stay; a month when left out.
     log_retention: logs.RetentionDays | None
 
@@ -128,8 +142,8 @@ class WorkerFunction:
     """
 
     function: lambda_.Function
-    role: iam.Role
-    log_group: logs.LogGroup
+    role: iam.IRole
+    log_group: logs.ILogGroup
     alias: lambda_.Alias | None
 
 
@@ -191,13 +205,10 @@ def make_function(
     tracing = settings.get("tracing") or lambda_.Tracing.ACTIVE
     snap_start = settings.get("snap_start")
     instances = ManagedInstances.of(settings)
-    log_group = logs.LogGroup(
-        scope,
-        "Logs",
-        retention=settings.get("log_retention") or logs.RetentionDays.ONE_MONTH,
-        removal_policy=settings.get("log_removal_policy") or RemovalPolicy.DESTROY,
+    log_group = worker_log_group(scope, settings)
+    role = _make_role(
+        scope, settings.get("role"), log_group, in_vpc=vpc is not None, traced=tracing != lambda_.Tracing.DISABLED
     )
-    role = _make_role(scope, log_group, in_vpc=vpc is not None, traced=tracing != lambda_.Tracing.DISABLED)
     claim_name(scope, "function", settings.get("function_name"))
     function = lambda_.Function(
         scope,
@@ -222,6 +233,7 @@ def make_function(
             ),
             **variables,
         },
+        environment_encryption=settings.get("environment_encryption"),
         log_group=log_group,
         role=role,
         recursive_loop=settings.get("recursive_loop"),
@@ -233,6 +245,12 @@ def make_function(
         vpc_subnets=settings.get("vpc_subnets"),
         security_groups=settings.get("security_groups"),
     )
+    key = settings.get("environment_encryption")
+    if key is not None and not key.grant_decrypt(role).success:
+        raise StackError(
+            f"queue {queue!r}: environment_encryption= is the key {key.node.path!r}, which cannot be granted to the "
+            "function's role; give it as kms.Key.from_key_arn(...)"
+        )
     # A snapshot is taken of a published version, so the mapping must feed one (C8, P7); CodeDeploy moves an alias.
     alias_name = settings.get("alias") or ("live" if snap_start or "deployment" in settings else None)
     resource = cast("lambda_.CfnFunction", function.node.default_child)
@@ -259,14 +277,19 @@ def _allow_long_timeout(function: lambda_.CfnFunction) -> None:
     function.add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3717"]}})
 
 
-def _make_role(scope: Construct, log_group: logs.LogGroup, *, in_vpc: bool, traced: bool) -> iam.Role:
+def _make_role(
+    scope: Construct, given: iam.IRole | None, log_group: logs.ILogGroup, *, in_vpc: bool, traced: bool
+) -> iam.IRole:
     # The managed AWSLambdaBasicExecutionRole would let it write every log of the account (C10).
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    role = given or iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log_group.grant_write(role)
     actions = [*(_VPC_ACTIONS if in_vpc else ()), *(_TRACE_ACTIONS if traced else ())]
     if actions:
         allow_on_all_resources(
-            role, actions, reason="X-Ray segments and network interfaces have no resource that a policy could name"
+            role,
+            actions,
+            is_ours=given is None,
+            reason="X-Ray segments and network interfaces have no resource that a policy could name",
         )
     return role
 
