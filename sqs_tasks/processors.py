@@ -145,11 +145,16 @@ class Processor:
         twin._process_takes_context = _takes_two(twin.process)
         return twin
 
-    def _batch_item(self, job: Job) -> dict[str, Any]:
-        item = dict(job.kwargs)
-        if self.pass_context:
-            item[self.context_var] = job.context
-        return item
+    def item_of(self, kwargs: Mapping[str, Any]) -> Any:
+        """What a batch processor's function gets of one job: an instance of its list's class, or the arguments."""
+        item = self.batch_item
+        return dict(kwargs) if item is None else item.item(kwargs)
+
+    def _batch_item(self, job: Job) -> Any:
+        item = self.batch_item
+        if not self.pass_context or (item is not None and item.record is not None and item.injected is None):
+            return self.item_of(job.kwargs)
+        return self.item_of({**job.kwargs, self.context_var: job.context})
 
     def _context(self, job_context: Mapping[str, Any] | None) -> Mapping[str, Any]:
         # An override of the older shape passes no context on; while a job runs, the environment's is the job's.

@@ -151,6 +151,7 @@ class TaskDefaults(TypedDict, total=False):
     max_age: float | None
     expired: Literal["drop", "dead_letter"]
     postpones: bool
+    isolate_failures: bool
     pass_context: bool
     context_var: str
     fair_by: str | None
@@ -186,6 +187,7 @@ class TaskSettings:
             skipped.
         postpones: Whether the task raises ``Postpone`` often, one job more than a few times. In Lambda such a function
             sends to its own queue, and the stack lets it.
+        isolate_failures: Batch processors: run a batch that raised again one by one; what it did before is done twice.
         aliases: Older names under which queued jobs may still arrive.
         pass_context: Whether the function takes the job's context.
         context_var: The parameter that takes it.
@@ -207,6 +209,7 @@ class TaskSettings:
     max_age: float | None = None
     expired: Literal["drop", "dead_letter"] = "dead_letter"
     postpones: bool = False
+    isolate_failures: bool = False
     aliases: Sequence[str] = ()
     pass_context: bool = False
     context_var: str = "context"

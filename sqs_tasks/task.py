@@ -180,7 +180,7 @@ class AsyncTask(Generic[P, R_co]):
         The function of a batch processor gets a list of one item, the arguments.
         """
         if self._registered.batch_size and not args:
-            return cast("Callable[[list[Any]], R_co]", self.fn)([kwargs])
+            return cast("Callable[[list[Any]], R_co]", self.fn)([self._registered.processor.item_of(kwargs)])
         return self.fn(*args, **kwargs)
 
     # A type checker cannot add options to the signature of a function. A call with one of sqs-workers' underscored

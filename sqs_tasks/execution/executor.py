@@ -157,6 +157,11 @@ class Executor:
         except BaseException as error:
             if not self._is_failure(error):
                 raise
+            if task.batch_size and task.settings.isolate_failures and len(call.jobs) > 1:
+                from sqs_tasks.execution.isolation import is_worth_it  # few batches fail
+
+                if is_worth_it(error, call):
+                    return [outcome for job in call.jobs for outcome in self._run_batch((job,), task)]
             return self._judge(call, task, perf_counter() - started, error)
         if task.batch_size:
             return self._judge(call, task, perf_counter() - started, None, result)

@@ -1,6 +1,7 @@
 """What one job of a batch processor holds, where the annotation of its function says so: ``list[Order]``.
 
-Imported for batch processors: neither by producers of other tasks nor by a Lambda's cold start.
+``Order`` is a ``TypedDict`` or a class with fields. Imported for batch processors: neither by producers of
+other tasks nor by a Lambda's cold start.
 """
 
 from __future__ import annotations
@@ -11,25 +12,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqs_tasks.errors import SignatureMismatchError
+from sqs_tasks.errors import SignatureMismatchError, brief
 from sqs_tasks.wire.annotation_types import resolved_parameters
+from sqs_tasks.wire.record_kinds import kind_of_record
+from sqs_tasks.wire.records import Record, faults_of, record_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchItem:
-    """The arguments of one job, as the keys of a ``TypedDict``.
+    """The arguments of one job, as the keys of a ``TypedDict`` or the fields of a class.
 
     Attributes:
         label: The task's name, for error texts.
-        type_name: The name of the ``TypedDict``.
+        type_name: The name of that type.
         required: Arguments that each job has.
         allowed: Arguments that a job may have, the required ones included.
+        record: Makes the instance that the function gets; None where it gets the dictionary.
+        injected: A key that the worker fills in, or None.
     """
 
     label: str
     type_name: str
     required: frozenset[str]
     allowed: frozenset[str]
+    record: Record | None = None
+    injected: str | None = None
 
     @classmethod
     def of(cls, function: Callable[..., Any], *, label: str, injected: str | None) -> BatchItem | None:
@@ -43,14 +50,23 @@ class BatchItem:
         parameters = list(inspect.signature(function).parameters)
         annotation = resolved_parameters(function).get(parameters[0]) if parameters else None
         item: Any = next(iter(typing.get_args(annotation)), None)
-        if not hasattr(item, "__required_keys__"):  # those of typing_extensions are TypedDicts too
+        record: Record | None = None
+        if hasattr(item, "__required_keys__"):  # those of typing_extensions are TypedDicts too
+            required, optional = _keys(item)
+        elif isinstance(item, type) and kind_of_record(item) is not None:
+            record = record_of(item)
+            fields = record.fields()
+            required = frozenset(name for name, is_required in fields.items() if is_required)
+            optional = frozenset(fields) - required
+        else:
             return None
-        required, optional = _keys(item)
         return cls(
             label=label,
             type_name=item.__name__,
             required=required - {injected},
             allowed=(required | optional) - {injected},
+            record=record,
+            injected=injected if injected in required | optional else None,
         )
 
     def check(self, kwargs: Mapping[str, Any]) -> None:
@@ -76,7 +92,22 @@ class BatchItem:
             raise SignatureMismatchError(f"{self.label}: a job is of the type {self.type_name}, and {trouble}")
         return kwargs
 
+    def item(self, kwargs: Mapping[str, Any]) -> Any:
+        """What the function gets of a job: the instance of its class, or the arguments by name."""
+        return dict(kwargs) if self.record is None else self.record.make(kwargs)
+
     def _trouble(self, kwargs: Mapping[str, Any]) -> str:
+        return self._trouble_with_names(kwargs) or ("" if self.record is None else self._trouble_with_values(kwargs))
+
+    def _trouble_with_values(self, kwargs: Mapping[str, Any]) -> str:
+        """What the class of the items finds, where its constructor looks at them."""
+        try:
+            self.item(kwargs if self.injected is None else {**kwargs, self.injected: {}})
+        except Exception as error:  # noqa: BLE001 - constructors raise what they like
+            return faults_of(error) or brief(error)
+        return ""
+
+    def _trouble_with_names(self, kwargs: Mapping[str, Any]) -> str:
         missing, unknown = sorted(self.required - kwargs.keys()), sorted(kwargs.keys() - self.allowed)
         parts = [f"{', '.join(missing)} is missing"] if missing else []
         if unknown:

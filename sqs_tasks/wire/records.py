@@ -33,6 +33,12 @@ class Record(Protocol):
     def content(self, value: Any, encode: EncodeField) -> Any:
         """The plain JSON data that holds this instance's fields."""
 
+    def fields(self) -> Mapping[str, bool]:
+        """Whether each field that may be given must be, by its name."""
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        """An instance of values by field, checked as its class checks them."""
+
     def build(self, name: str, content: Any) -> Any:
         """The instance that was sent.
 
@@ -104,7 +110,7 @@ class _Constructed:
         if self.why_not or not self.converted:
             return self.why_not
         try:
-            rebuilt = self._build({name: getattr(value, name) for name in (*self.accepted, *self.rest)})
+            rebuilt = self.make({name: getattr(value, name) for name in (*self.accepted, *self.rest)})
             changed = [name for name in self.converted if getattr(rebuilt, name) != getattr(value, name)]
         except Exception as error:  # noqa: BLE001  converters raise what they like
             return f"its constructor refuses them: {brief(error)}"
@@ -121,9 +127,15 @@ class _Constructed:
             raise UndecodableMessageError(
                 f"the dataclass {name!r} has no field {', '.join(map(one_line, sorted(unknown)[:_MAX_NAMES]))}"
             )
-        return self._build(content)
+        return self.make(content)
 
-    def _build(self, values: Mapping[str, Any]) -> Any:
+    def fields(self) -> Mapping[str, bool]:
+        import inspect
+
+        parameters = inspect.signature(self.cls).parameters
+        return {name: parameters[word].default is inspect.Parameter.empty for name, word in self.accepted.items()}
+
+    def make(self, values: Mapping[str, Any]) -> Any:
         instance = self.cls(**{word: values[name] for name, word in self.accepted.items() if name in values})
         for name in self.rest:
             if name in values:
@@ -142,7 +154,7 @@ class _Model:
             rebuilt = self._validated(_dump(value))
             is_equal = bool(rebuilt == value)
         except Exception as error:  # noqa: BLE001  validators and serializers raise what they like
-            return _faults(error) or brief(error)
+            return faults_of(error) or brief(error)
         return "" if is_equal else "validated from its own JSON it is another (excluded, private or secret fields?)"
 
     def content(self, value: Any, encode: EncodeField) -> Any:
@@ -155,10 +167,16 @@ class _Model:
         try:
             return self._validated(content)
         except Exception as error:
-            faults = _faults(error)
+            faults = faults_of(error)
             if not faults:
                 raise
             raise UndecodableMessageError(f"the pydantic model {name!r} refuses the message: {faults}") from error
+
+    def fields(self) -> Mapping[str, bool]:
+        return {name: field.is_required() for name, field in self.cls.model_fields.items()}
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        return self.cls.model_validate(dict(values), by_alias=False, by_name=True)
 
     def _validated(self, data: Any) -> Any:
         import json
@@ -171,7 +189,7 @@ def _dump(value: Any) -> Any:
     return value.model_dump(mode="json", round_trip=True, by_alias=False)
 
 
-def _faults(error: Exception) -> str:
+def faults_of(error: Exception) -> str:
     """What pydantic found, without the values, which it quotes; empty for an error of another kind."""
     errors = getattr(error, "errors", None)
     if type(error).__name__ != "ValidationError" or not callable(errors):
