@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
 
 from sqs_tasks.errors import MAX_QUOTED_CHARS, UndecodableMessageError, one_line
+from sqs_tasks.limits import MAX_DELAY_SECONDS
 
 JOB_NAME = "JobName"
 CONTENT_TYPE = "ContentType"
@@ -204,15 +205,8 @@ class ReceivedMessage:
         return f"ReceivedMessage(message_id={self.message_id!r}, queue_arn={self.queue_arn!r})"
 
     def _values(self) -> tuple[Any, ...]:
-        return (
-            self.message_id,
-            self.receipt_handle,
-            self.body,
-            self.attributes,
-            self.message_attributes,
-            self.queue_arn,
-            self.received_at,
-        )
+        sent = (self.message_id, self.receipt_handle, self.body, self.attributes, self.message_attributes)
+        return (*sent, self.queue_arn, self.received_at)
 
     @property
     def job_name(self) -> str:
@@ -404,8 +398,11 @@ class Job:
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is; 1 for the first."""
-        return self.message.attempt
+        """Which attempt this is; 1 for the first. The receive that hid it long before it was due is none."""
+        if self.not_before is None or self.message.receive_count == 1:
+            return self.message.attempt
+        first = self.message.first_received_at or self.not_before
+        return self.message.attempt - ((self.not_before - first).total_seconds() > MAX_DELAY_SECONDS)
 
     @property
     def scheduled_for(self) -> datetime | None:

@@ -120,7 +120,8 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
 
 
 def _postponed(error: Postpone, job: Job, task: RegisteredTask, rules: RetryRules) -> Postponed:
-    wait = max(math.ceil(min(error.seconds(rules.now()), _LONGEST_SECONDS)), 1)
+    longest = MAX_VISIBILITY_SECONDS if rules.fifo else _LONGEST_SECONDS
+    wait = max(math.ceil(min(error.seconds(rules.now()), longest)), 1)
     reason = one_line(str(error))
     logger.info(
         "job %s put off for %d s: %s",

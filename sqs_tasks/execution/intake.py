@@ -237,6 +237,8 @@ class Intake:
         attempts = task.settings.max_attempts
         if attempts is not None and message.attempt >= attempts:
             return True
+        if attempts is None and message.is_copy and self.copies_at is not None and message.attempt >= self.copies_at:
+            return True  # its receives are spread over several messages
         most = self.last_receive or self.max_receive_count
         if most is None:
             return attempts is None and message.attempt >= MIN_LAMBDA_RECEIVE_COUNT

@@ -91,7 +91,7 @@ class JobCopier:
             copy = self._copy(message, seconds, delay, attempts)
             answer = self._client().send_message(QueueUrl=self._queue_url(), **copy.as_request())
         except Exception as error:  # noqa: BLE001 - no copy, no end: the message stays, whatever stood in the way
-            return self._refused(error, extra)
+            return self._refused(error, extra, seconds)
         logger.debug(
             "job %s goes on by the copy %s",
             extra["job_name"],
@@ -158,17 +158,21 @@ class JobCopier:
         fields = [one for one in (message.trace_header or "").split(";") if one and not one.startswith(_LINEAGE)]
         return ";".join([*fields, lineage]) if fields else header
 
-    def _refused(self, error: Exception, extra: dict[str, Any]) -> bool:
+    def _refused(self, error: Exception, extra: dict[str, Any], seconds: int) -> bool:
         if isinstance(error, MessageTooLargeError):
             why = one_line(str(error))
         else:
-            code = error_code(error) or type(error).__name__
-            why = f"{code}; a worker needs the right to send to queue {self._queue_name}"
+            why = error_code(error) or type(error).__name__
+            if "AccessDenied" in why:
+                why += f"; a worker needs the right to send to queue {self._queue_name}"
+        most = limits.MAX_VISIBILITY_SECONDS
+        how_long = "" if seconds <= most else f" for {most} s at most in place of {seconds} s"
         logger.warning(
-            "job %s (message %s) cannot go on by a copy: %s; its message is hidden instead, and its deliveries count",
+            "job %s (message %s) cannot go on by a copy: %s; its message is hidden instead%s, and its deliveries count",
             extra["job_name"],
             extra["message_id"],
             why,
+            how_long,
             extra={"action": "copy_failed", "reason": why, **extra},
         )
         return False

@@ -142,11 +142,12 @@ class Settlement:
                     return DELETE
                 return self._hide(message, outcome.delay_seconds)
             case Retried():
-                if outcome.attempts is not None and self._is_copied(
-                    message, outcome.delay_seconds or 0, outcome.attempts
-                ):
+                if outcome.attempts is None:
+                    return self._hide(message, outcome.delay_seconds)
+                seconds = outcome.delay_seconds or 0
+                if self._is_copied(message, seconds, outcome.attempts):
                     return DELETE
-                return self._hide(message, outcome.delay_seconds)
+                return self._kept_or_dead(message, seconds, outcome.reason, request_id, outcome.error)
             case Postponed():
                 return self._postpone(message, outcome, request_id)
             case NotStarted():
@@ -231,11 +232,19 @@ class Settlement:
     def _is_copied(self, message: ReceivedMessage, seconds: float, attempts: int) -> bool:
         return self._copier is not None and self._copier().copy(message, seconds=seconds, attempts=attempts)
 
-    def _kept_or_dead(self, message: ReceivedMessage, seconds: int, reason: str, request_id: str | None) -> Verdict:
+    def _kept_or_dead(
+        self,
+        message: ReceivedMessage,
+        seconds: int,
+        reason: str,
+        request_id: str | None,
+        error: BaseException | None = None,
+    ) -> Verdict:
         """Hide a message that was not run; at its last receive, where SQS would move it in silence, say why it goes."""
         if self._dead_letters is not None and self._is_at(message, self._max_receive_count):
-            why = f"{self._max_receive_count} receives used up, and not run: {reason}"
-            rejected = Rejected(reason=why, delay_seconds=seconds)
+            what = ", and not run: " if error is None else ": "
+            why = f"{self._max_receive_count} receives used up{what}{reason}"
+            rejected = Rejected(reason=why, delay_seconds=seconds, error=error)
             if self._dead_letters.copy(message, rejected, request_id=request_id):
                 return DELETE
         return self._hide(message, seconds)

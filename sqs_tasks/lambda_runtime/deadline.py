@@ -233,6 +233,7 @@ class Admission:
         It then starts in whatever time there is, if it can be stopped when the margin begins.
         """
         job = call.jobs[0] if isinstance(call, JobBatch) else call
-        if self._max_receive_count is None or job.attempt < self._max_receive_count or self._deadline.is_over:
+        most = self._max_receive_count
+        if most is None or job.message.receive_count < most or self._deadline.is_over:
             return False
         return task.is_async or self._can_interrupt

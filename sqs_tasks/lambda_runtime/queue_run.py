@@ -251,17 +251,17 @@ class QueueRun:
             left = self._deadline.seconds_to_work()
             thread.join(None if left == math.inf else left)
         if any(thread.is_alive() for thread in threads):
+            with self._lock:  # nobody takes another one from here on
+                left_over = [message for lane in waiting for message in lane.messages]
+            for message in left_over:
+                outcome = NotStarted(reason="the jobs before it took all the time")
+                self._settle(message, outcome, self.conclude(message, outcome))
             self._invocation.is_over = True
             logger.error(
                 "jobs of queue %s still run at the end of the invocation; their messages stay in the queue",
                 self.queue.name,
                 extra={"action": "jobs_overran", "queue_name": self.queue.name},
             )
-            with self._lock:
-                left_over = [message for lane in waiting for message in lane.messages]
-            for message in left_over:
-                outcome = NotStarted(reason="the jobs before it took all the time")
-                self._settle(message, outcome, self.settlement().conclude(message, outcome))
 
     def _run_coroutine(self, coroutine: Any, *, timeout_seconds: float | None) -> Any:
         from sqs_tasks.execution.event_loop import run_coroutine  # only a function with async tasks imports asyncio

@@ -42,6 +42,7 @@ class TimedSettlement:
         self._waiting: list[tuple[ReceivedMessage, float]] = []
         self._lock = threading.Lock()
         self._lost_calls = 0
+        self._is_out_of_time = False
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message; sending a copy somewhere is given up where it would cost the answer."""
@@ -50,10 +51,15 @@ class TimedSettlement:
         message = received_before(message, self._invocation.options.batching_window_seconds)
         if not self._settlement.may_call(message, outcome):
             return self._settlement.conclude(message, outcome)
+        if self._invocation.is_over or self._is_out_of_time:
+            # The answer keeps the message, or nearly has to be given: a copy would be a second one of it, or each of
+            # many messages would take a little of the time that is no more there.
+            return LEAVE
         try:
             with self._deadline.settling():
                 return self._settlement.conclude(message, outcome, request_id=self._invocation.request_id)
         except OutOfTime:
+            self._is_out_of_time = True
             logger.exception(
                 "SQS took too long over a copy of message %s; it stays in its queue",
                 message.message_id,

@@ -591,3 +591,93 @@ def test_a_limit_that_nobody_registered_is_asked_for_once(
         f"{limit} receives used up, and not run: the shop is closed"
     ]
     assert asked == [{"QueueUrl": jobs.queue_url, "AttributeNames": ["RedrivePolicy"]}]
+
+
+def test_a_receive_that_hid_a_job_until_it_is_due_is_no_attempt(desk: Desk) -> None:
+    """A worker that comes back late finds the message itself in place of a copy: that is the first attempt still."""
+
+    def does(_: int) -> None:
+        if len(desk.seen) == 1:
+            raise Postpone(5 * HOUR)
+        raise ValueError
+
+    jobs, work = flaky(desk, does, max_attempts=2)
+    work.delay()
+    drain(jobs)
+    desk.session.advance(900)
+    drain(jobs)  # hidden until shortly before it is due
+    desk.session.advance(6 * HOUR)
+    drain(jobs, wait=True, raise_errors=False)
+
+    assert [attempt for attempt, _ in desk.seen] == [1, 1, 2]
+
+
+def test_a_copy_at_its_last_attempt_takes_no_others_of_its_batch_along(desk: Desk) -> None:
+    """It is called by itself, wherever its attempts were made."""
+    jobs = desk.env.queue("jobs", max_receive_count=3)
+    calls: list[list[int]] = []
+
+    @jobs.batch_processor("work", batch_size=10)
+    def work(items: list[dict[str, Any]]) -> list[Exception | None]:
+        calls.append([one["x"] for one in items])
+        if len(calls) == 3:
+            return [Postpone(10)]
+        raise ValueError
+
+    desk.open()
+    work.delay(x=1)
+    for _ in range(3):
+        drain(jobs, raise_errors=False)
+        desk.session.advance(10)
+    work.delay(x=2)
+    drain(jobs, raise_errors=False)
+
+    assert sorted(calls[3:]) == [[1], [2]]
+    assert len(desk.letters()) == 1
+
+
+def test_a_retry_that_cannot_be_copied_ends_with_its_error(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """At the last receive its dead letter says why; before, the log says that the wait is shorter than was asked."""
+
+    def does(_: int) -> None:
+        raise Retry(delay_seconds=20 * HOUR, reason="the shop is closed")
+
+    jobs, work = flaky(desk, does, options={"max_receive_count": 2})
+    work.delay()
+    desk.refuse_sends()
+    drain(jobs, wait=True, raise_errors=False)
+
+    assert [letter["FailureReason"] for letter in desk.letters()] == ["2 receives used up: Retry: the shop is closed"]
+    assert "hidden instead for 43200 s at most in place of 72000 s" in caplog.text
+
+
+def test_on_a_fifo_queue_the_log_says_how_long_a_job_is_put_off(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Its message can be hidden for twelve hours and no longer."""
+    caplog.set_level(logging.INFO, "sqs_tasks")
+    jobs, work = flaky(desk, raise_postpone(1, 20 * HOUR), queue="jobs.fifo")
+    work.delay()
+    drain(jobs)
+
+    assert "job work put off for 43200 s" in caplog.text
+
+
+def test_time_that_is_up_is_not_spent_on_each_of_many_copies() -> None:
+    """SQS hangs: the first copy is given up at the end of the invocation, and the others are not begun."""
+    app = LambdaApp()
+
+    @app.queue.processor("work")
+    def work() -> None:
+        raise Postpone(60)
+
+    app.deploy()
+    for _ in range(5):
+        work.delay()
+    records = lambda_event(app.queue)["Records"]
+    for one in records:
+        one["attributes"]["ApproximateReceiveCount"] = "9"
+    app.client.counts.clear()
+    app.client.script("send_message", *[lambda _: time.sleep(30)] * 5)
+    answer = app.handler({"Records": records}, FakeContext(seconds=0.6))
+
+    assert len(answer["batchItemFailures"]) == 5
+    assert app.client.counts["send_message"] == 1

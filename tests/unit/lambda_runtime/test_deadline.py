@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from sqs_tasks import ConstantBackoff, Reject, SQSEnv
+from sqs_tasks import ConstantBackoff, Postpone, Reject, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.lambda_runtime.deadline import REMEMBERED_RUNS, Deadline, ObservedDurations
+from sqs_tasks.message import OWN_DATA_TYPE
 from sqs_tasks.outcome import NotStarted
 from tests.support.accepting_client import AcceptingClient
 from tests.support.lambda_events import FakeContext, event, failures, record
@@ -532,6 +533,39 @@ def test_thread_that_ends_after_the_answer_says_nothing_any_more():
         thread.join(10)
 
     assert len(function.reports) == before
+
+
+def test_thread_that_ends_after_the_answer_sends_no_copy():
+    """The answer kept its message, so a copy of the job would be a second one; the same for a dead letter."""
+    function = Function(0.3, concurrency=2, margin_seconds=0.1)
+    release = threading.Event()
+    ends = [Postpone(60), Reject("no")]
+
+    @function.queue.processor("stuck")
+    def stuck(x):
+        release.wait(10)
+        raise ends[x]
+
+    lanes = []
+    function.handler.on_start(lambda *_: lanes.append(threading.current_thread()))
+    assert function("stuck", "stuck") == ["0", "1"]
+    release.set()
+    for thread in lanes:
+        thread.join(10)
+
+    assert function.client.sent == []
+
+
+def test_what_goes_on_by_a_copy_is_given_back_by_its_own_receives():
+    """A copy may have had any number of attempts before: its queue moves it no sooner for that."""
+    function = Function(30, max_receive_count=5)
+    function.task(takes=25, timeout=25)
+    copy = record("copy", "work", {"x": 1})
+    copy["messageAttributes"]["Attempt"] = {"stringValue": "7", "dataType": OWN_DATA_TYPE}
+
+    assert failures(function.handler(event(record("0", "work", {"x": 0}), copy), function.context)) == ["copy"]
+    assert function.ran == [0]
+    assert function.not_started == ["copy"]
 
 
 def test_jobs_behind_threads_that_do_not_end_are_returned_at_once():
