@@ -5,7 +5,8 @@
 
 Each size is a process of its own, because the first template of a process pays for starting the CDK's Node. Code is not
 bundled: that happens once for all functions and depends on their dependencies. CloudFormation takes a template of 1 MB
-and 500 resources; alarms are in a nested stack, and the larger of the two templates counts.
+and 500 resources; what does not fit is in nested stacks, and the largest of the templates counts. Each size is measured
+with tasks that declare where they add jobs, and with tasks that do not and so may add jobs to every queue.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from typing import Any
 MAX_RESOURCES, MAX_BYTES = 500, 1_000_000
 
 
-def registry(queues: int, tasks: int) -> dict[str, Any]:
+def registry(queues: int, tasks: int, *, declared: bool = True) -> dict[str, Any]:
     """A manifest of so many queues with so many tasks each; every tenth is FIFO, and one task of each enqueues."""
     return {
         "schema_version": 1,
         "sqs_tasks_version": "0",
         "app": "benchmark.tasks:env",
         "queue_prefix": "benchmark-",
-        "queues": [_queue(number, tasks) for number in range(queues)],
+        "queues": [_queue(number, tasks, declared=declared) for number in range(queues)],
     }
 
 
-def _queue(number: int, tasks: int) -> dict[str, Any]:
+def _queue(number: int, tasks: int, *, declared: bool) -> dict[str, Any]:
     suffix = ".fifo" if number % 10 == 9 else ""
     return {
         "name": f"queue-{number}{suffix}",
@@ -58,17 +59,17 @@ def _queue(number: int, tasks: int) -> dict[str, Any]:
                 "timeout_seconds": 30,
                 "max_attempts": 5,
                 "max_age_seconds": None,
-                "enqueues": ["queue-0"] if index == 0 else [],
+                "enqueues": None if not declared else ["queue-0"] if index == 0 else [],
             }
             for index in range(tasks)
         ],
     }
 
 
-def measure(queues: int, tasks: int, *, monitored: bool) -> dict[str, float]:
+def measure(queues: int, tasks: int, *, declared: bool, monitored: bool) -> dict[str, float]:
     """Synthesise in this process."""
     started = time.perf_counter()
-    from aws_cdk import App, NestedStack
+    from aws_cdk import App
     from aws_cdk.aws_lambda import Code
 
     from sqs_tasks_cdk.stack import TaskStack
@@ -79,11 +80,11 @@ def measure(queues: int, tasks: int, *, monitored: bool) -> dict[str, float]:
         stack = TaskStack(
             app,
             "Benchmark",
-            manifest=registry(queues, tasks),
+            manifest=registry(queues, tasks, declared=declared),
             lambda_defaults={"code": Code.from_inline("def handler(event, context): ...")},
         )
         if monitored:
-            stack.tasks.monitor(alarms_declined_because="a benchmark", scope=NestedStack(stack, "Watch"))
+            stack.tasks.monitor(alarms_declined_because="a benchmark")
         constructed = time.perf_counter()
         app.synth()
         done = time.perf_counter()
@@ -94,6 +95,7 @@ def measure(queues: int, tasks: int, *, monitored: bool) -> dict[str, float]:
         "synth": done - constructed,
         "resources": max(len(json.loads(text)["Resources"]) for text in texts),
         "bytes": max(len(text) for text in texts),
+        "templates": len(texts),
     }
 
 
@@ -102,16 +104,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queues", type=int, nargs="+", default=[1, 10, 50, 100])
     parser.add_argument("--tasks", type=int, default=5, help="tasks on each queue")
-    parser.add_argument("--one", choices=["plain", "watched"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(arguments.queues[0], arguments.tasks, monitored=arguments.one == "watched")))
+        declared, monitored = (word == "yes" for word in arguments.one.split(","))
+        print(json.dumps(measure(arguments.queues[0], arguments.tasks, declared=declared, monitored=monitored)))
         return
 
-    print("| queues | monitored | import s | construct s | synth s | resources | template KB |")
-    print("|---|---|---|---|---|---|---|")
+    print("| queues | enqueues declared | monitored | import s | construct s | synth s | templates | resources | KB |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for queues in arguments.queues:
-        for kind in ("plain", "watched"):
+        for declared, monitored in (("yes", "no"), ("no", "no"), ("yes", "yes"), ("no", "yes")):
+            kind = f"{declared},{monitored}"
             done = subprocess.run(
                 [sys.executable, __file__, "--queues", str(queues), "--tasks", str(arguments.tasks), "--one", kind],
                 check=True,
@@ -121,8 +125,9 @@ def main() -> None:
             row = json.loads(done.stdout)
             over = " !" if row["resources"] > MAX_RESOURCES or row["bytes"] > MAX_BYTES else ""
             print(
-                f"| {queues} | {'yes' if kind == 'watched' else 'no'} | {row['import']:.1f} | {row['construct']:.1f} "
-                f"| {row['synth']:.1f} | {row['resources']}{over} | {row['bytes'] / 1000:.0f} |"
+                f"| {queues} | {declared} | {monitored} | {row['import']:.1f} | {row['construct']:.1f} "
+                f"| {row['synth']:.1f} | {row['templates']} | {row['resources']}{over} | {row['bytes'] / 1000:.0f} |",
+                flush=True,
             )
 
 

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from aws_cdk import Annotations, Stack, Token
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from sqs_tasks_cdk.call_graph import enqueues_anywhere
@@ -36,7 +37,7 @@ def grant_send_to(worker: Worker, queues: Sequence[TaskQueue]) -> None:
         actions=list(SEND_ACTIONS),
         resource_arns=[queue.queue.queue_arn for queue in queues],
     )
-    _grant_keys(worker, queues)
+    _grant_keys(worker, _keys_of(queues))
 
 
 class SendAnywhere(Construct):
@@ -59,6 +60,10 @@ class SendAnywhere(Construct):
         super().__init__(scope, construct_id)
         self._queues = tuple(queues)
         self._prefix = queue_prefix
+        # Once, and not for each worker: every question to the CDK goes to its other process.
+        self._keys = _keys_of(self._queues)
+        self._covered = [queue for queue in self._queues if self._is_covered(queue)]
+        self._others = [queue for queue in self._queues if queue not in self._covered]
         self.policies = [
             iam.ManagedPolicy(
                 self,
@@ -81,16 +86,14 @@ class SendAnywhere(Construct):
             return
         for policy in self.policies:
             worker.role.add_managed_policy(policy)
-        _grant_keys(worker, self._queues)
-        covered = [queue for queue in self._queues if self._is_covered(queue)]
-        for queue in self._queues:
-            if queue not in covered:
-                queue.tell_url(worker)
+        _grant_keys(worker, self._keys)
+        for queue in self._others:
+            queue.tell_url(worker)
         environment = worker.queue_environment
-        if covered and isinstance(environment, HasEnvironment):
+        if self._covered and isinstance(environment, HasEnvironment):
             urls = QueueUrls.of(environment)
             urls.add_pattern(environment, self._pattern())
-            urls.set_variables(environment, covered[0].variables)
+            urls.set_variables(environment, self._covered[0].variables)
 
     def _pattern(self) -> str:
         stack = Stack.of(self)
@@ -128,13 +131,18 @@ def warn_of_undeclared(scope: Construct, worked: Sequence[ManifestQueue]) -> Non
     )
 
 
-def _grant_keys(worker: Worker, queues: Sequence[TaskQueue]) -> None:
+def _keys_of(queues: Sequence[TaskQueue]) -> list[tuple[kms.IKey, str]]:
+    """The keys of these queues, each once, with the logical name of a queue that has it."""
     keys = {
         key.node.path: (key, queue.logical_name)
         for queue in queues
         if (key := queue.queue.encryption_master_key) is not None
     }
-    for key, name in keys.values():
+    return list(keys.values())
+
+
+def _grant_keys(worker: Worker, keys: Sequence[tuple[kms.IKey, str]]) -> None:
+    for key, name in keys:
         grant_key(key, worker, SEND_KEY_ACTIONS, name=name)
 
 

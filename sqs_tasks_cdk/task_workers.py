@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
-from aws_cdk import Annotations, Stack
+from aws_cdk import Annotations, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
@@ -23,6 +23,7 @@ from sqs_tasks_cdk.parts import Parts, depend_on
 from sqs_tasks_cdk.selection import check_only
 from sqs_tasks_cdk.send_rights import SendAnywhere, grant_send_to, warn_of_undeclared
 from sqs_tasks_cdk.settings import given
+from sqs_tasks_cdk.shared_functions import SharedFunctions, prepare_shared
 from sqs_tasks_cdk.stack_references import deploy_after
 from sqs_tasks_cdk.stages import check_environment
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -40,6 +41,10 @@ class TaskWorkersSettings(TypedDict, total=False):
 
     #: Settings for a function by the logical name of its queue; they win over ``lambda_defaults``.
     lambda_settings: Mapping[str, LambdaWorkerSettings] | None
+
+    #: Queues that share a function, by any name for it: ``{"mail": ["emails", "letters"]}``. The settings of the
+    #: function are those of the first of them in the registry.
+    shared_functions: Mapping[str, Sequence[str]] | None
 
     #: Settings for every service.
     fargate_defaults: FargateWorkerSettings | None
@@ -118,6 +123,9 @@ class TaskWorkers(Construct):
             for queue in self._manifest.queues
             if queue.tasks and queue.runs_on != "external" and queue.name in chosen
         ]
+        self._shared = SharedFunctions(
+            settings.get("shared_functions") or {}, manifest=self._manifest, worked=self._worked
+        )
         own = settings.get("lambda_settings") or {}
         is_split = parts.are_needed(
             self,
@@ -133,6 +141,9 @@ class TaskWorkers(Construct):
                 self.workers[registered.name] = self._service(registered)
             else:
                 self.workers[registered.name] = self._function(registered, is_loop=registered.name in loops)
+                if self._shared.is_shared(registered.name):
+                    has_loop = not loops.isdisjoint(self._shared.names(registered.name))
+                    prepare_shared(self.workers[registered.name], has_loop=has_loop)
         self._grant_sends()
 
     def __getitem__(self, name: str) -> LambdaWorker | FargateWorker:
@@ -159,6 +170,12 @@ class TaskWorkers(Construct):
     def _function(self, registered: ManifestQueue, *, is_loop: bool) -> LambdaWorker:
         defaults: dict[str, Any] = dict(self._settings.get("lambda_defaults") or {})
         own: dict[str, Any] = dict((self._settings.get("lambda_settings") or {}).get(registered.name, {}))
+        leader = self.workers.get(self._shared.leader(registered.name))
+        if isinstance(leader, LambdaWorker):
+            own.setdefault("function", leader.function)
+        elif self._shared.is_shared(registered.name):
+            seconds = self._shared.timeout_seconds(registered.name)
+            defaults.setdefault("timeout", Duration.seconds(seconds))
         if "function" in own or "function" in defaults:
             # What defaults say of functions that are made is not for one that is there already.
             defaults = {name: value for name, value in defaults.items() if name in MAPPING_SETTINGS}
@@ -277,7 +294,7 @@ class TaskWorkers(Construct):
         """Where the worker of a queue is made."""
         if self._parts is None:
             return self
-        part = self._parts.of(registered.name)
+        part = self._parts.of(self._shared.leader(registered.name))
         if not self._is_apart:
             # In a nested stack the queue is known by name, so the CDK does not see that its mapping needs it.
             depend_on(part, self._queues[registered.name].resource)
