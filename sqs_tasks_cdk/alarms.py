@@ -165,17 +165,18 @@ class Alarms(Construct):
             function.metric_throttles(period=_FIVE_MINUTES, statistic="Sum"),
             threshold=0,
         )
-        self._add(
-            f"{name} duration",
-            f"Invocations for queue {name} come near the function timeout, after which the whole batch runs again",
-            function.metric_duration(period=_FIVE_MINUTES, statistic="p95"),
-            # One run of the task with the longest timeout is as it should be, however near the function timeout.
-            threshold=max(
-                worker.timeout.to_milliseconds() * objectives.duration_share,
-                1_000 * rules.longest_timeout_seconds(worker.task_queue.tasks),
-            ),
-            periods=3,
-        )
+        if not worker.timeout.is_unresolved():
+            self._add(
+                f"{name} duration",
+                f"Invocations for queue {name} come near the function timeout, after which the whole batch runs again",
+                function.metric_duration(period=_FIVE_MINUTES, statistic="p95"),
+                # One run of the task with the longest timeout is as it should be, however near the function timeout.
+                threshold=max(
+                    worker.timeout.to_milliseconds() * objectives.duration_share,
+                    1_000 * rules.longest_timeout_seconds(worker.task_queue.tasks),
+                ),
+                periods=3,
+            )
         self._add(
             f"{name} recursion",
             f"Lambda stopped a loop through queue {name}: its tasks enqueue themselves. Declare it with "

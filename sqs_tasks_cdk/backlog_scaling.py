@@ -16,6 +16,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.places import elsewhere, named
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.unresolved import known
 
 #: Minutes without a message before the last task of a service that may sleep is stopped.
 IDLE_MINUTES_BEFORE_SLEEP = 5
@@ -66,7 +67,9 @@ class BacklogScaling(Construct):
         backlog_per_task: int,
     ) -> None:
         super().__init__(scope, construct_id)
-        if not 0 <= min_tasks <= max_tasks or max_tasks < 1:
+        least, most = known(min_tasks), known(max_tasks)
+        least = 0 if least is None else least
+        if least < 0 or (most is not None and (least > most or most < 1)):
             raise StackError(
                 f"min_tasks {min_tasks} and max_tasks {max_tasks}; allowed is 0 or more up to max_tasks, and 1 or more "
                 "for max_tasks"

@@ -135,7 +135,9 @@ class TaskDashboard(Construct):
 
     def _add_function(self, worker: LambdaWorker) -> None:
         function = worker.function
-        limit = cloudwatch.HorizontalAnnotation(value=worker.timeout.to_milliseconds(), label="Timeout")
+        limit = None
+        if not worker.timeout.is_unresolved():
+            limit = cloudwatch.HorizontalAnnotation(value=worker.timeout.to_milliseconds(), label="Timeout")
         minute = Duration.minutes(1)
         self._page.add_widgets(
             *[

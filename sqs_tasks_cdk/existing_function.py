@@ -79,7 +79,12 @@ class ExistingFunction:
                 )
             return said
         own = self.made_here.timeout or Duration.seconds(_DEFAULT_FUNCTION_SECONDS)
-        if said is not None and said.to_seconds() != own.to_seconds():
+        if (
+            said is not None
+            and not said.is_unresolved()
+            and not own.is_unresolved()
+            and said.to_seconds() != own.to_seconds()
+        ):
             raise StackError(
                 f"queue {queue!r}: timeout of {int(said.to_seconds())} s for an existing function that has "
                 f"{int(own.to_seconds())} s; leave timeout= out, and set it where the function is made"

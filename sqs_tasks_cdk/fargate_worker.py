@@ -28,6 +28,7 @@ from sqs_tasks_cdk.hardened_container import DEFAULT_USER, harden
 from sqs_tasks_cdk.job_metrics import count_logged_jobs
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.unresolved import known_seconds, needed, number_text
 from sqs_tasks_cdk.worker_logs import worker_log_group
 from sqs_tasks_cdk.worker_network import WorkerNetwork
 
@@ -45,6 +46,9 @@ DEFAULT_CONCURRENCY: Final = 10
 
 #: Where the worker answers for its health. Nothing outside the task reaches it.
 DEFAULT_HEALTH_PORT: Final = 8080
+
+#: What to give in place of a number that is known at the deploy only.
+_A_NUMBER: Final = "give a number: how many messages a task may have before it is computed from it"
 
 #: The variables that a service has an argument for.
 _ARGUMENTS: Final = {
@@ -187,7 +191,7 @@ class FargateWorker(Construct):
         return self.container
 
     def _make_container(
-        self, settings: FargateSettings, *, app: str, stop_timeout: Duration, grace_seconds: int
+        self, settings: FargateSettings, *, app: str, stop_timeout: Duration, grace_seconds: float
     ) -> ecs.ContainerDefinition:
         image = settings.get("image")
         is_hardened = settings.get("hardened", image is None)
@@ -206,9 +210,9 @@ class FargateWorker(Construct):
                 secrets=settings.get("secrets"),
                 arguments=_ARGUMENTS,
             ),
-            "SQS_TASKS_CONCURRENCY": str(settings.get("concurrency", DEFAULT_CONCURRENCY)),
-            "SQS_TASKS_GRACE_SECONDS": str(grace_seconds),
-            "SQS_TASKS_HEALTH_PORT": str(health_port),
+            "SQS_TASKS_CONCURRENCY": number_text(settings.get("concurrency", DEFAULT_CONCURRENCY)),
+            "SQS_TASKS_GRACE_SECONDS": number_text(grace_seconds),
+            "SQS_TASKS_HEALTH_PORT": number_text(health_port),
             "SQS_TASKS_LOG_LEVEL": log_level.lower(),
             "SQS_TASKS_LOG_FORMAT": "json",
         }
@@ -233,7 +237,8 @@ class FargateWorker(Construct):
         return container
 
     def _make_scaling(self, settings: FargateSettings) -> BacklogScaling:
-        mean = settings.get("mean_task_duration")
+        mean, target = settings.get("mean_task_duration"), settings.get("target_latency", DEFAULT_TARGET_LATENCY)
+        concurrency = settings.get("concurrency", DEFAULT_CONCURRENCY)
         tasks = [task for queue in self.task_queues for task in queue.tasks]
         return BacklogScaling(
             self,
@@ -243,15 +248,20 @@ class FargateWorker(Construct):
             min_tasks=self.min_tasks,
             max_tasks=settings.get("max_tasks", 10),
             backlog_per_task=backlog_of_one_task(
-                target_latency_seconds=settings.get("target_latency", DEFAULT_TARGET_LATENCY).to_seconds(),
-                mean_task_seconds=rules.slowest_task_seconds(tasks) if mean is None else mean.to_seconds(),
-                concurrency=settings.get("concurrency", DEFAULT_CONCURRENCY),
+                target_latency_seconds=needed(target.to_seconds(), what="target_latency", instead=_A_NUMBER),
+                mean_task_seconds=rules.slowest_task_seconds(tasks)
+                if mean is None
+                else needed(mean.to_seconds(), what="mean_task_duration", instead=_A_NUMBER),
+                concurrency=needed(concurrency, what="concurrency", instead=_A_NUMBER),
             ),
         )
 
     @staticmethod
-    def _grace_seconds(stop_timeout: Duration, grace_period: Duration | None) -> int:
-        stop_seconds = int(stop_timeout.to_seconds())
+    def _grace_seconds(stop_timeout: Duration, grace_period: Duration | None) -> float:
+        stop_seconds = known_seconds(stop_timeout)
+        if grace_period is not None and (stop_seconds is None or grace_period.is_unresolved()):
+            return grace_period.to_seconds()
+        stop_seconds = needed(stop_seconds, what="stop_timeout", instead="give grace_period= as well")
         if not limits.MIN_STOP_TIMEOUT_SECONDS <= stop_seconds <= limits.MAX_STOP_TIMEOUT_SECONDS:
             raise StackError(
                 f"stop_timeout of {stop_seconds} s; Fargate waits {limits.MIN_STOP_TIMEOUT_SECONDS} to "
@@ -309,7 +319,7 @@ class FargateWorker(Construct):
 
 def _health_check(port: int) -> ecs.HealthCheck:
     """A check that the worker still polls (E6), with nothing but the Python that is there."""
-    program = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/live', timeout=4)"
+    program = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{number_text(port)}/live', timeout=4)"
     return ecs.HealthCheck(
         command=["CMD", "python", "-c", program],
         interval=Duration.seconds(30),

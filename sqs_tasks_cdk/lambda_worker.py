@@ -30,6 +30,7 @@ from sqs_tasks_cdk.gradual_deployment import GradualDeployment, deploy_gradually
 from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.unresolved import known, known_seconds, needed, number_text
 from sqs_tasks_cdk.worker_function import WorkerFunctionSettings, check_function, make_function
 
 
@@ -152,7 +153,8 @@ class LambdaWorker(Construct):
             app, service_name=settings.get("service_name"), user=settings.get("environment")
         )
         window = settings.get("max_batching_window")
-        window_seconds = 0 if window is None else int(window.to_seconds())
+        # The longest that there is where it is known at the deploy only: what is computed from it then holds.
+        window_seconds = 0 if window is None else known_seconds(window) or limits.MAX_BATCHING_WINDOW_SECONDS
         timeout, existing = settings.get("timeout"), None
         if "function" in settings:
             self._refuse_with_function(settings)
@@ -175,7 +177,7 @@ class LambdaWorker(Construct):
 
         variables = {
             # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
-            **({BATCHING_WINDOW_VARIABLE: str(window_seconds)} if window_seconds else {}),
+            **({BATCHING_WINDOW_VARIABLE: number_text(window.to_seconds())} if window and window_seconds else {}),
         }
         self.function: lambda_.IFunction
         self.role: iam.IRole
@@ -210,7 +212,7 @@ class LambdaWorker(Construct):
                     app=app,
                     service_name=settings.get("service_name"),
                     window_seconds=window_seconds,
-                    max_concurrency=settings.get("max_concurrency"),
+                    max_concurrency=known(settings.get("max_concurrency")),
                 )
         self.event_source_mapping = self._make_mapping(
             settings, target=(self.alias or self.function) if existing is None else existing.target
@@ -290,7 +292,12 @@ class LambdaWorker(Construct):
             )
             for_batch = rules.batch_budget_seconds(function_seconds=budget, visibility_seconds=by_hand)
         else:
-            budget = for_batch = int(timeout.to_seconds())
+            seconds = known_seconds(timeout)
+            if seconds is None:
+                # How many messages fit in it is unknown; one has to.
+                self.timeout, self.batch_size = timeout, batch_size or 1
+                return
+            budget = for_batch = seconds
             limit = limits.MAX_MANAGED_FUNCTION_SECONDS if is_managed else limits.MAX_EXTENDED_FUNCTION_SECONDS
             rules.check_function_timeout(queue.tasks, queue=queue.logical_name, seconds=budget, limit_seconds=limit)
         self.batch_size = (
@@ -298,25 +305,15 @@ class LambdaWorker(Construct):
             if batch_size is not None
             else rules.default_batch_size(slowest_seconds=slowest, function_seconds=for_batch, fifo=queue.fifo)
         )
-        self.timeout = timeout or Duration.seconds(
-            rules.function_timeout_seconds(queue.tasks, batch_size=self.batch_size, budget_seconds=budget)
-        )
-        seconds = int(self.timeout.to_seconds())
-        longest = rules.longest_timeout_seconds(queue.tasks)
-        if longest * self.batch_size + rules.FUNCTION_MARGIN_SECONDS > seconds:
-            Annotations.of(self).add_warning_v2(
-                "sqs-tasks:batch-outlasts-function",
-                f"{self.batch_size} messages of up to {longest} s each do not fit in the {seconds} s of one "
-                "invocation. Those that are not started go back to the queue, and each return counts as a delivery: "
-                "lower batch_size, or raise max_receive_count.",
+        size = known(self.batch_size)
+        if timeout is None:
+            size = needed(size, what="batch_size", instead="give timeout= as well")
+            timeout = Duration.seconds(
+                rules.function_timeout_seconds(queue.tasks, batch_size=size, budget_seconds=budget)
             )
-        if queue.fifo and self.batch_size > 1:
-            Annotations.of(self).add_warning_v2(
-                "sqs-tasks:fifo-batch",
-                f"FIFO queue {queue.logical_name!r} is worked in batches of {self.batch_size}. Each failure in a "
-                "message group also costs the messages behind it a delivery, so they have fewer attempts; "
-                "batch_size=1 avoids this.",
-            )
+        self.timeout = timeout
+        if size is not None:
+            self._warn_of_batch(size)
         if queue.max_receive_count is not None and queue.max_receive_count < limits.MIN_LAMBDA_RECEIVE_COUNT:
             Annotations.of(self).add_warning_v2(
                 "sqs-tasks:few-receives",
@@ -324,9 +321,36 @@ class LambdaWorker(Construct):
                 f"batch is a delivery too; Lambda's documentation asks for {limits.MIN_LAMBDA_RECEIVE_COUNT} or more.",
             )
 
+    def _warn_of_batch(self, size: int) -> None:
+        queue, seconds = self.task_queue, int(self.timeout.to_seconds())
+        longest = rules.longest_timeout_seconds(queue.tasks)
+        if longest * size + rules.FUNCTION_MARGIN_SECONDS > seconds:
+            Annotations.of(self).add_warning_v2(
+                "sqs-tasks:batch-outlasts-function",
+                f"{size} messages of up to {longest} s each do not fit in the {seconds} s of one "
+                "invocation. Those that are not started go back to the queue, and each return counts as a delivery: "
+                "lower batch_size, or raise max_receive_count.",
+            )
+        if queue.fifo and size > 1:
+            Annotations.of(self).add_warning_v2(
+                "sqs-tasks:fifo-batch",
+                f"FIFO queue {queue.logical_name!r} is worked in batches of {size}. Each failure in a "
+                "message group also costs the messages behind it a delivery, so they have fewer attempts; "
+                "batch_size=1 avoids this.",
+            )
+
     def _require_visibility(self, *, window_seconds: int, is_computed: bool) -> None:
-        function_seconds = int(self.timeout.to_seconds())
         queue = self.task_queue
+        if queue.visibility.is_unknown:
+            return
+        function_seconds = known_seconds(self.timeout)
+        if function_seconds is None:
+            needed(
+                queue.visibility.explicit_seconds,
+                what=f"the timeout of the function of queue {queue.logical_name!r}",
+                instead="give the queue visibility_timeout= as well, of six times as much",
+            )
+            return
         recommended = rules.lambda_visibility_seconds(function_seconds=function_seconds, window_seconds=window_seconds)
         queue.visibility.require(
             consumer=self,
@@ -350,15 +374,15 @@ class LambdaWorker(Construct):
         rules.check_mapping(
             queue=queue,
             fifo=self.task_queue.fifo,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size if known(self.batch_size) is not None else 1,
             window_seconds=window_seconds,
-            max_concurrency=settings.get("max_concurrency"),
+            max_concurrency=known(settings.get("max_concurrency")),
             provisioned_pollers=pollers is not None,
             reserved_concurrency=settings.get("reserved_concurrent_executions"),
         )
         check_function(settings, queue=queue)
-        reserved, maximum = settings.get("reserved_concurrent_executions"), settings.get("max_concurrency")
-        if reserved is not None:
+        reserved, maximum = known(settings.get("reserved_concurrent_executions")), settings.get("max_concurrency")
+        if reserved is not None and (maximum is None or known(maximum) is not None):
             check_reserve(self, fifo=self.task_queue.fifo, maxima={queue: maximum}, reserved=reserved)
         if settings.get("filters") and not settings.get("filtered_messages_are_deleted"):
             raise StackError(
@@ -367,7 +391,13 @@ class LambdaWorker(Construct):
                 "filtered_messages_are_deleted=True"
             )
         if pollers is not None:
-            rules.check_pollers(queue=queue, minimum=pollers.minimum, maximum=pollers.maximum)
+            least = known(pollers.minimum)
+            most = known(pollers.maximum)
+            rules.check_pollers(
+                queue=queue,
+                minimum=limits.MIN_POLLERS if least is None else least,
+                maximum=limits.MAX_POLLERS if most is None else most,
+            )
         if settings.get("recursive_loop") == lambda_.RecursiveLoop.ALLOW:
             rules.check_recursion(self.task_queue.tasks, queue=queue)
 

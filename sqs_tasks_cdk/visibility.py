@@ -23,6 +23,7 @@ class QueueVisibility:
 
     Attributes:
         explicit_seconds: What was set by hand, or None.
+        is_unknown: Whether that is known at the deploy only.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class QueueVisibility:
         self.explicit_seconds = explicit_seconds
         self._queue = queue
         self._cfn_queue = cfn_queue
-        self._is_unknown = is_unknown
+        self.is_unknown = is_unknown
         self._seconds: float = 0
         self._emit(initial_seconds if explicit_seconds is None else explicit_seconds)
 
@@ -60,7 +61,7 @@ class QueueVisibility:
         Raises:
             RuleError: R2; the timeout that was set by hand is less than ``at_least``.
         """
-        if self._is_unknown:
+        if self.is_unknown:
             return
         if self._cfn_queue is None and self.explicit_seconds is None:
             Annotations.of(consumer).add_warning_v2(
