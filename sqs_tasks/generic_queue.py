@@ -320,6 +320,7 @@ class GenericQueue:
             copier=None if self.fifo else lambda: self._copier(queue_url),
             max_receive_count=max_receive_count or self._registered_max_receive_count,
             copies_at=self._copies_at,
+            retention_seconds=self.settings.message_retention_seconds,
             around=lambda: self.env.around_request,
         )
 

@@ -104,6 +104,7 @@ class Settlement:
         max_receive_count: The receive after which SQS moves a message, if it is known; else the queue is asked, once,
             when a job that can only be hidden is put off again.
         copies_at: Where that probably is; a job that would lose by it goes on by a copy.
+        retention_seconds: How long the queue keeps a message.
         around: Gives what makes the context of each request, or None.
         sleep: Waits between tries.
     """
@@ -118,6 +119,7 @@ class Settlement:
         copier: Callable[[], CopiesJobs] | None = None,
         max_receive_count: int | None = None,
         copies_at: int | None = None,
+        retention_seconds: float = limits.MAX_RETENTION_SECONDS,
         around: Callable[[], AroundRequest | None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -129,6 +131,7 @@ class Settlement:
         self._max_receive_count = max_receive_count
         self._is_asked = max_receive_count is not None
         self._copies_at = copies_at
+        self._retention_seconds = retention_seconds
         self._around = around
         self._sleep = sleep
 
@@ -214,7 +217,7 @@ class Settlement:
         if (
             outcome.is_known
             and seconds > limits.MAX_DELAY_SECONDS
-            and (self._copier is None or not self._is_used_up(message))
+            and (self._copier is None or not self._is_used_up(message, seconds))
         ):
             # Until shortly before, where a copy begins its receives anew; on FIFO queues until it is due.
             early = 0 if self._copier is None else EARLY_SECONDS
@@ -225,9 +228,16 @@ class Settlement:
         self._ask(message)
         return self._kept_or_dead(message, seconds, outcome.reason, request_id)
 
-    def _is_used_up(self, message: ReceivedMessage) -> bool:
-        """Whether a message that is not due had better be copied: its queue may allow fewer receives than we know."""
-        return message.receive_count > 1 or self._is_at(message, self._copies_at)
+    def _is_used_up(self, message: ReceivedMessage, seconds: int) -> bool:
+        """Whether a message that is not due had better be copied.
+
+        Its queue may allow fewer receives than we know, or delete it for its age before it is back.
+        """
+        if message.receive_count > 1 or self._is_at(message, self._copies_at):
+            return True
+        sent, received = message.sent_at, message.first_received_at
+        age = 0.0 if sent is None or received is None else (received - sent).total_seconds()
+        return age + min(seconds, limits.MAX_VISIBILITY_SECONDS) >= self._retention_seconds
 
     def _is_copied(self, message: ReceivedMessage, seconds: float, attempts: int) -> bool:
         return self._copier is not None and self._copier().copy(message, seconds=seconds, attempts=attempts)

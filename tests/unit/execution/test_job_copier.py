@@ -681,3 +681,12 @@ def test_time_that_is_up_is_not_spent_on_each_of_many_copies() -> None:
 
     assert len(answer["batchItemFailures"]) == 5
     assert app.client.counts["send_message"] == 1
+
+
+def test_a_job_outlives_the_retention_of_its_queue(desk: Desk) -> None:
+    """A message that SQS would delete before its job is due is not hidden until then: copies have an age of their own."""
+    jobs, work = flaky(desk, raise_postpone(1, 5 * HOUR), options={"message_retention_seconds": HOUR})
+    work.delay()
+    drain(jobs, wait=True)
+
+    assert [(attempt, round(at / HOUR)) for attempt, at in desk.seen] == [(1, 0), (1, 5)]
