@@ -113,7 +113,7 @@ class DeadLetterQueue(RawQueue):
             refused = [(message, 0) for message, error in zip(messages, errors, strict=True) if error is not None]
             accepted = [message for message, error in zip(messages, errors, strict=True) if error is None]
             settlement.delete(accepted)
-            settlement.hide(refused)
+            settlement.change_visibility(refused)
             for error in errors:
                 if error is not None:
                     raise error

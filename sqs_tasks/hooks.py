@@ -71,8 +71,8 @@ class NewLoopHook(Hook[[]]):
         return super().__call__(callback)
 
 
-#: Send; receive; delete, when a job is done; hide, when it is to come back later; extend, while it runs.
-Operation: TypeAlias = Literal["send", "receive", "delete", "hide", "extend"]
+#: Send; receive; delete, when a job is done; change_visibility, when it is to come back later; extend, while it runs.
+Operation: TypeAlias = Literal["send", "receive", "delete", "change_visibility", "extend"]
 
 
 @dataclass(slots=True)

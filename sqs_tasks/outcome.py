@@ -196,7 +196,7 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Hide:
+class ChangeVisibility:
     """The message comes back after these seconds."""
 
     seconds: int
@@ -208,7 +208,7 @@ class Leave:
 
 
 #: What becomes of a message; settlement derives it from the outcome of its job.
-Verdict: TypeAlias = Delete | Hide | Leave
+Verdict: TypeAlias = Delete | ChangeVisibility | Leave
 
 DELETE, LEAVE = Delete(), Leave()
 

@@ -8,10 +8,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from sqs_tasks.errors import TaskTimeoutError
 from sqs_tasks.hooks import NEW_LOOP_HOOKS
@@ -23,6 +24,9 @@ CANCEL_GRACE_SECONDS = 1.0
 
 #: Seconds between a coroutine's cancellation and the next, if it goes on: half as many each time, but not fewer.
 CANCEL_AGAIN_SECONDS, LEAST_CANCEL_SECONDS = 0.5, 0.05
+
+#: Seconds beyond its timeout after which a coroutine that catches each cancellation is given up.
+GIVE_UP_SECONDS = 2.0
 
 #: Seconds before a loop that failed itself goes on, and how often it may fail with no more than a second between.
 FAILED_PAUSE_SECONDS, MAX_FAILURES = 0.05, 5
@@ -232,22 +236,24 @@ class LoopThread:
 
 
 async def _limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | None) -> Any:
-    """The coroutine's result; at its timeout it is cancelled, and again as long as it goes on."""
+    """The coroutine's result; at its timeout it is cancelled, and again as long as it goes on, until it is given up."""
     task = asyncio.current_task()
     if timeout_seconds is None or task is None:
         return await _contained(coroutine)
     loop, cancellations = asyncio.get_running_loop(), 0
+    steps, give_up_at = _Steps(coroutine, timeout_seconds), loop.time() + timeout_seconds + GIVE_UP_SECONDS
     timer: asyncio.TimerHandle
 
     def cancel(pause: float) -> None:
         nonlocal cancellations, timer
         cancellations += 1
+        steps.is_given_up = loop.time() >= give_up_at
         task.cancel()
         timer = loop.call_later(pause, cancel, max(pause / 2, LEAST_CANCEL_SECONDS))
 
     timer = loop.call_later(timeout_seconds, cancel, CANCEL_AGAIN_SECONDS)
     try:
-        return await _contained(coroutine)
+        return await _contained(steps)
     except asyncio.CancelledError as error:
         if cancellations and task.cancelling() == cancellations:  # nobody else has asked it to end
             raise TaskTimeoutError(f"the task ran longer than its timeout of {timeout_seconds:g} s") from error
@@ -275,7 +281,70 @@ async def limited(coroutine: Coroutine[Any, Any, Any], timeout_seconds: float | 
         raise TaskTimeoutError("the task was cancelled") from None
 
 
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
+class _Steps:
+    """Runs a coroutine step by step, so that one which catches each cancellation need not be waited for.
+
+    It is closed then, as Python closes coroutines that are no longer wanted. One that goes on even so does it in an
+    asyncio task of its own, where it holds up nobody.
+
+    Args:
+        coroutine: The coroutine.
+        timeout_seconds: Its timeout, for the error.
+    """
+
+    __slots__ = ("_coroutine", "_timeout_seconds", "is_given_up")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], timeout_seconds: float) -> None:
+        self._coroutine = coroutine
+        self._timeout_seconds = timeout_seconds
+        #: Whether the coroutine is given up when it waits for something again.
+        self.is_given_up = False
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        coroutine, thrown = self._coroutine, None
+        while True:
+            try:
+                waits_for = coroutine.send(None) if thrown is None else coroutine.throw(thrown)
+            except StopIteration as end:
+                return end.value
+            if self.is_given_up:
+                self._give_up()
+            thrown = None
+            try:
+                yield waits_for
+            except BaseException as error:  # noqa: BLE001 - a cancellation, or whatever else the coroutine is to get
+                thrown = error
+
+    def _give_up(self) -> NoReturn:
+        said = f"the task ran longer than its timeout of {self._timeout_seconds:g} s, and caught each cancellation"
+        try:
+            waits_for = self._coroutine.throw(GeneratorExit())
+        except BaseException as error:  # in whichever way, it has ended
+            raise TaskTimeoutError(f"{said}; it was closed") from error
+        rest = asyncio.get_running_loop().create_task(_go_on(self._coroutine, waits_for))
+        _given_up.add(rest)
+        rest.add_done_callback(_forget)
+        raise TaskTimeoutError(f"{said}; it goes on beside the other jobs")
+
+
+async def _go_on(begun: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+    """Run what is left of a coroutine that waits for something."""
+    await _waited(waits_for)
+    await begun
+
+
+@types.coroutine
+def _waited(waits_for: Any) -> Generator[Any, None, None]:
+    yield waits_for
+
+
+def _forget(rest: asyncio.Task[Any]) -> None:
+    _given_up.discard(rest)
+    if not rest.cancelled():
+        rest.exception()  # nobody waits for it
+
+
+async def _contained(coroutine: Awaitable[Any]) -> Any:
     """The coroutine's result; SystemExit and KeyboardInterrupt of a task must not stop the loop of all tasks."""
     task = asyncio.current_task()
     try:
@@ -300,6 +369,9 @@ class _Escaped(Exception):  # noqa: N818 - carries one exception past the loop
         super().__init__(str(error))
         self.error = error
 
+
+#: Coroutines that were given up and go on; asyncio itself keeps no task alive.
+_given_up: set[asyncio.Task[Any]] = set()
 
 _lock = threading.Lock()
 _shared: tuple[int, LoopThread] | None = None

@@ -23,7 +23,7 @@ from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import (
     DELETE,
     LEAVE,
-    Hide,
+    ChangeVisibility,
     NotStarted,
     Outcome,
     Postponed,
@@ -55,6 +55,9 @@ FINAL_CODES = frozenset(
 )
 
 T = TypeVar("T")
+
+#: What the operations do to a message, for people.
+_WORDS = {"change_visibility": "change the visibility of", "extend": "extend the lease of"}
 
 
 class Unsettled(NamedTuple):
@@ -183,11 +186,11 @@ class Settlement:
 
         return self._in_tens("delete", messages, call, lambda message: message)
 
-    def hide(
+    def change_visibility(
         self,
         hidden: Sequence[tuple[ReceivedMessage, int]],
         *,
-        action: Literal["hide", "extend"] = "hide",
+        action: Literal["change_visibility", "extend"] = "change_visibility",
         retries: int = RETRIES,
     ) -> list[Unsettled]:
         """Change the visibility of messages in tens; those that could not be changed are returned and logged.
@@ -278,7 +281,7 @@ class Settlement:
     def _hide(self, message: ReceivedMessage, seconds: int | None) -> Verdict:
         if seconds is None:
             return LEAVE
-        return Hide(clamp_visibility(seconds, longest=longest_visibility(message)))
+        return ChangeVisibility(clamp_visibility(seconds, longest=longest_visibility(message)))
 
     def _in_tens(
         self,
@@ -318,7 +321,7 @@ class Settlement:
     def _unsettled(self, action: str, message: ReceivedMessage, code: str) -> Unsettled:
         logger.warning(
             "could not %s message %s of queue %s: %s; it comes back when its visibility timeout ends",
-            action,
+            _WORDS.get(action, action),
             message.message_id,
             self.queue_name,
             code,

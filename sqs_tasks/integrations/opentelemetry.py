@@ -11,8 +11,8 @@ Spans, each named for its operation and the queue:
 
 - ``create``, of each message. Its context travels in the message attribute ``traceparent`` (and ``tracestate``), by
   whatever propagator is configured.
-- ``send``, ``receive``, ``delete`` and ``hide``, of each request, linked to the ``create`` spans of its messages.
-  A receive that brings nothing has none, nor has a heartbeat.
+- ``send``, ``receive``, ``delete`` and ``change_visibility``, of each request, linked to the ``create`` spans of its
+  messages. A receive that brings nothing has none, nor has a heartbeat.
 - ``process``, of each job: the child of its ``create`` span and linked to it; that of a call of a batch processor is
   linked to all.
 
@@ -148,7 +148,7 @@ class _Telemetry:
         common: dict[str, Any] = {SYSTEM: "aws_sqs", DESTINATION: request.queue_name, OPERATION_NAME: operation}
         started_at, started, error_type = time.time_ns(), time.perf_counter(), ""
         # What a receive brings is known when it is over, and its links must be there from the beginning.
-        live = operation in ("send", "delete", "hide")
+        live = operation in ("send", "delete", "change_visibility")
         with self._request_span(request, common) if live else nullcontext():
             try:
                 yield
@@ -261,7 +261,7 @@ def _request_attributes(request: Request, common: Mapping[str, Any]) -> dict[str
 
 
 #: The conventions' types of the requests that have spans.
-_TYPES = {"send": "send", "receive": "receive", "delete": "settle", "hide": "settle"}
+_TYPES = {"send": "send", "receive": "receive", "delete": "settle", "change_visibility": "settle"}
 
 _Carrier: TypeAlias = OutgoingMessage | ReceivedMessage
 

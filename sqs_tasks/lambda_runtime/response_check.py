@@ -68,7 +68,7 @@ class ResponseCheck:
             self._witness = None  # too late to tell anything; another one may be hidden for longer
             return
         # Hidden for as long as it is already: the question changes nothing.
-        lost = settlement.hide([(witness.message, math.ceil(left))], retries=0)
+        lost = settlement.change_visibility([(witness.message, math.ceil(left))], retries=0)
         if not lost:
             self._settle()
         elif lost[0].is_final:  # it does not exist, or is not the receiver's any more

@@ -14,7 +14,7 @@ from sqs_tasks.lambda_runtime.invocation import Invocation
 from sqs_tasks.lambda_runtime.records import received_before
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import LEAVE, Delete, Hide, Outcome, Rejected, Verdict
+from sqs_tasks.outcome import LEAVE, ChangeVisibility, Delete, Outcome, Rejected, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class TimedSettlement:
         if isinstance(verdict, Delete):
             # A dead letter is among them: should the invocation be lost, its copy would be made again.
             self.guarded(lambda: self._settlement.delete([message]))
-        elif isinstance(verdict, Hide):
+        elif isinstance(verdict, ChangeVisibility):
             self._hide(message, verdict.seconds)
         if isinstance(getattr(outcome, "error", None), MemoryError):
             self._invocation.stop_for_memory()
@@ -114,7 +114,7 @@ class TimedSettlement:
         try:
             with self._deadline.settling():
                 # Where SQS did not answer before, each further try costs time that the other jobs need.
-                unsettled = self._settlement.hide(pairs, retries=0 if self._lost_calls else RETRIES)
+                unsettled = self._settlement.change_visibility(pairs, retries=0 if self._lost_calls else RETRIES)
         except BaseException:  # nothing about settling may cost the answer
             logger.exception("cannot settle", extra=self._extra("settle_failed"))
         if unsettled is not None and len(unsettled) < len(waiting):
@@ -126,7 +126,7 @@ class TimedSettlement:
                 logger.error(
                     "SQS accepts no visibility changes; failed messages of this invocation come back "
                     "when their visibility timeouts end",
-                    extra=self._extra("hide_given_up"),
+                    extra=self._extra("change_visibility_given_up"),
                 )
 
     def _extra(self, action: str, **more: str) -> dict[str, str]:

@@ -18,7 +18,18 @@ from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.local import peek
 from sqs_tasks.message import ReceivedMessage, from_sqs
-from sqs_tasks.outcome import Delete, Hide, NotStarted, Outcome, Postponed, Retried, Retry, Skipped, Succeeded, Verdict
+from sqs_tasks.outcome import (
+    ChangeVisibility,
+    Delete,
+    NotStarted,
+    Outcome,
+    Postponed,
+    Retried,
+    Retry,
+    Skipped,
+    Succeeded,
+    Verdict,
+)
 
 #: Jobs that :func:`drain` runs before it gives up: a task that adds itself again would never end.
 MAX_JOBS = 1_000
@@ -169,8 +180,8 @@ def _run_once(queue: GenericQueue, run_coroutine: CoroutineRunner) -> list[tuple
 def _settle(settlement: Settlement, message: ReceivedMessage, verdict: Verdict) -> None:
     if isinstance(verdict, Delete):
         settlement.delete([message])
-    elif isinstance(verdict, Hide):
-        settlement.hide([(message, verdict.seconds)])
+    elif isinstance(verdict, ChangeVisibility):
+        settlement.change_visibility([(message, verdict.seconds)])
 
 
 def _go_on(_message: ReceivedMessage) -> NotStarted | None:

@@ -228,7 +228,10 @@ class Heartbeat:
                 wanted.append((lease.message, seconds))
             else:
                 self._lose(lease, "it has been in flight for 12 hours, the longest SQS allows")
-        failed = {one.message.receipt_handle: one for one in self._settlement.hide(wanted, action="extend", retries=0)}
+        failed = {
+            one.message.receipt_handle: one
+            for one in self._settlement.change_visibility(wanted, action="extend", retries=0)
+        }
         answered = time.monotonic()
         self.beats += len(wanted)
         for lease in leases:

@@ -346,7 +346,7 @@ class QueueLoop:
         messages = self.unfinished()
         # A receive that nobody has answered yet would take them again, and with it they would be hidden once more.
         if messages and not self.state.is_receiving:
-            self._settlement.hide([(message, 0) for message in messages], retries=0)
+            self._settlement.change_visibility([(message, 0) for message in messages], retries=0)
 
     def _count_unsettled(self, unsettled: Unsettled) -> None:
         if self._shared.metrics is not None:

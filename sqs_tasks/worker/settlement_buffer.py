@@ -238,7 +238,7 @@ class SettlementBuffer:
 
     def __len__(self) -> int:
         verdicts = self._round
-        return len(self._waiting) + (0 if verdicts is None else len(verdicts.deletes) + len(verdicts.hides))
+        return len(self._waiting) + (0 if verdicts is None else len(verdicts.deletes) + len(verdicts.changes))
 
     def _start_thread(self) -> None:
         """Have a new thread settle, in place of the one there was, if any. Lock held."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqs_tasks import limits
 from sqs_tasks.execution.settlement import Settlement, Unsettled
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import Hide, Verdict
+from sqs_tasks.outcome import ChangeVisibility, Verdict
 from sqs_tasks.worker.heartbeat import Heartbeat
 
 
@@ -32,11 +32,11 @@ class VerdictRound(NamedTuple):
     """The verdicts that are carried out in one go."""
 
     deletes: Sequence[GivenVerdict]
-    hides: Sequence[GivenVerdict]
+    changes: Sequence[GivenVerdict]
 
     def all(self) -> tuple[GivenVerdict, ...]:
         """Both kinds."""
-        return (*self.deletes, *self.hides)
+        return (*self.deletes, *self.changes)
 
 
 class WaitingVerdicts:
@@ -47,15 +47,15 @@ class WaitingVerdicts:
 
     def __init__(self) -> None:
         self._deletes: list[GivenVerdict] = []
-        self._hides: list[GivenVerdict] = []
+        self._changes: list[GivenVerdict] = []
         #: When the one that waits longest was given; None while none waits.
         self.oldest: float | None = None
 
     def add(self, message: ReceivedMessage, verdict: Verdict) -> int:
         """Add one to its kind, and return how many of that kind wait now."""
         since = time.monotonic()
-        if isinstance(verdict, Hide):
-            kind = self._hides
+        if isinstance(verdict, ChangeVisibility):
+            kind = self._changes
             kind.append(GivenVerdict(message, verdict.seconds, since))
         else:
             kind = self._deletes
@@ -67,27 +67,27 @@ class WaitingVerdicts:
     def put_back(self, verdicts: Iterable[GivenVerdict]) -> None:
         """Keep verdicts for another try."""
         for one in verdicts:
-            (self._deletes if one.seconds is None else self._hides).append(one)
+            (self._deletes if one.seconds is None else self._changes).append(one)
             if self.oldest is None or one.since < self.oldest:
                 self.oldest = one.since
 
     def take(self, *, whole: bool) -> VerdictRound:
         """Take all verdicts out, or as many full tens as there are of each kind."""
-        taken = VerdictRound(_take(self._deletes, whole=whole), _take(self._hides, whole=whole))
-        left = [kind[0].since for kind in (self._deletes, self._hides) if kind]
+        taken = VerdictRound(_take(self._deletes, whole=whole), _take(self._changes, whole=whole))
+        left = [kind[0].since for kind in (self._deletes, self._changes) if kind]
         self.oldest = min(left) if left else None
         return taken
 
     def has_full_ten(self) -> bool:
         """Whether there are enough of a kind for a full call."""
-        return max(len(self._deletes), len(self._hides)) >= limits.MAX_BATCH_ENTRIES
+        return max(len(self._deletes), len(self._changes)) >= limits.MAX_BATCH_ENTRIES
 
     def messages(self) -> list[ReceivedMessage]:
         """The messages that wait for their verdict to be carried out."""
-        return [one.message for one in (*self._deletes, *self._hides)]
+        return [one.message for one in (*self._deletes, *self._changes)]
 
     def __len__(self) -> int:
-        return len(self._deletes) + len(self._hides)
+        return len(self._deletes) + len(self._changes)
 
 
 class VerdictCarrier:
@@ -119,18 +119,18 @@ class VerdictCarrier:
 
     def carry_out(self, verdicts: VerdictRound) -> list[GivenVerdict]:
         """Settle, and return the verdicts that are worth another try."""
-        deletes, hides = verdicts
+        deletes, changes = verdicts
         failures: list[Unsettled] = []
         messages = [one.message for one in deletes]
         if messages:
             # Kept alive until SQS has answered, which may take its time: a job that is done must not run again.
             self._heartbeat.settling(messages)
             failures += self._settlement.delete(messages)
-        if hides:
-            beaten = self._heartbeat.remove([one.message for one in hides])
-            failures += self._settlement.hide([(one.message, one.seconds_left()) for one in hides])
+        if changes:
+            beaten = self._heartbeat.remove([one.message for one in changes])
+            failures += self._settlement.change_visibility([(one.message, one.seconds_left()) for one in changes])
             if beaten:
-                self._repeat_after_beats(hides, beaten)
+                self._repeat_after_beats(changes, beaten)
         if not failures:
             self._heartbeat.forget_all(messages)
             return []
@@ -151,14 +151,14 @@ class VerdictCarrier:
                 again.append(verdict)
         return again
 
-    def _repeat_after_beats(self, hides: Sequence[GivenVerdict], beaten: Sequence[ReceivedMessage]) -> None:
+    def _repeat_after_beats(self, changes: Sequence[GivenVerdict], beaten: Sequence[ReceivedMessage]) -> None:
         """Change visibility once more when a beat is answered that may have undone the change."""
-        by_handle = {one.message.receipt_handle: one for one in hides}
+        by_handle = {one.message.receipt_handle: one for one in changes}
 
         def repeat(verdict: GivenVerdict) -> None:
             # Later on others may have received the message, and the old handle is not ours to use.
             if verdict.seconds_left() > 0:
-                self._settlement.hide([(verdict.message, verdict.seconds_left())])
+                self._settlement.change_visibility([(verdict.message, verdict.seconds_left())])
 
         for message in beaten:
             self._heartbeat.when_answered(message, partial(repeat, by_handle[message.receipt_handle]))

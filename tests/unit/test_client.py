@@ -246,7 +246,7 @@ USERS: dict[str, Callable[[Any, JobQueue, Any], Any]] = {
     "ReceiveMessage": lambda task, queue, message: queue.get_raw_messages(0),
     "DeleteMessageBatch": lambda task, queue, message: _nothing_lost(queue.settlement().delete([message])),
     "ChangeMessageVisibilityBatch": lambda task, queue, message: _nothing_lost(
-        queue.settlement().hide([(message, 60)], action="extend", retries=0)
+        queue.settlement().change_visibility([(message, 60)], action="extend", retries=0)
     ),
     "GetQueueAttributes": lambda task, queue, message: queue.statistics(),
 }

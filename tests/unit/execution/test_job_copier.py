@@ -30,7 +30,7 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.job_copier import MOST_ROUNDS
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.message import from_sqs
-from sqs_tasks.outcome import Delete, Hide, NotStarted, Postponed, Skipped, Succeeded, UnknownTask
+from sqs_tasks.outcome import ChangeVisibility, Delete, NotStarted, Postponed, Skipped, Succeeded, UnknownTask
 from sqs_tasks.testing import drain, eager, in_memory, lambda_context, lambda_event
 from tests.support.lambda_app import LambdaApp
 from tests.support.lambda_events import FakeContext
@@ -304,7 +304,7 @@ def test_what_is_given_back_unrun_at_its_last_receive_goes_on(desk: Desk) -> Non
         return from_sqs(answer["Messages"][0])
 
     stopping = NotStarted(reason="the worker is stopping")
-    assert settlement.conclude(received(), stopping) == Hide(0)
+    assert settlement.conclude(received(), stopping) == ChangeVisibility(0)
     last = received()
     assert settlement.conclude(last, stopping) == Delete()
     settlement.delete([last])
@@ -580,8 +580,8 @@ def test_a_limit_that_nobody_registered_is_asked_for_once(
         for message in jobs.get_raw_messages():
             outcome = jobs.executor(now=desk.now).execute(message)
             verdict = settlement.conclude(message, outcome)
-            if isinstance(verdict, Hide):
-                settlement.hide([(message, verdict.seconds)])
+            if isinstance(verdict, ChangeVisibility):
+                settlement.change_visibility([(message, verdict.seconds)])
             else:
                 settlement.delete([message])
         desk.session.advance(11)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sqs_tasks.execution.settlement import RETRIES, Settlement, longest_visibility
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import Hide, Leave, NotStarted, Retried, UnknownTask
+from sqs_tasks.outcome import ChangeVisibility, Leave, NotStarted, Retried, UnknownTask
 from tests.support.scripted_client import ScriptedClient, failing, failing_entries, raising
 
 
@@ -105,7 +105,7 @@ def test_any_exception_counts_as_the_failure_of_all_entries(settlement, sqs, err
     """Whatever the client raises is tried again."""
     sqs.script("change_message_visibility_batch", raising(error))
 
-    assert settlement.hide([(message(n), 5) for n in range(3)]) == []
+    assert settlement.change_visibility([(message(n), 5) for n in range(3)]) == []
 
     assert sqs.counts["change_message_visibility_batch"] == 2
 
@@ -133,7 +133,7 @@ def test_visibility_is_an_integer_within_what_sqs_still_allows(seconds, elapsed)
     if seconds is None:
         assert isinstance(verdict, Leave)
     else:
-        assert isinstance(verdict, Hide)
+        assert isinstance(verdict, ChangeVisibility)
         assert type(verdict.seconds) is int
         assert 0 <= verdict.seconds <= max(43_200 - elapsed, 0)
         assert verdict.seconds <= seconds
@@ -141,8 +141,8 @@ def test_visibility_is_an_integer_within_what_sqs_still_allows(seconds, elapsed)
 
 def test_unknown_and_unstarted_are_hidden_for_their_seconds(settlement):
     """Neither is ever deleted."""
-    assert settlement.conclude(message(), UnknownTask(job_name="x", delay_seconds=6)) == Hide(6)
-    assert settlement.conclude(message(), NotStarted(reason="stopping")) == Hide(0)
+    assert settlement.conclude(message(), UnknownTask(job_name="x", delay_seconds=6)) == ChangeVisibility(6)
+    assert settlement.conclude(message(), NotStarted(reason="stopping")) == ChangeVisibility(0)
 
 
 def test_twelve_hours_after_the_receive_nothing_can_be_hidden():

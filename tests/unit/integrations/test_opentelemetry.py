@@ -171,7 +171,7 @@ def test_requests_have_spans_linked_to_the_producers_traces(env, queue, telemetr
 
     created = {span.attributes["sqs_tasks.task"]: span.context.span_id for span in telemetry.spans("create jobs")}
     told = {}
-    for name in ("send", "receive", "delete", "hide"):
+    for name in ("send", "receive", "delete", "change_visibility"):
         (span,) = telemetry.spans(f"{name} jobs")
         assert span.kind is SpanKind.CLIENT
         assert span.status.status_code is StatusCode.UNSET
@@ -187,7 +187,7 @@ def test_requests_have_spans_linked_to_the_producers_traces(env, queue, telemetr
         "send": ("send", 2, set(created.values())),
         "receive": ("receive", 2, set(created.values())),
         "delete": ("settle", 1, {created["good"]}),
-        "hide": ("settle", 1, {created["bad"]}),
+        "change_visibility": ("settle", 1, {created["bad"]}),
     }
 
 
@@ -218,7 +218,7 @@ def test_a_heartbeat_is_measured_and_has_no_span(queue, telemetry):
     queue.add_job("good")
     messages = queue.get_raw_messages()
 
-    queue.settlement().hide([(message, 30) for message in messages], action="extend")
+    queue.settlement().change_visibility([(message, 30) for message in messages], action="extend")
 
     assert not telemetry.spans("extend jobs")
     operations = {
@@ -241,7 +241,7 @@ def test_metrics_of_the_conventions(queue, telemetry):
         "send": 2,
         "receive": 1,
         "delete": 1,
-        "hide": 1,
+        "change_visibility": 1,
     }
     outcomes = {p.attributes["sqs_tasks.outcome"]: p.value for p in telemetry.points("sqs_tasks.jobs")}
     assert outcomes == {"Succeeded": 1, "Retried": 1}

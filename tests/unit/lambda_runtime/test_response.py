@@ -203,7 +203,7 @@ def test_failing_visibility_call_is_told_and_costs_nothing_else_s21(function, ca
     function.client.script("change_message_visibility_batch", *[failing("AccessDenied", 403)] * 10)
 
     assert failures(function(record("a", arguments={"raises": "ValueError"}), record("b"))) == ["a"]
-    assert "could not hide message a" in caplog.text
+    assert "could not change the visibility of message a" in caplog.text
 
 
 def test_entries_that_sqs_refuses_are_told_s21(function, caplog):

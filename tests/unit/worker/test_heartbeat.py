@@ -26,7 +26,7 @@ class Beats:
         self.may_go.set()
         self.noted = threading.Condition()
 
-    def hide(self, hidden, *, action, retries):
+    def change_visibility(self, hidden, *, action, retries):
         assert action == "extend"
         self.entered.set()
         self.may_go.wait(10)
@@ -225,7 +225,7 @@ class Unanswered(Beats):
         self.message_ids = set(message_ids)
         self.over = threading.Event()
 
-    def hide(self, hidden, *, action="hide", retries=3):
+    def change_visibility(self, hidden, *, action="change_visibility", retries=3):
         if action == "extend" and self.message_ids.intersection(message.message_id for message, _ in hidden):
             self.entered.set()
             self.over.wait(10)

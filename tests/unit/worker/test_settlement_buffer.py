@@ -9,7 +9,7 @@ import pytest
 
 from sqs_tasks.execution.settlement import Unsettled
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import DELETE, LEAVE, Hide
+from sqs_tasks.outcome import DELETE, LEAVE, ChangeVisibility
 from sqs_tasks.worker import settlement_buffer, verdicts
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.settlement_buffer import SettlementBuffer
@@ -27,8 +27,10 @@ class Recorder:
     def delete(self, messages):
         return self._note("delete", list(messages), list(messages))
 
-    def hide(self, hidden, *, retries=3):
-        return self._note("hide", [message for message, _ in hidden], [(m.message_id, s) for m, s in hidden])
+    def change_visibility(self, hidden, *, retries=3):
+        return self._note(
+            "change_visibility", [message for message, _ in hidden], [(m.message_id, s) for m, s in hidden]
+        )
 
     def _note(self, action, messages, told):
         with self.called:
@@ -82,10 +84,10 @@ def test_fewer_leave_after_a_moment(make, settlement):
     """A verdict waits for company no longer than the linger."""
     buffer = make(linger_seconds=0.01)
 
-    buffer.add(message(), Hide(5))
+    buffer.add(message(), ChangeVisibility(5))
 
     settlement.wait_for(1)
-    assert settlement.calls == [("hide", [("m0", 5)])]
+    assert settlement.calls == [("change_visibility", [("m0", 5)])]
 
 
 def test_urgent_ones_leave_at_once(make, settlement):
@@ -111,11 +113,11 @@ def test_close_settles_what_is_left(make, settlement):
     """The end is no reason to forget."""
     buffer = make()
     buffer.add(message(0), DELETE)
-    buffer.add(message(1), Hide(3))
+    buffer.add(message(1), ChangeVisibility(3))
 
     assert buffer.close()
 
-    assert sorted(action for action, _ in settlement.calls) == ["delete", "hide"]
+    assert sorted(action for action, _ in settlement.calls) == ["change_visibility", "delete"]
 
 
 def test_an_outage_is_waited_out(make, settlement, monkeypatch):
@@ -180,7 +182,7 @@ def test_a_backoff_counts_from_its_verdict(settlement, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(verdicts.time, "monotonic", lambda: now[0])
     waiting = WaitingVerdicts()
-    waiting.add(message(), Hide(30))
+    waiting.add(message(), ChangeVisibility(30))
     now[0] += 10
     carrier = VerdictCarrier(
         settlement, Heartbeat(settlement, 60), patience_seconds=60, on_unsettled=lambda one: pytest.fail(str(one))
@@ -188,7 +190,7 @@ def test_a_backoff_counts_from_its_verdict(settlement, monkeypatch):
 
     assert carrier.carry_out(waiting.take(whole=True)) == []
 
-    assert settlement.calls == [("hide", [("m0", 20)])]
+    assert settlement.calls == [("change_visibility", [("m0", 20)])]
 
 
 def test_a_message_leaves_the_heartbeat_before_it_is_settled(make, settlement, monkeypatch):
@@ -198,8 +200,8 @@ def test_a_message_leaves_the_heartbeat_before_it_is_settled(make, settlement, m
     one = message()
     heartbeat.add([one])
     beating = []
-    monkeypatch.setattr(settlement, "hide", lambda hidden: beating.append(heartbeat.lease(one)) or [])
-    buffer.add(one, Hide(5))
+    monkeypatch.setattr(settlement, "change_visibility", lambda hidden: beating.append(heartbeat.lease(one)) or [])
+    buffer.add(one, ChangeVisibility(5))
     assert heartbeat.lease(one) is not None
 
     buffer.flush()
@@ -250,7 +252,7 @@ def test_full_tens_leave_and_the_rest_waits(make, settlement):
     """Two kinds at once: one of them full does not part the other."""
     buffer = make()
     for number in range(3):
-        buffer.add(message(number), Hide(5))
+        buffer.add(message(number), ChangeVisibility(5))
     for number in range(10, 20):
         buffer.add(message(number), DELETE)
 
