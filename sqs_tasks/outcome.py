@@ -179,7 +179,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """It must not run any more: a schedule's run that came too late. Its message is deleted, without a dead letter."""
+    """It must not run: a schedule's run that came too late, a canary. Its message is deleted, without a dead letter."""
 
     reason: str
 

@@ -43,6 +43,9 @@ EXAMPLE_APP = "examples.shop.tasks:env"
 #: Queues whose alarms fit into the same stack: 18 resources each, of 500.
 MAX_QUEUES_WATCHED_INSIDE = 25
 
+#: Queues whose addresses fit into the outputs of one stack.
+MAX_QUEUES_WITH_OUTPUTS = 40
+
 #: Queues whose alarms fit into one stack.
 MAX_QUEUES_IN_ONE_STACK = 55
 
@@ -91,6 +94,8 @@ def make_stack(app: App, manifest: Manifest) -> TaskStack:
     name = app.node.try_get_context("stack") or stack_name(manifest)
     stack = TaskStack(app, name, manifest=manifest, env=_place(app), configure=configure)
     give_secrets(stack, stack.tasks.workers.workers)
+    if len(manifest.queues) <= MAX_QUEUES_WITH_OUTPUTS:
+        stack.tasks.add_outputs()
     if watch:
         stack.tasks.monitor(**watch)
     else:

@@ -12,6 +12,7 @@ from constructs import Construct
 from sqs_tasks_cdk.alarms_in_parts import place_of_alarms
 from sqs_tasks_cdk.manifest import Manifest
 from sqs_tasks_cdk.monitoring import MonitoringSettings, TaskMonitoring
+from sqs_tasks_cdk.outputs import TaskOutputs
 from sqs_tasks_cdk.places import elsewhere, named
 from sqs_tasks_cdk.schedules import TaskSchedules, TaskSchedulesSettings, has_schedules
 from sqs_tasks_cdk.settings import given
@@ -155,6 +156,14 @@ class SqsTasks(Construct):
         if self.schedules is not None and has_delays:
             for worker in self.workers:
                 self.schedules.grant_delays(worker)
+
+    def add_outputs(self, construct_id: str = "Outputs") -> TaskOutputs:
+        """Make outputs with the addresses of all queues and workers, under names that scripts can rely on.
+
+        Raises:
+            StackError: More than the 200 outputs that a stack can have, which is enough for 40 queues.
+        """
+        return TaskOutputs(self, construct_id, queues=self.queues, workers=self.workers)
 
     def monitor(
         self,

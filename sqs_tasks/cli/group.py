@@ -33,6 +33,9 @@ _COMMANDS = {
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
     "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
     "check": _Place("sqs_tasks.cli.check", "check", "Check CloudFormation templates, ours or not, by the rules."),
+    "canary": _Place(
+        "sqs_tasks.cli.canary", "canary", "See that deployed workers receive, by a job that runs nothing."
+    ),
     "iam": _Place("sqs_tasks.cli.iam", "iam", "Print the least permissions as an IAM policy."),
     "local-sqs": _Place("sqs_tasks.cli.local_sqs", "local_sqs", "Serve an SQS on this machine, in memory."),
     "invoke": _Place("sqs_tasks.cli.invoke", "invoke", "Run a Lambda handler against a queue, as Lambda would."),

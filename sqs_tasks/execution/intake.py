@@ -27,6 +27,9 @@ from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
 
+#: What 'sqs-tasks canary' sends: every worker receives it, says so in its log, deletes it, and runs nothing.
+CANARY_TASK = "sqs_tasks.canary"
+
 #: A name that is not registered may be registered by the deploy that is in progress (S48). The five deliveries that a
 #: queue allows at least are spread over about five minutes, which a rolling deploy fits into.
 UNKNOWN_TASK_BACKOFF: BackoffPolicy = ExponentialBackoff(
@@ -291,7 +294,7 @@ class Intake:
         if reason is None:
             return None
         if task.settings.expired == "drop":
-            return self._skip(job, task, reason)
+            return self._skip(job, task.name, reason)
         raise JobExpiredError(reason)
 
     def _why_expired(self, job: Job, task: RegisteredTask) -> str | None:
@@ -319,20 +322,24 @@ class Intake:
         seconds = (self.now() if received_at is None else received_at.timestamp()) - scheduled_for.timestamp()
         if seconds <= late_seconds or (received_at is None and job.message.receive_count > 1):
             return None
-        return self._skip(job, task, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}")
+        return self._skip(
+            job, task.name, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}"
+        )
 
-    def _skip(self, job: Job, task: RegisteredTask, reason: str) -> Skipped:
+    def _skip(self, job: Job, task_name: str, reason: str) -> Skipped:
         outcome = Skipped(reason=reason)
         logger.warning(
             "job %s skipped: %s",
             job.job_name,
             outcome.reason,
-            extra={"action": "job_skipped", "task_name": task.name, "reason": outcome.reason, **job.log_fields},
+            extra={"action": "job_skipped", "task_name": task_name, "reason": outcome.reason, **job.log_fields},
         )
         self.post_task.emit(job, outcome)
         return outcome
 
     def _unknown(self, job: Job) -> Outcome:
+        if job.job_name == CANARY_TASK:
+            return self._skip(job, UNKNOWN_TASK_NAME, "it is a canary, which this worker has received")
         delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
         name = shortened(repr(job.job_name))
         if self.last_receive is not None and job.message.receive_count >= self.last_receive:
