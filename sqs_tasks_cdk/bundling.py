@@ -28,6 +28,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_ecr_assets import Platform
 
 from sqs_tasks_cdk import lock_files, wheels
+from sqs_tasks_cdk.defaults import HANDLER
 from sqs_tasks_cdk.errors import BundlingError
 from sqs_tasks_cdk.wheels import Target
 
@@ -38,9 +39,6 @@ BUNDLER_VERSION: Final = "2"
 
 #: What is never shipped, matched against each part of a path.
 EXCLUDE: Final = ("__pycache__", "*.pyc", ".*", "*.egg-info", "node_modules", "cdk.out")
-
-#: The entry point of functions: inside our package, where no module of an application can take its name.
-HANDLER: Final = "sqs_tasks.lambda_handler.handler"
 
 #: The entry point in a bundle with a handler directory of the user's.
 OWN_HANDLER: Final = "app.handler"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest import ManifestTask
-from sqs_tasks_cdk.queue_urls import QUEUE_URLS_VARIABLE
+from sqs_tasks_cdk.url_entries import QUEUE_URLS_VARIABLE
 
 #: Where the worker finds its registry, as ``module:attribute``.
 APP_VARIABLE: Final = "SQS_TASKS_APP"

@@ -21,6 +21,7 @@ from sqs_tasks_cdk.acknowledgements import (
 )
 from sqs_tasks_cdk.backlog_scaling import BacklogScaling, backlog_of_one_task
 from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk.defaults import DEFAULT_CONCURRENCY, DEFAULT_HEALTH_PORT, RELEASE_SECONDS
 from sqs_tasks_cdk.environment import app_package, service_name_of, worker_environment
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_settings import FargateSettings, FargateWorkerSettings
@@ -35,17 +36,8 @@ from sqs_tasks_cdk.worker_network import WorkerNetwork
 #: As long as Fargate waits between SIGTERM and SIGKILL (E5).
 DEFAULT_STOP_TIMEOUT: Final = Duration.seconds(limits.MAX_STOP_TIMEOUT_SECONDS)
 
-#: Seconds between the end of the worker's grace period and SIGKILL: what is left is released meanwhile (E5).
-RELEASE_SECONDS: Final = 5
-
 #: How long a message should wait at most, by default.
 DEFAULT_TARGET_LATENCY: Final = Duration.minutes(1)
-
-#: Jobs at once in each queue, as the worker's own default.
-DEFAULT_CONCURRENCY: Final = 10
-
-#: Where the worker answers for its health. Nothing outside the task reaches it.
-DEFAULT_HEALTH_PORT: Final = 8080
 
 #: What to give in place of a number that is known at the deploy only.
 _A_NUMBER: Final = "give a number: how many messages a task may have before it is computed from it"

@@ -26,6 +26,7 @@ from sqs_tasks_cdk.environment import (
 )
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.existing_function import ExistingFunction, FunctionMappings, check_reserve
+from sqs_tasks_cdk.function_size import function_size
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment, deploy_gradually
 from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
@@ -282,38 +283,27 @@ class LambdaWorker(Construct):
 
     def _choose_size(self, *, timeout: Duration | None, batch_size: int | None, is_managed: bool) -> None:
         queue = self.task_queue
-        slowest = rules.slowest_task_seconds(queue.tasks)
-        if timeout is None:
-            limit = limits.MAX_MANAGED_FUNCTION_SECONDS if is_managed else limits.MAX_FUNCTION_SECONDS
-            rules.check_tasks_fit_a_function(queue.tasks, queue=queue.logical_name, limit_seconds=limit)
-            by_hand = queue.visibility.explicit_seconds
-            budget = rules.function_budget_seconds(
-                slowest_seconds=slowest, visibility_seconds=by_hand, limit_seconds=limit
-            )
-            for_batch = rules.batch_budget_seconds(function_seconds=budget, visibility_seconds=by_hand)
-        else:
-            seconds = known_seconds(timeout)
-            if seconds is None:
-                # How many messages fit in it is unknown; one has to.
-                self.timeout, self.batch_size = timeout, batch_size or 1
-                return
-            budget = for_batch = seconds
-            limit = limits.MAX_MANAGED_FUNCTION_SECONDS if is_managed else limits.MAX_EXTENDED_FUNCTION_SECONDS
-            rules.check_function_timeout(queue.tasks, queue=queue.logical_name, seconds=budget, limit_seconds=limit)
-        self.batch_size = (
-            batch_size
-            if batch_size is not None
-            else rules.default_batch_size(slowest_seconds=slowest, function_seconds=for_batch, fifo=queue.fifo)
+        seconds = None if timeout is None else known_seconds(timeout)
+        if timeout is not None and seconds is None:
+            # How many messages fit in it is unknown; one has to.
+            self.timeout, self.batch_size = timeout, batch_size or 1
+            return
+        given_size = known(batch_size)
+        if timeout is None and batch_size is not None:
+            given_size = needed(given_size, what="batch_size", instead="give timeout= as well")
+        size = function_size(
+            queue.tasks,
+            queue=queue.logical_name,
+            fifo=queue.fifo,
+            visibility_seconds=queue.visibility.explicit_seconds,
+            timeout_seconds=seconds,
+            batch_size=given_size,
+            is_managed=is_managed,
         )
-        size = known(self.batch_size)
-        if timeout is None:
-            size = needed(size, what="batch_size", instead="give timeout= as well")
-            timeout = Duration.seconds(
-                rules.function_timeout_seconds(queue.tasks, batch_size=size, budget_seconds=budget)
-            )
-        self.timeout = timeout
-        if size is not None:
-            self._warn_of_batch(size)
+        self.batch_size = size.batch_size if batch_size is None else batch_size
+        self.timeout = timeout or Duration.seconds(size.timeout_seconds)
+        if batch_size is None or given_size is not None:
+            self._warn_of_batch(self.batch_size)
         if queue.max_receive_count is not None and queue.max_receive_count < limits.MIN_LAMBDA_RECEIVE_COUNT:
             Annotations.of(self).add_warning_v2(
                 "sqs-tasks:few-receives",

@@ -7,26 +7,14 @@ before its first message; a queue that is not in it is looked up by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from aws_cdk import Annotations, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.errors import StackError
-
-#: The variable that ``sqs_tasks`` reads.
-QUEUE_URLS_VARIABLE: Final = "SQS_TASKS_QUEUE_URLS"
-
-#: Its key for every queue that it does not name.
-ANY_QUEUE: Final = "*"
-
-#: Bytes of a function's 4 KB environment that queue URLs may take; the rest is the user's and Powertools'.
-MAX_QUEUE_URLS_BYTES: Final = limits.MAX_FUNCTION_ENVIRONMENT_BYTES - 1_024
-
-#: Bytes of one entry besides the two names: punctuation, ``https://sqs.<region>.amazonaws.com/<account>/``.
-_ENTRY_OVERHEAD_BYTES: Final = 70
+from sqs_tasks_cdk.url_entries import ANY_QUEUE, MAX_QUEUE_URLS_BYTES, QUEUE_URLS_VARIABLE, entry_bytes
 
 #: jsii keeps no Python object alive by itself, and what is found again in the tree must be this object, not a proxy.
 _ALIVE: list[QueueUrls] = []
@@ -88,7 +76,7 @@ class QueueUrls(Construct):
         """
         if logical_name in self._urls:
             return
-        size = len(logical_name) + len(queue_name or logical_name) + _ENTRY_OVERHEAD_BYTES
+        size = entry_bytes(logical_name, queue_name)
         if queue_name is not None and self._bytes + size > MAX_QUEUE_URLS_BYTES:
             self._tell_once()
             return

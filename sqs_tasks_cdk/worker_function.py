@@ -17,15 +17,13 @@ from constructs import Construct
 from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.acknowledgements import acknowledge, allow_on_all_resources
 from sqs_tasks_cdk.bundling import PythonBundle, handler_of
+from sqs_tasks_cdk.defaults import DEFAULT_MEMORY_SIZE
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment
 from sqs_tasks_cdk.managed_instances import MIN_MEMORY_SIZE, ManagedInstances
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.worker_logs import worker_log_group
-
-#: Megabytes of a function by default. boto3 alone takes 34, and CPU comes in proportion.
-DEFAULT_MEMORY_SIZE: Final = 512
 
 #: The actions of a function's network interfaces in a VPC; EC2 knows no resource for them.
 _VPC_ACTIONS: Final = (

@@ -1,30 +1,19 @@
 """The function that the CDK stack makes for a queue when nothing is set by hand; ``dev --as lambda`` runs the same.
 
-``sqs_tasks_cdk.rules`` computes the same (R1, R2, R6). The two packages never import each other; one test makes the
-stack's workers from a registry and compares them with these numbers.
+The numbers are those of ``sqs_tasks_cdk``, which computes them for its constructs too (R1, R2, R6).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError
 
-#: Seconds that a task without a timeout is taken to need.
-ASSUMED_TASK_SECONDS = 30
-
-#: Seconds that the handler keeps for settling once its tasks are done.
-FUNCTION_MARGIN_SECONDS = 5
-
-#: Seconds of one invocation at most.
-MAX_FUNCTION_SECONDS = 900
-
-#: Seconds that a batch may take when nobody says how many records it has: a crash hides its messages six times as long.
-MAX_BATCH_SECONDS = 10 * ASSUMED_TASK_SECONDS + FUNCTION_MARGIN_SECONDS
+if TYPE_CHECKING:
+    from sqs_tasks_cdk.manifest import ManifestQueue
 
 #: Megabytes of a function.
 MEMORY_MB = 512
@@ -58,83 +47,43 @@ def queue_functions(manifest: Mapping[str, Any]) -> dict[str, QueueFunction]:
     Raises:
         ConfigurationError: A queue for which the stack would refuse to make a function.
     """
-    loops = _loops(manifest)
-    return {
-        queue["name"]: _function(queue, allow_recursive_loop=queue["name"] in loops)
-        for queue in manifest["queues"]
-        if queue["tasks"] and queue["runs_on"] == "lambda"
-    }
+    from sqs_tasks_cdk import call_graph
+    from sqs_tasks_cdk.errors import StackError
+    from sqs_tasks_cdk.manifest import Manifest
+
+    try:
+        registry = Manifest.from_dict(manifest)
+        loops = call_graph.loops(registry)
+        return {
+            queue.name: _function(queue, allow_recursive_loop=queue.name in loops)
+            for queue in registry.queues
+            if queue.tasks and queue.runs_on == "lambda"
+        }
+    except StackError as error:
+        raise ConfigurationError(str(error)) from error
 
 
-def _function(queue: Mapping[str, Any], *, allow_recursive_loop: bool) -> QueueFunction:
-    name, tasks, by_hand = queue["name"], queue["tasks"], queue["visibility_timeout_seconds"]
-    _check_tasks(name, tasks)
-    slowest = max(map(_task_seconds, tasks))
-    budget = _budget_seconds(slowest, by_hand)
-    # A FIFO queue is worked one by one: a failure would return those of its group that came with it unstarted, which
-    # is a receive for each of them (S23).
-    for_batch = budget if by_hand is not None else min(budget, MAX_BATCH_SECONDS)
-    fitting = 1 if queue["fifo"] else (for_batch - FUNCTION_MARGIN_SECONDS) // slowest
-    batch_size = max(1, min(limits.MAX_UNWINDOWED_BATCH, fitting))
-    longest = max((math.ceil(task["timeout_seconds"] or 0) for task in tasks), default=0)
-    timeout = max(min(budget, slowest * batch_size + FUNCTION_MARGIN_SECONDS), longest + FUNCTION_MARGIN_SECONDS)
-    if by_hand is not None and by_hand < timeout:
+def _function(queue: ManifestQueue, *, allow_recursive_loop: bool) -> QueueFunction:
+    from sqs_tasks_cdk import rules
+    from sqs_tasks_cdk.defaults import DEFAULT_MEMORY_SIZE
+    from sqs_tasks_cdk.function_size import function_size
+
+    by_hand = queue.visibility_timeout_seconds
+    size = function_size(queue.tasks, queue=queue.name, fifo=queue.fifo, visibility_seconds=by_hand)
+    if by_hand is not None and by_hand < size.timeout_seconds:
         raise ConfigurationError(
-            f"queue {name!r}: visibility_timeout_seconds={by_hand} is less than the {timeout} s that its function may "
-            f"take, so SQS would deliver a message again meanwhile; raise it to {limits.VISIBILITY_FACTOR * timeout}, "
-            "or leave it out to have it computed"
+            f"queue {queue.name!r}: visibility_timeout_seconds={by_hand} is less than the {size.timeout_seconds} s "
+            "that its function may take, so SQS would deliver a message again meanwhile; raise it to "
+            f"{limits.VISIBILITY_FACTOR * size.timeout_seconds}, or leave it out to have it computed"
         )
     return QueueFunction(
-        batch_size=batch_size,
-        timeout_seconds=timeout,
-        visibility_timeout_seconds=limits.VISIBILITY_FACTOR * timeout if by_hand is None else by_hand,
+        batch_size=size.batch_size,
+        timeout_seconds=size.timeout_seconds,
+        visibility_timeout_seconds=rules.lambda_visibility_seconds(
+            function_seconds=size.timeout_seconds, window_seconds=0
+        )
+        if by_hand is None
+        else by_hand,
         allow_recursive_loop=allow_recursive_loop,
+        memory_mb=DEFAULT_MEMORY_SIZE,
     )
-
-
-def _check_tasks(name: str, tasks: Sequence[Mapping[str, Any]]) -> None:
-    for task in tasks:
-        needed = _task_seconds(task) + FUNCTION_MARGIN_SECONDS
-        if needed > MAX_FUNCTION_SECONDS:
-            raise ConfigurationError(
-                f"task {task['name']!r} on queue {name!r} needs {needed} s ({_task_seconds(task)} s timeout and "
-                f"{FUNCTION_MARGIN_SECONDS} s to settle), and a Lambda function runs for {MAX_FUNCTION_SECONDS} s at "
-                "most; register its queue with runs_on='fargate', or lower the timeout"
-            )
-
-
-def _task_seconds(task: Mapping[str, Any]) -> int:
-    timeout = task["timeout_seconds"]
-    return max(1, math.ceil(ASSUMED_TASK_SECONDS if timeout is None else timeout))
-
-
-def _budget_seconds(slowest: int, visibility_seconds: int | None) -> int:
-    """How long a function may run: a sixth of a visibility set by hand if a task fits in it (S19), or all (S18)."""
-    if visibility_seconds is None:
-        return MAX_FUNCTION_SECONDS
-    sixth = visibility_seconds // limits.VISIBILITY_FACTOR
-    enough = sixth if sixth >= slowest + FUNCTION_MARGIN_SECONDS else visibility_seconds
-    return min(MAX_FUNCTION_SECONDS, int(enough))
-
-
-def _loops(manifest: Mapping[str, Any]) -> set[str]:
-    """The queues from which jobs come back to them, by what tasks declare; a task that declares nothing makes none.
-
-    A job that goes on by a copy comes back as well.
-    """
-    edges = {
-        queue["name"]: {name for task in queue["tasks"] for name in task["enqueues"] or ()}
-        for queue in manifest["queues"]
-    }
-
-    def reachable(start: str) -> set[str]:
-        found: set[str] = set()
-        waiting = [start]
-        while waiting:
-            new = edges.get(waiting.pop(), set()) - found
-            found |= new
-            waiting += new
-        return found
-
-    copying = {queue["name"] for queue in manifest["queues"] if any(task.get("postpones") for task in queue["tasks"])}
-    return copying | {name for name in edges if name in reachable(name)}

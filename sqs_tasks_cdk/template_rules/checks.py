@@ -17,10 +17,6 @@ from sqs_tasks_cdk.template_rules.finding import Finding, Severity
 from sqs_tasks_cdk.template_rules.rights import missing_actions
 from sqs_tasks_cdk.template_rules.template import EventSource, Function, Queue, Template
 
-#: Seconds of one invocation that Lambda allows, and with a capacity provider.
-MAX_SECONDS: Final = 1_800
-MAX_MANAGED_SECONDS: Final = 5_400
-
 #: What Lambda does on a queue in the function's name, and tries when the mapping is made.
 _POLLING: Final = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
@@ -148,7 +144,8 @@ def _of_function(template: Template, function: Function) -> Iterator[Finding]:
             f"FunctionName has {len(name)} characters; Lambda allows {limits.MAX_FUNCTION_NAME_CHARS}; shorten it",
         )
     seconds = function.timeout_seconds
-    most = MAX_MANAGED_SECONDS if values.is_given(function.properties, "CapacityProviderConfig") else MAX_SECONDS
+    is_managed = values.is_given(function.properties, "CapacityProviderConfig")
+    most = limits.MAX_MANAGED_FUNCTION_SECONDS if is_managed else limits.MAX_EXTENDED_FUNCTION_SECONDS
     if seconds is not None and not 1 <= seconds <= most:
         yield _error("R1-timeout", function.id, f"Timeout is {seconds} s; a Lambda function runs for 1 to {most} s")
     sources = [one for one in template.event_sources() if one.function is function]

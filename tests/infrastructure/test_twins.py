@@ -18,7 +18,7 @@ from sqs_tasks.deployment.lambda_function import QueueFunction, queue_functions
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.outcome import UNKNOWN_TASK_NAME
 from sqs_tasks.scheduling import eventbridge
-from sqs_tasks_cdk import environment, job_metrics, queue_rights, queue_urls, rules, schedules
+from sqs_tasks_cdk import environment, job_metrics, queue_rights, rules, schedules, url_entries
 from sqs_tasks_cdk.errors import RuleError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import Manifest
@@ -96,8 +96,8 @@ def test_environment_variables_have_one_name() -> None:
     assert environment.APP_VARIABLE == app_path.APP_VARIABLE
     assert environment.BATCHING_WINDOW_VARIABLE == aws_lambda.BATCHING_WINDOW_VARIABLE
     assert environment.TASKS_VARIABLE == drift.TASKS_VARIABLE
-    assert queue_urls.QUEUE_URLS_VARIABLE == client.QUEUE_URLS_VARIABLE
-    assert queue_urls.ANY_QUEUE == client.ANY_QUEUE
+    assert url_entries.QUEUE_URLS_VARIABLE == client.QUEUE_URLS_VARIABLE
+    assert url_entries.ANY_QUEUE == client.ANY_QUEUE
     for name in ("GROUP_VARIABLE", "ROLE_VARIABLE", "DEAD_LETTER_VARIABLE"):
         assert getattr(schedules, name) == getattr(eventbridge, name)
 
