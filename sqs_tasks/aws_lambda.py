@@ -33,6 +33,7 @@ from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.settings import queue_name_in
 
 if TYPE_CHECKING:
+    from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.lambda_runtime.job_report import JobReport
     from sqs_tasks.middleware import Middleware
 
@@ -169,6 +170,8 @@ class SQSEventHandler:
                 logger.exception("the batch was cut short", extra={"action": "batch_failed"})
             if self.on_finished.callbacks:
                 self.on_finished.emit()
+            if invocation.has_run_coroutines:
+                self._recycle(records, invocation, context)
         except BaseException:  # noqa: BLE001, S110 - not even the log works; the answer is all that counts now
             pass
         done = invocation.done
@@ -224,6 +227,21 @@ class SQSEventHandler:
                 max_receive_count=self._max_receive_count(queue),
                 check=self._checks.get(arn),
             )
+
+    def _recycle(self, records: Sequence[Mapping[str, Any]], invocation: Invocation, context: Any) -> None:
+        from sqs_tasks.execution.event_loop import is_lost  # imported by its coroutines already
+
+        if not is_lost():
+            return
+        from sqs_tasks.lambda_runtime.recycling import recycle  # few functions ever lose a loop
+
+        batches: list[tuple[Settlement, Sequence[Mapping[str, Any]]]] = []
+        for arn in dict.fromkeys([record["eventSourceARN"] for record in records]):
+            queue = self.queue_for(arn)
+            if queue is not None:
+                settlement = queue.settlement(queue_url=partial(self._url, queue, arn, context))
+                batches.append((settlement, [one for one in records if one["eventSourceARN"] == arn]))
+        recycle(invocation, batches)
 
     def _max_receive_count(self, queue: GenericQueue) -> int | None:
         """As registered, or as the stack computed it, which has made the queues whose URLs it gives; else None."""

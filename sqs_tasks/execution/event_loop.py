@@ -376,6 +376,9 @@ _given_up: set[asyncio.Task[Any]] = set()
 _lock = threading.Lock()
 _shared: tuple[int, LoopThread] | None = None
 
+#: The process that has lost a loop, by its id; 0 while none has.
+_lost_in = 0
+
 #: Loops that are not used again, and that nothing may tidy up: those that failed, and in a fork its parent's.
 _lost_loops: list[object] = []
 
@@ -399,13 +402,20 @@ def spawn(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
     return shared_loop().spawn(coroutine)
 
 
+def is_lost() -> bool:
+    """Whether this process has lost a loop, or its loop is stuck: what was bound to it does not work any more."""
+    shared = _shared
+    return _lost_in == os.getpid() or (shared is not None and shared[0] == os.getpid() and not shared[1].is_usable)
+
+
 def shared_loop() -> LoopThread:
     """The process's loop, which the first call starts; one that is stuck or lost is replaced."""
-    global _shared  # noqa: PLW0603 - one loop a process is the point
+    global _shared, _lost_in  # noqa: PLW0603 - one loop a process is the point
     with _lock:
         if _shared is None or _shared[0] != os.getpid() or not _shared[1].is_usable:
             if _shared is not None:
                 _lost_loops.append(_shared[1])
+                _lost_in = _shared[0]
             _shared = (os.getpid(), LoopThread(_announce))
         return _shared[1]
 

@@ -59,6 +59,8 @@ class Invocation:
         self.request_id = request_id if isinstance(request_id, str) else None
         self.done: set[str] = set()
         self.stopped: NotStarted | None = None
+        #: Whether a coroutine ran, so that there is an event loop that may have been lost.
+        self.has_run_coroutines = False
         self.is_over = False
 
     def may_start(self, _message: ReceivedMessage) -> NotStarted | None:

@@ -266,6 +266,7 @@ class QueueRun:
     def _run_coroutine(self, coroutine: Any, *, timeout_seconds: float | None) -> Any:
         from sqs_tasks.execution.event_loop import run_coroutine  # only a function with async tasks imports asyncio
 
+        self._invocation.has_run_coroutines = True
         limit = self._deadline.limit_seconds(timeout_seconds)
         return run_coroutine(coroutine, timeout_seconds=limit, grace_seconds=self._deadline.grace_seconds(limit))
 
