@@ -17,12 +17,14 @@ Spans, each named for its operation and the queue:
   linked to all.
 
 Metrics: ``messaging.client.operation.duration``, ``messaging.client.sent.messages``,
-``messaging.client.consumed.messages``, ``messaging.process.duration``, and ``sqs_tasks.jobs`` by what became of them.
+``messaging.client.consumed.messages``, ``messaging.process.duration``, ``sqs_tasks.jobs`` by what became of them, and
+in a container worker ``sqs_tasks.jobs_over_timeout``, the jobs that run beyond their timeout at this moment.
 Needs ``opentelemetry-api``; without an SDK every call is a no-op.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -126,6 +128,20 @@ class _Telemetry:
             description="How long jobs ran.",
             explicit_bucket_boundaries_advisory=BOUNDARIES,
         )
+
+        meter.create_observable_gauge(
+            "sqs_tasks.jobs_over_timeout",
+            callbacks=[self._over_timeout],
+            unit="{job}",
+            description="Jobs that still run after the timeout of their task.",
+        )
+
+    def _over_timeout(self, _: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
+        """How many there are in each queue; nothing where no worker watches, in a function for example."""
+        module = sys.modules.get("sqs_tasks.worker.overrun_watch")
+        watches = [] if module is None else list(module.WATCHES)
+        for name in self._env.queues if watches else ():
+            yield metrics.Observation(sum(one.over(name) for one in watches), {SYSTEM: "aws_sqs", DESTINATION: name})
 
     def creating(self, message: OutgoingMessage) -> None:
         """A span for the message, whose context travels with it."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from sqs_tasks.message import Job, JobBatch
 from sqs_tasks.registry import RegisteredTask
@@ -24,6 +25,9 @@ LOOK_SECONDS = 1.0
 
 #: Seconds beyond the timeout that are none of our business yet: a cancelled coroutine may clean up.
 SLACK_SECONDS = 2.0
+
+#: Those of this process, for telemetry.
+WATCHES: WeakSet[OverrunWatch] = WeakSet()
 
 _UNWATCHED: AbstractContextManager[None] = nullcontext()
 
@@ -47,6 +51,7 @@ class OverrunWatch:
         self._clock = clock
         self._runs: dict[int, _Run] = {}
         self._lock = threading.Lock()
+        WATCHES.add(self)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -18,8 +18,10 @@ from sqs_tasks import ConstantBackoff, Retry, SQSEnv
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.integrations.opentelemetry import instrument
 from sqs_tasks.local.memory import MemorySession
+from sqs_tasks.message import Job, ReceivedMessage
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.testing import lambda_context, lambda_event
+from sqs_tasks.worker.overrun_watch import OverrunWatch
 from tests.support.scripted_client import ScriptedClient, failing
 
 
@@ -248,6 +250,23 @@ def test_metrics_of_the_conventions(queue, telemetry):
     durations = {p.attributes["sqs_tasks.task"]: p for p in telemetry.points("messaging.process.duration")}
     assert {task: point.count for task, point in durations.items()} == {"good": 1, "bad": 1}
     assert durations["bad"].attributes["error.type"] == "ValueError"
+
+
+def test_jobs_beyond_their_timeout_are_a_gauge(env, queue, telemetry):
+    """By queue, as long as they run."""
+    queue.processor("slow", timeout=5)(lambda: None)
+    task, now = queue.registry.get("slow"), [0.0]
+    watch = OverrunWatch(clock=lambda: now[0])
+
+    def over():
+        points = telemetry.points("sqs_tasks.jobs_over_timeout")
+        return {point.attributes["messaging.destination.name"]: point.value for point in points}
+
+    with watch.watch(Job("slow", {}, {}, "jobs", ReceivedMessage("m", "r", "{}"), "j"), task):
+        assert over()["jobs"] == 0
+        now[0] = 60.0
+        assert over()["jobs"] == 1
+    assert over()["jobs"] == 0
 
 
 def test_senders_cannot_make_new_metrics(queue, telemetry):
