@@ -9,7 +9,10 @@ from __future__ import annotations
 from aws_cdk import App, CfnOutput, Duration, RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
 
+from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.manifest import ManifestTask
 from sqs_tasks_cdk.stack import TaskStack
+from sqs_tasks_cdk.task_queue import TaskQueue
 
 app = App()
 code = lambda_.Code.from_asset(app.node.get_context("code"))
@@ -37,6 +40,23 @@ producer = lambda_.Function(
     environment=notes,
 )
 stack.tasks.queues["emails"].grant_send(producer)
+# A package named app, whose name nothing in the bundle may take.
+greetings = TaskQueue(
+    stack,
+    "greetings",
+    queue_name="e2e-greetings",
+    tasks=[ManifestTask(name="greet", timeout_seconds=3, enqueues=())],
+    removal_policy=RemovalPolicy.DESTROY,
+)
+LambdaWorker(
+    stack,
+    "Greeter",
+    task_queue=greetings,
+    app="app:env",
+    code=code,
+    runtime=lambda_.Runtime.PROVIDED_AL2023,
+    environment=notes,
+)
 stage = app.node.try_get_context("stage")
 if stage is not None:
     TaskStack(

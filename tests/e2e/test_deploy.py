@@ -71,7 +71,7 @@ def deployed(
     manifest, notes = directory / "tasks.json", directory / "notes"
     manifest.write_text(json.dumps(env.manifest(app="deployed_tasks:env")))
     notes.touch()
-    code = build_code(directory / "code", source=HERE, packages=["deployed_tasks"])
+    code = build_code(directory / "code", source=HERE, packages=["deployed_tasks", "app"])
     command = cdk(
         f"{sys.executable} {HERE / 'deploy_app.py'}",
         {"manifest": str(manifest), "code": str(code), "notes": str(notes), "timeout": "35", "stage": "dev"},
@@ -139,6 +139,13 @@ def test_stages_stand_side_by_side(deployed: DeployedTasks) -> None:
 
     assert not [note for note in deployed.notes() if "dev@stages.example" in note]
     assert deployed.attributes("e2e-dev-reports")["QueueArn"] != deployed.attributes("e2e-reports")["QueueArn"]
+
+
+def test_package_named_app_is_the_applications(deployed: DeployedTasks) -> None:
+    """The function of an application that is called ``app`` runs its tasks, and not something of ours by that name."""
+    deployed.send("greet", json.dumps({"to": "greeted@app.example"}), queue_name="e2e-greetings")
+
+    deployed.until(lambda: deployed.notes()["greeted greeted@app.example"] == 1, what="the job of the package app")
 
 
 def test_books_of_two_thousand_jobs_balance(deployed: DeployedTasks) -> None:
