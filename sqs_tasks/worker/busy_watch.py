@@ -24,11 +24,11 @@ def watching_busy(
     look_seconds: float = LOOK_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
 ) -> Iterator[None]:
-    """Have changes between busy and idle told, in a thread of their own, while the block runs.
+    """Report each change between busy and idle, from a separate thread, while the block runs.
 
     Args:
         running: How many jobs are in progress.
-        on_change: Told True at the first job, False when there has been none for a while and at the end.
+        on_change: Called with True at the first job, and with False when there was none for a while and at the end.
         look_seconds: Seconds between two looks.
         idle_seconds: Seconds without a job that make it idle.
     """
@@ -41,9 +41,9 @@ def watching_busy(
             now = busy and idle_looks * look_seconds < idle_seconds if idle_looks else True
             if now is not busy:
                 busy = now
-                _tell(on_change, busy)
+                _report(on_change, busy)
         if busy:
-            _tell(on_change, False)
+            _report(on_change, False)
 
     thread = threading.Thread(target=watch, name="sqs-tasks-busy", daemon=True)
     thread.start()
@@ -54,8 +54,8 @@ def watching_busy(
         thread.join()
 
 
-def _tell(on_change: Callable[[bool], None], busy: bool) -> None:
+def _report(on_change: Callable[[bool], None], busy: bool) -> None:
     try:
         on_change(busy)
-    except Exception:  # whoever listens is not the jobs' business
-        logger.exception("telling that the worker is busy failed", extra={"action": "busy_failed"})
+    except Exception:  # a failing listener must not affect the jobs
+        logger.exception("the report that the worker is busy or idle failed", extra={"action": "busy_failed"})

@@ -82,10 +82,10 @@ def _get(port: int, path: str) -> tuple[int, bytes] | None:
 
 def _reasons(body: bytes) -> Mapping[str, str]:
     try:
-        told = json.loads(body).get("because", {})
+        because = json.loads(body).get("because", {})
     except (ValueError, AttributeError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return because if isinstance(because, dict) else {}
 
 
 def _samples(text: str) -> Iterator[tuple[str, float, str]]:

@@ -57,7 +57,7 @@ class LaneWorker:
         heartbeat: Keeps the messages until they are settled.
         buffer: Carries the verdicts out.
         slots: Are given back when a lane is over.
-        progress: Is told of jobs and lanes that are over.
+        progress: Receives the jobs and lanes that are over.
         stop: The request to stop; after it no job starts.
         metrics: What is counted; None counts nothing.
     """

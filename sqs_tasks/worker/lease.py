@@ -72,7 +72,7 @@ class Lease:
         return event.wait(timeout_seconds)
 
     def lose(self, reason: str) -> None:
-        """Declare it lost and tell the task; what its callbacks raise is logged."""
+        """Declare it lost and call the callbacks of the task; what they raise is logged."""
         with _lock:
             if self.lost:
                 return

@@ -51,7 +51,7 @@ class ScaleInProtection:
         self._minutes = expires_minutes
         self._retry = retry_seconds
         self._wanted = False
-        self._told: bool | None = None
+        self._state_at_agent: bool | None = None
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="sqs-tasks-protection", daemon=True)
@@ -79,24 +79,24 @@ class ScaleInProtection:
     def _run(self) -> None:
         while True:
             with self._changed:
-                if self._told == self._wanted or (self._told is None and not self._wanted):
+                if self._state_at_agent == self._wanted or (self._state_at_agent is None and not self._wanted):
                     if self._closed:
                         return
                     half = self._minutes * 30.0
-                    renew = not self._changed.wait(half if self._told else None)
+                    renew = not self._changed.wait(half if self._state_at_agent else None)
                     if not renew:
                         continue
                 wanted = self._wanted
-            done = self._tell(wanted)
+            done = self._set(wanted)
             with self._changed:
                 if done:
-                    self._told = wanted
+                    self._state_at_agent = wanted
                 elif self._closed:
                     return
                 elif self._wanted == wanted:
                     self._changed.wait(self._retry)
 
-    def _tell(self, wanted: bool) -> bool:
+    def _set(self, wanted: bool) -> bool:
         state: dict[str, object] = {"ProtectionEnabled": wanted}
         if wanted:
             state["ExpiresInMinutes"] = self._minutes
@@ -123,7 +123,7 @@ def _put(url: str, body: bytes) -> None:
         url, data=body, method="PUT", headers={"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
-        told = json.loads(answer.read() or b"{}")
+        answered = json.loads(answer.read() or b"{}")
     # The agent answers 200 with a failure in it.
-    if told.get("failure") or told.get("error"):
-        raise OSError(str(told.get("failure") or told.get("error")))
+    if answered.get("failure") or answered.get("error"):
+        raise OSError(str(answered.get("failure") or answered.get("error")))

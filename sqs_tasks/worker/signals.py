@@ -100,7 +100,7 @@ class SignalWatch:
         self._exit_now = exit_now
         self._wishes = StopWishes(clock)
         self._asked_early = False
-        #: Signals whose handler ran: when the socket was full, nothing else tells of them.
+        #: Signals whose handler ran: when the socket was full, nothing else reports them.
         self._handled: deque[int] = deque()
         self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._thread: threading.Thread | None = None

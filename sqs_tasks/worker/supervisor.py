@@ -64,7 +64,7 @@ class _Worker:
     the place  when                                              and then
     =========  ================================================  =====================================================
     empty      no process runs                                   *started* at ``start_at``; never, if that is None
-    started    its process has not told of an answer from SQS    *working*, when it tells; *empty*, when it died: a
+    started    its process has not reported an answer from SQS   *working*, when it does; *empty*, when it died: a
                                                                  failed start, unless it had lived for ten seconds
     working    SQS has answered its process                      *empty*, when it died or makes room for a fresh one
     finished   its process ended by itself, with exit code 0     for good
