@@ -19,6 +19,10 @@ from sqs_tasks_cdk.task_queue import TaskQueue
 #: Alarms of a queue with a function.
 _ALARMS_OF_A_QUEUE: Final = 9
 
+#: Bytes of a template that the alarms and the dashboard of a queue and of a task take, as ``benchmarks/cdk_synth.py``
+#: measures them, and those that one template may take of its 1 MB.
+_BYTES_OF_A_QUEUE, _BYTES_OF_A_TASK, _MAX_BYTES = 14_600, 850, 980_000
+
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
@@ -41,7 +45,7 @@ def watches_of(
     scope: Construct, queues: Sequence[TaskQueue], workers: Sequence[LambdaWorker | FargateWorker]
 ) -> list[Watch]:
     """Queues and workers in one group, or in one for each nested stack if one stack cannot hold all their alarms."""
-    if len(queues) * _ALARMS_OF_A_QUEUE < MAX_RESOURCES:
+    if _fit([len(queue.tasks) for queue in queues]):
         return [Watch(scope=scope, queues=list(queues), workers=list(workers))]
     parts = Parts(scope, "Part")
     watches: dict[str, Watch] = {}
@@ -85,11 +89,17 @@ def combined_alarm(
     return composite
 
 
-def place_of_alarms(scope: Construct, queues: int) -> Construct:
-    """Where the alarms of so many queues go: the construct itself, or a nested stack if its stack has no room."""
-    needed = queues * _ALARMS_OF_A_QUEUE
-    if needed < MAX_RESOURCES / 4 or needed >= MAX_RESOURCES:
+def place_of_alarms(scope: Construct, queues: Sequence[TaskQueue]) -> Construct:
+    """Where the alarms of these queues go: the construct itself, or a nested stack if its stack has no room."""
+    needed = len(queues) * _ALARMS_OF_A_QUEUE
+    if needed < MAX_RESOURCES / 4 or not _fit([len(queue.tasks) for queue in queues]):
         return scope  # there is room, or they are in parts anyway
     stack = Stack.of(scope)
     present = sum(isinstance(one, CfnResource) and Stack.of(one) is stack for one in stack.node.find_all())
     return scope if present + needed < MAX_RESOURCES else NestedStack(scope, "Watch")
+
+
+def _fit(tasks: Sequence[int]) -> bool:
+    """Whether one template holds the alarms and the dashboard of queues with so many tasks each."""
+    size = len(tasks) * _BYTES_OF_A_QUEUE + sum(tasks) * _BYTES_OF_A_TASK
+    return len(tasks) * _ALARMS_OF_A_QUEUE < MAX_RESOURCES and size < _MAX_BYTES

@@ -197,7 +197,7 @@ class SqsTasks(Construct):
             else:
                 watched.append(queue)
         return TaskMonitoring(
-            scope if scope is not None else place_of_alarms(self, len(watched)),
+            scope if scope is not None else place_of_alarms(self, watched),
             construct_id,
             queues=watched,
             workers=list(self.workers),
