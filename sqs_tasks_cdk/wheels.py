@@ -7,9 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from aws_cdk import aws_lambda as lambda_
+from typing import Final, Protocol
 
 from sqs_tasks_cdk import lock_files
 from sqs_tasks_cdk.errors import BundlingError
@@ -26,6 +24,14 @@ _AL2023_GLIBC, _AL2_GLIBC = 34, 26
 _OLDEST_GLIBC = 17
 
 
+class Named(Protocol):
+    """What has one of Lambda's names."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The platform that wheels are chosen for.
@@ -39,19 +45,28 @@ class Target:
     machine: str
 
     @classmethod
-    def of(cls, *, runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Target:
-        """The platform of a function.
+    def of(cls, *, runtime: Named, architecture: Named) -> Target:
+        """The platform of a function, by the CDK's ``Runtime`` and ``Architecture``.
 
         Raises:
             BundlingError: The runtime is not a Python runtime.
         """
-        if not runtime.name.startswith("python3."):
+        return cls.named(runtime=runtime.name, architecture=architecture.name)
+
+    @classmethod
+    def named(cls, *, runtime: str, architecture: str) -> Target:
+        """The platform of a function, by Lambda's names, as in ``python3.13`` and ``arm64``.
+
+        Raises:
+            BundlingError: The runtime is not a Python runtime.
+        """
+        if not runtime.startswith("python3."):
             raise BundlingError(
-                f"runtime {runtime.name!r} is not a managed Python runtime, so it is not known which wheels it "
+                f"runtime {runtime!r} is not a managed Python runtime, so it is not known which wheels it "
                 "needs; use lambda_.Runtime.PYTHON_3_13, or give code= yourself"
             )
-        machine = "aarch64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
-        return cls(python_version=runtime.name.removeprefix("python"), machine=machine)
+        machine = "aarch64" if architecture == "arm64" else "x86_64"
+        return cls(python_version=runtime.removeprefix("python"), machine=machine)
 
     @property
     def glibc_minor(self) -> int:

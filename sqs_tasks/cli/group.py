@@ -33,6 +33,7 @@ _COMMANDS = {
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
     "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
     "plan": _Place("sqs_tasks.cli.plan", "plan", "Print what an application needs when it is deployed."),
+    "bundle": _Place("sqs_tasks.cli.bundle", "bundle", "Write the code of Lambda functions to a zip file."),
     "check": _Place("sqs_tasks.cli.check", "check", "Check CloudFormation templates, ours or not, by the rules."),
     "canary": _Place(
         "sqs_tasks.cli.canary", "canary", "See that deployed workers receive, by a job that runs nothing."

@@ -15,7 +15,7 @@ from aws_cdk import App, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 
-from sqs_tasks_cdk import bundling, lock_files
+from sqs_tasks_cdk import bundle_source, bundling, lock_files
 from sqs_tasks_cdk.bundling import PythonBundle, Target
 from sqs_tasks_cdk.errors import BundlingError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
@@ -135,7 +135,7 @@ def test_application_named_app_is_run(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     """The handler lies inside our package, so an application may be called ``app``, as a package or as a module."""
-    monkeypatch.setattr(bundling, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
+    monkeypatch.setattr(bundle_source, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
     if layout == "package":
         (project / "app").mkdir()
         (project / "app" / "__init__.py").touch()
@@ -302,7 +302,7 @@ def test_pins_of_the_application_win_over_those_of_the_handler(project: Path, mo
     """What the application pins is left out of what the handler brings, and so is what Lambda's runtime has."""
     _lock(project, "Typing_Extensions==4.0")
 
-    staging = bundling._Staging.of(PythonBundle(source=project, packages=["shop"]))
+    staging = bundle_source.Staging.of(PythonBundle(source=project, packages=["shop"]))
 
     first, second = staging.requirement_files
     assert "Typing_Extensions==4.0" in first.read_text()
@@ -325,7 +325,7 @@ def test_container_image_is_pinned(project: Path) -> None:
     """The image names its base and installs what the lock files pin, the application's first."""
     _lock(project, "click==8.0.0")
 
-    staging = bundling._Staging.of(_bundle(project), for_container=True)
+    staging = bundle_source.Staging.of(_bundle(project), for_container=True)
     PythonBundle(source=project, packages=["shop"], base_image="python@sha256:0").to_image(
         cpu_architecture=ecs.CpuArchitecture.ARM64
     )
@@ -335,7 +335,7 @@ def test_container_image_is_pinned(project: Path) -> None:
     assert {"boto3", "rich"} <= names[1]
     assert "click" not in names[1]
     assert not (staging.code / "app.py").exists(), "the handler is for functions"
-    dockerfiles = sorted(Path(bundling._STAGING.name).glob("*/Dockerfile"), key=lambda path: path.stat().st_mtime)
+    dockerfiles = sorted(Path(bundle_source.STAGING.name).glob("*/Dockerfile"), key=lambda path: path.stat().st_mtime)
     assert "FROM python@sha256:0\n" in dockerfiles[-1].read_text()
     assert "-r ./requirements-0.txt && pip install" in dockerfiles[-1].read_text()
 
@@ -602,7 +602,7 @@ def test_same_input_has_the_same_hash(project: Path, app: App) -> None:
     _lock(project)
 
     def content_hash(runtime: lambda_.Runtime = PY313, architecture: lambda_.Architecture = ARM) -> str:
-        staging = bundling._Staging.of(_bundle(project))
+        staging = bundle_source.Staging.of(_bundle(project))
         target = Target.of(runtime=runtime, architecture=architecture)
         return staging.content_hash(target=target, include_boto3=False)
 
@@ -665,7 +665,7 @@ def test_functions_of_a_bundle_share_one_asset(project: Path, app: App, stack: S
 def test_registry_is_bundled_once(project: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """All functions of a registry take the same bundle, put together once; another architecture takes another."""
     monkeypatch.chdir(project)
-    monkeypatch.setattr(bundling, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
+    monkeypatch.setattr(bundle_source, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
     made: list[str] = []
     to_code = PythonBundle.to_code
 
@@ -701,7 +701,7 @@ def test_worker_bundles_the_package_of_its_app(
 ) -> None:
     """Without code or bundle a worker ships the top-level package of its app from the present directory."""
     monkeypatch.chdir(project)
-    monkeypatch.setattr(bundling, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
+    monkeypatch.setattr(bundle_source, "HANDLER_REQUIREMENTS", project.parent / "handler" / "requirements.txt")
 
     LambdaWorker(stack, "Worker", task_queue=TaskQueue(stack, "emails"), app="shop.tasks:env")
 
