@@ -1,6 +1,6 @@
 """The plan of a registry: what it needs when it is deployed.
 
-That the CDK stack makes the same is held by ``tests/infrastructure/test_rendered_stack.py``.
+That the CDK stack makes functions of the same size is held by ``tests/infrastructure/test_twins.py``.
 """
 
 from __future__ import annotations
