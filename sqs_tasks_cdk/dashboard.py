@@ -66,15 +66,16 @@ class TaskDashboard(Construct):
         self.dashboards: list[cloudwatch.Dashboard] = []
         self._page = self._next_dashboard()
         for queue in queues:
-            self._make_room(_METRICS_OF_A_QUEUE + _METRICS_OF_A_TASK * len(queue.tasks))
+            working = [worker for worker in workers if queue.logical_name in _names(worker)]
+            is_by_queue = bool(working) and all(worker.metrics_by == "queue" for worker in working)
+            self._make_room(_METRICS_OF_A_QUEUE + _METRICS_OF_A_TASK * (1 if is_by_queue else len(queue.tasks)))
             self._add_queue(queue, objectives(queue.logical_name))
-            for worker in workers:
+            for worker in working:
                 if isinstance(worker, LambdaWorker):
-                    if worker.task_queue.logical_name == queue.logical_name:
-                        self._add_function(worker)
-                        self._add_tasks(worker.task_queue, service=worker.service_name, times=_TIMES_OF_FUNCTIONS)
-                elif queue.logical_name in {one.logical_name for one in worker.task_queues}:
-                    self._add_tasks(queue, service=worker.service_name, times=_TIMES_OF_SERVICES)
+                    self._add_function(worker)
+                    self._add_tasks(worker.task_queue, worker, times=_TIMES_OF_FUNCTIONS)
+                else:
+                    self._add_tasks(queue, worker, times=_TIMES_OF_SERVICES)
         for worker in workers:
             if isinstance(worker, FargateWorker):
                 self._make_room(_METRICS_OF_A_SERVICE)
@@ -164,10 +165,13 @@ class TaskDashboard(Construct):
             ]
         )
 
-    def _add_tasks(self, queue: TaskQueue, *, service: str, times: Mapping[JobTime, str]) -> None:
-        names = [task.name for task in queue.tasks]
-        if not names:
+    def _add_tasks(
+        self, queue: TaskQueue, worker: LambdaWorker | FargateWorker, *, times: Mapping[JobTime, str]
+    ) -> None:
+        if not queue.tasks:
             return
+        service, is_by_task = worker.service_name, worker.metrics_by == "task"
+        names: list[str | None] = [task.name for task in queue.tasks] if is_by_task else [None]
 
         def counts(*ends: JobCount) -> list[cloudwatch.IMetric]:
             return [
@@ -175,9 +179,10 @@ class TaskDashboard(Construct):
             ]
 
         # A message that cannot be read, or whose name is not registered, belongs to no task.
+        of_no_task: tuple[JobCount, ...] = ("JobsDeadLettered", "JobsUnknown") if is_by_task else ("JobsUnknown",)
         unknown: list[cloudwatch.IMetric] = [
-            job_count(end, service=service, queue=queue.logical_name, task=UNKNOWN_TASK)
-            for end in ("JobsDeadLettered", "JobsUnknown")
+            job_count(end, service=service, queue=queue.logical_name, task=UNKNOWN_TASK if is_by_task else None)
+            for end in of_no_task
         ]
         self._page.add_widgets(
             _graph("Jobs done", counts("JobsSucceeded")),
@@ -205,6 +210,12 @@ class TaskDashboard(Construct):
                 ),
             ]
         )
+
+
+def _names(worker: LambdaWorker | FargateWorker) -> set[str]:
+    """The logical names of the queues of a worker."""
+    queues = [worker.task_queue] if isinstance(worker, LambdaWorker) else worker.task_queues
+    return {queue.logical_name for queue in queues}
 
 
 def _graph(

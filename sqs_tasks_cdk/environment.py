@@ -20,6 +20,9 @@ BATCHING_WINDOW_VARIABLE: Final = "SQS_TASKS_BATCHING_WINDOW_SECONDS"
 #: Which tasks the worker was deployed for, for ``sqs-tasks diff``.
 TASKS_VARIABLE: Final = "SQS_TASKS_TASKS_HASH"
 
+#: Whether a function counts its jobs by task or by queue.
+METRICS_VARIABLE: Final = "SQS_TASKS_METRICS"
+
 #: Who logs and metrics say they come from.
 SERVICE_VARIABLE: Final = "POWERTOOLS_SERVICE_NAME"
 
@@ -31,6 +34,7 @@ _OURS: Final = {
     QUEUE_URLS_VARIABLE: "grant_send() and grant_consume()",
     BATCHING_WINDOW_VARIABLE: "max_batching_window=",
     TASKS_VARIABLE: "the queue's tasks=",
+    METRICS_VARIABLE: "metrics=",
 }
 
 

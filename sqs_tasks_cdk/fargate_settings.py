@@ -14,6 +14,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 
 from sqs_tasks_cdk.bundling import PythonBundle
+from sqs_tasks_cdk.job_metrics import MetricsBy
 
 
 class FargateSettings(TypedDict, total=False):
@@ -69,6 +70,9 @@ class FargateSettings(TypedDict, total=False):
     #: From which level on the worker logs; INFO when left out. Above it, jobs that succeed are not in the metrics by
     #: task.
     log_level: str
+
+    #: Whether jobs are counted by ``"task"``, as when it is left out, or by ``"queue"`` alone, which costs less.
+    metrics: MetricsBy
 
     #: Jobs at once in each queue, in threads; 10 when left out.
     concurrency: int

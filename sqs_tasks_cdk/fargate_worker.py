@@ -26,7 +26,7 @@ from sqs_tasks_cdk.environment import app_package, service_name_of, worker_envir
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_settings import FargateSettings, FargateWorkerSettings
 from sqs_tasks_cdk.hardened_container import DEFAULT_USER, harden
-from sqs_tasks_cdk.job_metrics import count_logged_jobs
+from sqs_tasks_cdk.job_metrics import MetricsBy, count_logged_jobs
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.unresolved import known_seconds, needed, number_text
@@ -119,7 +119,8 @@ class FargateWorker(Construct):
 
         self.cluster = self._cluster(settings.get("cluster"), settings.get("vpc"))
         self.log_group = worker_log_group(self, settings)
-        count_logged_jobs(self.log_group)
+        self.metrics_by: MetricsBy = settings.get("metrics", "task")
+        count_logged_jobs(self.log_group, by=self.metrics_by)
         self.task_definition = ecs.FargateTaskDefinition(
             self,
             "Definition",

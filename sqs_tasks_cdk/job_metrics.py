@@ -31,6 +31,9 @@ JobCount = Literal[
 #: How long runs took, and how old their messages were when they started, in milliseconds; of services, in seconds.
 JobTime = Literal["Duration", "QueueDelay", "DurationSeconds"]
 
+#: Whether jobs are counted by task and queue, or by queue alone, which is fewer metrics.
+MetricsBy = Literal["task", "queue"]
+
 #: The ``action`` of the line that a worker logs for a job, by the metric that counts it.
 LOGGED: Final[Mapping[JobCount, str]] = {
     "JobsSucceeded": "job_succeeded",
@@ -51,35 +54,38 @@ UNKNOWN_TASK: Final = "(unknown)"
 PERIOD: Final = Duration.minutes(1)
 
 
-def count_logged_jobs(log_group: logs.ILogGroup) -> None:
+def count_logged_jobs(log_group: logs.ILogGroup, *, by: MetricsBy = "task") -> None:
     """Have CloudWatch make metrics of the lines that a service's workers log for each job."""
     for name, action in LOGGED.items():
-        _add_filter(log_group, name, logs.FilterPattern.string_value("$.action", "=", action), value="1")
+        _add_filter(log_group, name, logs.FilterPattern.string_value("$.action", "=", action), value="1", by=by)
     timed = [logs.FilterPattern.string_value("$.action", "=", action) for action in _TIMED]
     _add_filter(
         log_group,
         "DurationSeconds",
         logs.FilterPattern.any(*timed),
         value="$.duration_seconds",
+        by=by,
         unit=cloudwatch.Unit.SECONDS,
     )
 
 
-def job_count(name: JobCount, *, service: str, queue: str, task: str, period: Duration = PERIOD) -> cloudwatch.Metric:
+def job_count(
+    name: JobCount, *, service: str, queue: str, task: str | None, period: Duration = PERIOD
+) -> cloudwatch.Metric:
     """How many jobs of a task ended so.
 
     Args:
         name: How they ended.
         service: The worker's service name.
         queue: The logical name of the queue.
-        task: The name of the task.
+        task: The name of the task; None for a worker that counts by queue.
         period: Over how long they are added up.
     """
     return _metric(name, "Sum", service=service, queue=queue, task=task, period=period)
 
 
 def job_time(
-    name: JobTime, *, service: str, queue: str, task: str, statistic: str = "p95", period: Duration = PERIOD
+    name: JobTime, *, service: str, queue: str, task: str | None, statistic: str = "p95", period: Duration = PERIOD
 ) -> cloudwatch.Metric:
     """How long a task's jobs took, or waited.
 
@@ -87,21 +93,23 @@ def job_time(
         name: Which of the two.
         service: The worker's service name.
         queue: The logical name of the queue.
-        task: The name of the task.
+        task: The name of the task; None for a worker that counts by queue.
         statistic: How many values become one.
         period: Over how long.
     """
     return _metric(name, statistic, service=service, queue=queue, task=task, period=period)
 
 
-def _metric(name: str, statistic: str, *, service: str, queue: str, task: str, period: Duration) -> cloudwatch.Metric:
+def _metric(
+    name: str, statistic: str, *, service: str, queue: str, task: str | None, period: Duration
+) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=METRICS_NAMESPACE,
         metric_name=name,
-        dimensions_map={"queue": queue, "service": service, "task": task},
+        dimensions_map={"queue": queue, "service": service, **({} if task is None else {"task": task})},
         statistic=statistic,
         period=period,
-        label=f"{task} {name}",
+        label=name if task is None else f"{task} {name}",
     )
 
 
@@ -111,6 +119,7 @@ def _add_filter(
     pattern: logs.IFilterPattern,
     *,
     value: str,
+    by: MetricsBy,
     unit: cloudwatch.Unit = cloudwatch.Unit.COUNT,
 ) -> None:
     log_group.add_metric_filter(
@@ -120,5 +129,9 @@ def _add_filter(
         metric_name=name,
         metric_value=value,
         unit=unit,
-        dimensions={"queue": "$.queue_name", "service": "$.service", "task": "$.task_name"},
+        dimensions={
+            "queue": "$.queue_name",
+            "service": "$.service",
+            **({"task": "$.task_name"} if by == "task" else {}),
+        },
     )

@@ -20,6 +20,7 @@ from sqs_tasks_cdk.acknowledgements import acknowledge
 from sqs_tasks_cdk.crash_cost import say_crash_cost
 from sqs_tasks_cdk.environment import (
     BATCHING_WINDOW_VARIABLE,
+    METRICS_VARIABLE,
     TASKS_VARIABLE,
     service_name_of,
     tasks_hash,
@@ -28,6 +29,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.existing_function import ExistingFunction, FunctionMappings, check_reserve
 from sqs_tasks_cdk.function_size import function_size
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment, deploy_gradually
+from sqs_tasks_cdk.job_metrics import MetricsBy
 from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -53,6 +55,9 @@ class MappingSettings(TypedDict, total=False):
 
     #: Who logs and metrics say they come from; the top-level package of ``app`` when left out.
     service_name: str | None
+
+    #: Whether jobs are counted by ``"task"``, as when it is left out, or by ``"queue"`` alone, which costs less.
+    metrics: MetricsBy
 
     #: Messages of one invocation at most: up to 10, or 10,000 with a batching window. When left out as many, up to 10,
     #: as can run one after another at their slowest within 5 minutes, or within a ``timeout`` or a visibility timeout
@@ -121,6 +126,7 @@ class LambdaWorker(Construct):
     Attributes:
         task_queue: The queue.
         service_name: Who its logs and metrics say they come from.
+        metrics_by: Whether its jobs are counted by task or by queue.
         function: The function.
         alias: The alias that the queue feeds, or None.
         deployment_group: What deploys new versions step by step, or None.
@@ -150,6 +156,7 @@ class LambdaWorker(Construct):
         settings = given(settings, LambdaSettings, construct="LambdaWorker")
         super().__init__(scope, construct_id)
         self.task_queue = task_queue
+        self.metrics_by: MetricsBy = settings.get("metrics", "task")
         self.service_name = service_name_of(
             app, service_name=settings.get("service_name"), user=settings.get("environment")
         )
@@ -179,6 +186,7 @@ class LambdaWorker(Construct):
         variables = {
             # How old a message may be when it arrives, which bounds how long it may be hidden (S20).
             **({BATCHING_WINDOW_VARIABLE: number_text(window.to_seconds())} if window and window_seconds else {}),
+            **({METRICS_VARIABLE: self.metrics_by} if self.metrics_by != "task" else {}),
         }
         self.function: lambda_.IFunction
         self.role: iam.IRole
@@ -215,6 +223,8 @@ class LambdaWorker(Construct):
                     window_seconds=window_seconds,
                     max_concurrency=known(settings.get("max_concurrency")),
                 )
+                if self.metrics_by != "task":
+                    existing.made_here.add_environment(METRICS_VARIABLE, self.metrics_by)
         self.event_source_mapping = self._make_mapping(
             settings, target=(self.alias or self.function) if existing is None else existing.target
         )

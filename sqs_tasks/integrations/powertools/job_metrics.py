@@ -36,23 +36,28 @@ class _Tally:
 class JobMetrics:
     """Counts jobs as they end and writes one line for each task of an invocation. Safe to share between threads.
 
+    Each task of each queue has some nine metrics, and CloudWatch bills each by the month.
+
     Args:
         namespace: CloudWatch's namespace.
         service: The ``service`` dimension; None takes POWERTOOLS_SERVICE_NAME, or leaves it out.
+        by_queue: Count all tasks of a queue together, without the dimension ``task``.
     """
 
-    def __init__(self, *, namespace: str, service: str | None = None) -> None:
+    def __init__(self, *, namespace: str, service: str | None = None, by_queue: bool = False) -> None:
+        self._by_queue = by_queue
         self._namespace = namespace
         self._service = service
         self._lock = threading.Lock()
-        self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._tallies: dict[tuple[str, str | None], _Tally] = {}
         self._ignored: list[str] = []
 
     def add(self, report: JobReport) -> None:
         """Count a job."""
         name = metric_name(report)
         with self._lock:
-            tally = self._tallies.setdefault((report.queue_name, report.task_name), _Tally())
+            task_name = None if self._by_queue else report.task_name
+            tally = self._tallies.setdefault((report.queue_name, task_name), _Tally())
             tally.counts[name] = tally.counts.get(name, 0) + 1
             if report.duration_seconds is not None:
                 tally.durations.append(round(report.duration_seconds * 1000, 3))
@@ -78,7 +83,8 @@ class JobMetrics:
             for counts, durations, delays in _lines(tally):
                 metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
                 metrics.add_dimension("queue", queue_name)
-                metrics.add_dimension("task", task_name)
+                if task_name is not None:
+                    metrics.add_dimension("task", task_name)
                 for name, count in counts.items():
                     metrics.add_metric(name, MetricUnit.Count, count)
                 for value in durations:

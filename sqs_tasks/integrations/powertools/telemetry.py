@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
@@ -14,6 +14,9 @@ from sqs_tasks.integrations.powertools.job_metrics import DEFAULT_NAMESPACE, Job
 from sqs_tasks.integrations.powertools.job_traces import JobTraces
 
 _logger = logging.getLogger(__name__)
+
+#: Whether jobs are counted by ``task``, as when it is not set, or by ``queue``.
+METRICS_VARIABLE: Final = "SQS_TASKS_METRICS"
 
 
 class InstrumentedHandler:
@@ -75,7 +78,8 @@ def instrument(
     """A handler with Powertools' logs, metrics and traces.
 
     Powertools' own environment variables hold: POWERTOOLS_SERVICE_NAME, POWERTOOLS_LOG_LEVEL,
-    POWERTOOLS_METRICS_NAMESPACE, POWERTOOLS_METRICS_DISABLED, POWERTOOLS_TRACE_DISABLED …
+    POWERTOOLS_METRICS_NAMESPACE, POWERTOOLS_METRICS_DISABLED, POWERTOOLS_TRACE_DISABLED … With
+    ``SQS_TASKS_METRICS=queue`` jobs are counted by queue and not by task.
 
     Args:
         handler: The handler.
@@ -93,6 +97,7 @@ def instrument(
         metrics=JobMetrics(
             namespace=namespace or os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or DEFAULT_NAMESPACE,
             service=service,
+            by_queue=os.environ.get(METRICS_VARIABLE) == "queue",
         )
         if metrics
         else None,

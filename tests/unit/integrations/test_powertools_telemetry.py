@@ -275,6 +275,18 @@ def test_metrics_count_what_became_of_jobs_by_task_and_queue(function):
     assert found["others", "(unknown)"]["JobsNotStarted"] == [1.0]
 
 
+def test_metrics_may_be_counted_by_queue(function, monkeypatch):
+    """Jobs of all tasks, known or not, are counted together where ``SQS_TASKS_METRICS`` says so."""
+    monkeypatch.setenv("SQS_TASKS_METRICS", "queue")
+    for name in ("bill", "ship"):
+        function.queue.processor(name)(lambda: None)
+    function(record("a", "bill"), record("b", "ship"), record("c", "unheard-of"))
+
+    (line,) = metrics_of(function.lines)
+    assert sorted(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0]) == ["queue", "service"]
+    assert (line["queue"], line["JobsSucceeded"], line["JobsUnknown"]) == ("work", [2.0], [1.0])
+
+
 def test_job_that_no_dead_letter_queue_took_counts_as_retried(function):
     """A copy that was not accepted is no dead letter."""
     function.env.client().send_message = lambda **_: 1 / 0
