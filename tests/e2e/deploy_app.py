@@ -40,25 +40,25 @@ producer = lambda_.Function(
     environment=notes,
 )
 stack.tasks.queues["emails"].grant_send(producer)
-# A package named app, whose name nothing in the bundle may take.
-greetings = TaskQueue(
-    stack,
-    "greetings",
-    queue_name="e2e-greetings",
-    tasks=[ManifestTask(name="greet", timeout_seconds=3, enqueues=())],
-    removal_policy=RemovalPolicy.DESTROY,
-)
-LambdaWorker(
-    stack,
-    "Greeter",
-    task_queue=greetings,
-    app="app:env",
-    code=code,
-    runtime=lambda_.Runtime.PROVIDED_AL2023,
-    environment=notes,
-)
 stage = app.node.try_get_context("stage")
 if stage is not None:
+    # A package named app, whose name nothing in the bundle may take.
+    greetings = TaskQueue(
+        stack,
+        "greetings",
+        queue_name="e2e-greetings",
+        tasks=[ManifestTask(name="greet", timeout_seconds=3, enqueues=())],
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    LambdaWorker(
+        stack,
+        "Greeter",
+        task_queue=greetings,
+        app="app:env",
+        code=code,
+        runtime=lambda_.Runtime.PROVIDED_AL2023,
+        environment=notes,
+    )
     TaskStack(
         app,
         "E2E2",

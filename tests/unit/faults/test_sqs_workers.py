@@ -565,11 +565,11 @@ def test_w21_what_is_imported_is_declared() -> None:
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]
             imported.update({name.partition(".")[0]: path for name in names})
-    provided = {"aws_xray_sdk": "aws_lambda_powertools", "opentelemetry": "opentelemetry_api"}
+    provided = {"aws_xray_sdk": "aws_lambda_powertools", "opentelemetry": "opentelemetry_api", "yaml": "pyyaml"}
     #: Where the user's own framework is there already, or it would make no sense.
     hosts = {"awslambdaric", "celery", "django", "flask", "kombu", "pytest", "snapshot_restore_py", "sqlalchemy"}
 
-    third_party = imported.keys() - sys.stdlib_module_names - {"sqs_tasks"} - hosts
+    third_party = imported.keys() - sys.stdlib_module_names - {"sqs_tasks", "sqs_tasks_cdk"} - hosts
 
     assert {name: str(imported[name]) for name in third_party if provided.get(name, name) not in declared} == {}
 
