@@ -118,7 +118,7 @@ class Executor:
         if not isinstance(taken, tuple):
             return taken
         job, task = taken
-        call: Call = self._batch((job,), task) if task.batch_size else job
+        call = self._call_for(job, task)
         refused = None if self.admit is None else self.admit(call, task)
         if refused is not None:
             return refused
@@ -130,6 +130,10 @@ class Executor:
     def _run_batch(self, jobs: Sequence[Job], task: RegisteredTask) -> Sequence[Outcome]:
         outcomes: Sequence[Outcome] = self._run(self._batch(jobs, task), task)
         return outcomes
+
+    def _call_for(self, job: Job, task: RegisteredTask) -> Call:
+        """What runs one job: a batch processor gets a list of one."""
+        return self._batch((job,), task) if task.batch_size else job
 
     def _batch(self, jobs: Sequence[Job], task: RegisteredTask) -> JobBatch:
         return JobBatch(jobs=tuple(jobs), job_name=task.name, queue_name=self.intake.queue_name)
@@ -275,7 +279,7 @@ class Executor:
 
     def result_of(self, job: Job, task: RegisteredTask) -> Any:
         """What the task returns for a job that was taken in; it raises what the task raises."""
-        call: Call = self._batch((job,), task) if task.batch_size else job
+        call = self._call_for(job, task)
 
         def result() -> Any:
             self._begin(call, task)
@@ -285,7 +289,7 @@ class Executor:
 
     async def result_of_async(self, job: Job, task: RegisteredTask, *, limited: CoroutineLimiter) -> Any:
         """The same for an async task, on the caller's event loop; the job's context is set in the caller's task."""
-        call: Call = self._batch((job,), task) if task.batch_size else job
+        call = self._call_for(job, task)
         self._begin(call, task)
         return await limited(self._coroutine(call, task), task.settings.timeout)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sqs_tasks.backoff_policies import BackoffPolicy, clamp_visibility, policy_seconds
 from sqs_tasks.errors import SignatureMismatchError, UndecodableMessageError, described, one_line
+from sqs_tasks.execution.intake import put_off
 from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
 from sqs_tasks.message import Job
 from sqs_tasks.middleware import context_of
@@ -121,16 +122,8 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
 
 def _postponed(error: Postpone, job: Job, task: RegisteredTask, rules: RetryRules) -> Postponed:
     longest = MAX_VISIBILITY_SECONDS if rules.fifo else _LONGEST_SECONDS
-    wait = max(math.ceil(min(error.seconds(rules.now()), longest)), 1)
-    reason = one_line(str(error))
-    logger.info(
-        "job %s put off for %d s: %s",
-        job.job_name,
-        wait,
-        reason,
-        extra={"action": "job_postponed", "task_name": task.name, **job.log_fields},
-    )
-    return Postponed(reason=reason, delay_seconds=wait, attempts=job.attempt - 1, error=error)
+    seconds = min(error.seconds(rules.now()), longest)
+    return put_off(job, task, seconds, one_line(str(error)), attempts=job.attempt - 1, error=error)
 
 
 def _why_final(error: BaseException, job: Job, task: RegisteredTask, rules: RetryRules) -> str | None:

@@ -272,17 +272,10 @@ class Intake:
         return job, task
 
     def _early(self, job: Job, task: RegisteredTask, seconds: float) -> Postponed:
-        reason = f"it must not run before {job.not_before}"
-        wait = max(math.ceil(seconds), 1)
-        logger.info(
-            "job %s put off for %d s: %s",
-            job.job_name,
-            wait,
-            reason,
-            extra={"action": "job_postponed", "task_name": task.name, **job.log_fields},
-        )
         # No receive of this message was an attempt.
-        return Postponed(reason=reason, delay_seconds=wait, attempts=job.message.attempts_before, is_known=True)
+        attempts = job.message.attempts_before
+        reason = f"it must not run before {job.not_before}"
+        return put_off(job, task, seconds, reason, attempts=attempts, is_known=True)
 
     def _check_age(self, job: Job, task: RegisteredTask) -> Skipped | None:
         """The outcome of a job that is too old, where its task has it dropped.
@@ -376,6 +369,28 @@ class Intake:
         if job is not None:
             self.post_task.emit(job, outcome)
         return outcome
+
+
+def put_off(
+    job: Job,
+    task: RegisteredTask,
+    seconds: float,
+    reason: str,
+    *,
+    attempts: int,
+    is_known: bool = False,
+    error: BaseException | None = None,
+) -> Postponed:
+    """The outcome of a job that goes on later, in a second at the earliest; it is logged here."""
+    wait = max(math.ceil(seconds), 1)
+    logger.info(
+        "job %s put off for %d s: %s",
+        job.job_name,
+        wait,
+        reason,
+        extra={"action": "job_postponed", "task_name": task.name, **job.log_fields},
+    )
+    return Postponed(reason=reason, delay_seconds=wait, attempts=attempts, is_known=is_known, error=error)
 
 
 def _place(error: Exception) -> str:

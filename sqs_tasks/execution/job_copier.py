@@ -20,7 +20,7 @@ from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import error_code
-from sqs_tasks.errors import MessageTooLargeError, one_line
+from sqs_tasks.errors import one_line
 from sqs_tasks.execution.dead_letter_copier import without_failure
 from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
 from sqs_tasks.message import (
@@ -45,6 +45,10 @@ MOST_ROUNDS = 14
 
 #: Fifty years: more is a mistake, and no date.
 _LONGEST_SECONDS = 50 * 366 * 86_400
+
+
+class _NoCopyError(Exception):
+    """There can be no copy of a message; the text says why."""
 
 
 class JobCopier:
@@ -104,7 +108,7 @@ class JobCopier:
         """The copy of a message.
 
         Raises:
-            MessageTooLargeError: There can be none; the text says why.
+            _NoCopyError: There can be none; the text says why.
         """
         trace_header = self._trace_header(message)
         first = message.first_sent_at
@@ -119,14 +123,14 @@ class JobCopier:
             said[FIRST_MESSAGE_ID] = message.message_id
         taken = COPY_ATTRIBUTES & attributes.keys() or said.keys() & attributes.keys()
         if taken:
-            raise MessageTooLargeError(f"its sender has set an attribute {min(taken)!r} of its own")
+            raise _NoCopyError(f"its sender has set an attribute {min(taken)!r} of its own")
         attributes.update((name, own_attribute(value)) for name, value in said.items())
         copy = copy_of(message, attributes, fifo=False, delay_seconds=delay, trace_header=trace_header)
         if not self._has_room(copy):  # what a dead letter said of its end is over
             bare = without_failure(attributes)
             copy = copy_of(message, bare, fifo=False, delay_seconds=delay, trace_header=trace_header)
         if not self._has_room(copy):
-            raise MessageTooLargeError(
+            raise _NoCopyError(
                 f"it would have {len(copy.attributes)} attributes and {copy.size_bytes} bytes with {', '.join(said)}, "
                 f"and its queue takes {limits.MAX_MESSAGE_ATTRIBUTES} and {self._max_bytes}"
             )
@@ -142,7 +146,7 @@ class JobCopier:
         requests: a trace of the message's own would hide them.
 
         Raises:
-            MessageTooLargeError: Lambda would end the chain, and the job with it (S36).
+            _NoCopyError: Lambda would end the chain, and the job with it (S36).
         """
         header = os.environ.get(_TRACE_VARIABLE) or ""
         lineage = next((one for one in header.split(";") if one.startswith(_LINEAGE)), None)
@@ -151,7 +155,7 @@ class JobCopier:
         counts = [one.rpartition(":")[2] for one in lineage.removeprefix(_LINEAGE).split("|")]
         rounds = max((int(one) for one in counts if one.isdecimal() and len(one) < len(header)), default=0)
         if rounds >= MOST_ROUNDS and not self._may_loop:
-            raise MessageTooLargeError(
+            raise _NoCopyError(
                 f"it has gone round {rounds} times, and Lambda ends such a chain; register its task with "
                 "postpones=True, so that the stack allows it"
             )
@@ -159,7 +163,7 @@ class JobCopier:
         return ";".join([*fields, lineage]) if fields else header
 
     def _refused(self, error: Exception, extra: dict[str, Any], seconds: int) -> bool:
-        if isinstance(error, MessageTooLargeError):
+        if isinstance(error, _NoCopyError):
             why = one_line(str(error))
         else:
             why = error_code(error) or type(error).__name__

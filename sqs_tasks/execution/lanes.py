@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.runtime import CoroutineLimiter
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import Delete, NotStarted, Outcome, Postponed, Rejected, Verdict
+from sqs_tasks.outcome import Delete, NotStarted, Outcome, Verdict
 
 #: Asked before each message starts: None to go on, or why not.
 MayStart: TypeAlias = Callable[[ReceivedMessage], NotStarted | None]
@@ -33,6 +33,13 @@ class Concluding(Protocol):
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
+
+
+class ConcludingAsync(Concluding, Protocol):
+    """What a lane on an event loop asks of settlement."""
+
+    def may_call(self, message: ReceivedMessage, outcome: Outcome) -> bool:
+        """Whether :meth:`conclude` may have to make a request, which takes time."""
 
 
 class Lane(NamedTuple):
@@ -88,7 +95,7 @@ def run_one(
 async def run_one_async(
     message: ReceivedMessage,
     executor: Executor,
-    settlement: Concluding,
+    settlement: ConcludingAsync,
     refused: NotStarted | None,
     *,
     limited: CoroutineLimiter,
@@ -105,7 +112,7 @@ async def run_one_async(
         in_thread: Runs what would hold up everything on the loop: the call that sends a copy.
     """
     outcome = refused or await executor.execute_async(message, limited=limited)
-    if isinstance(outcome, (NotStarted, Postponed, Rejected)) or getattr(outcome, "attempts", None) is not None:
+    if settlement.may_call(message, outcome):
         return message, outcome, await in_thread(settlement.conclude, message, outcome)
     return message, outcome, settlement.conclude(message, outcome)
 

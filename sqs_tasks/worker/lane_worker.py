@@ -12,7 +12,7 @@ from time import perf_counter
 from sqs_tasks.execution import forks
 from sqs_tasks.execution.event_loop import limited
 from sqs_tasks.execution.executor import Executor
-from sqs_tasks.execution.lanes import Concluding, Lane, run_lane, run_one, run_one_async
+from sqs_tasks.execution.lanes import ConcludingAsync, Lane, run_lane, run_one, run_one_async
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import (
     NotStarted,
@@ -67,7 +67,7 @@ class LaneWorker:
         queue_name: str,
         *,
         executor: Executor,
-        settlement: Concluding,
+        settlement: ConcludingAsync,
         heartbeat: Heartbeat,
         buffer: SettlementBuffer,
         slots: QueueSlots,
@@ -228,6 +228,10 @@ class _LaneWork:
             return STOPPING
         self._started = perf_counter()
         return None
+
+    def may_call(self, message: ReceivedMessage, outcome: Outcome) -> bool:
+        """Whether :meth:`conclude` may have to make a request."""
+        return self._worker.settlement.may_call(message, outcome)
 
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
