@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqs_tasks.execution.settlement import Settlement, Unsettled
@@ -36,27 +36,22 @@ def recycle(invocation: Invocation, batches: Sequence[tuple[Settlement, Sequence
     """
     if RUNTIME_VARIABLE not in os.environ:
         return
-    for settlement, records in batches:
-        done = [message for message in read_messages(records) if message.message_id in invocation.done]
-        left: list[Unsettled] | None = None
-
-        def delete(settlement: Settlement = settlement, done: Sequence[Any] = done) -> None:
-            nonlocal left
-            left = settlement.delete(done)
-
-        TimedSettlement(settlement, invocation).guarded(delete)
-        if left is None or not all(one.is_final for one in left):
-            return  # the answer has them deleted; the environment ends with a later invocation
+    if not all(_is_deleted(invocation, settlement, records) for settlement, records in batches):
+        return  # the answer has them deleted; the environment ends with a later invocation
     logger.error(
         "the event loop was lost; what is done is deleted, and this execution environment ends, so that Lambda starts "
         "a new one; look for a coroutine that blocks",
         extra={"action": "environment_recycled"},
     )
-    _exit()
-
-
-def _exit(end: Callable[[int], Any] = os._exit) -> None:
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    end(EXIT_CODE)
+    os._exit(EXIT_CODE)
+
+
+def _is_deleted(invocation: Invocation, settlement: Settlement, records: Sequence[Mapping[str, Any]]) -> bool:
+    """Delete what is done of one queue; whether it is gone."""
+    done = [message for message in read_messages(records) if message.message_id in invocation.done]
+    left: list[Unsettled] = []
+    in_time = TimedSettlement(settlement, invocation).guarded(lambda: left.extend(settlement.delete(done)))
+    return in_time and all(one.is_final for one in left)

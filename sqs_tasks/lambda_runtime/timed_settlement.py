@@ -87,13 +87,19 @@ class TimedSettlement:
         if waiting:
             self._change_visibility(waiting)
 
-    def guarded(self, call: Callable[[], object]) -> None:
-        """Make a settlement call; without it messages come back later or are deleted later, but none is lost (S21)."""
+    def guarded(self, call: Callable[[], object]) -> bool:
+        """Make a settlement call; without it messages come back later or are deleted later, but none is lost (S21).
+
+        Returns:
+            Whether it came back in time.
+        """
         try:
             with self._deadline.settling():
                 call()
         except BaseException:  # nothing about settling may cost the answer
             logger.exception("cannot settle", extra=self._extra("settle_failed"))
+            return False
+        return True
 
     def _hide(self, message: ReceivedMessage, seconds: int) -> None:
         with self._lock:

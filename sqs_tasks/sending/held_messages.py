@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.message import OutgoingMessage
@@ -26,6 +26,10 @@ class Hold(Protocol):
         self, outbox: SendsHeld, message: OutgoingMessage, pending: PendingMessage | None = None, /
     ) -> Receipt | None:
         """The receipt of a message that is held; None for one that is to be sent now."""
+
+
+#: Sends the messages that a commit has released.
+SendHeld: TypeAlias = Callable[[Sequence["HeldMessage"]], None]
 
 
 class Failed(NamedTuple):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-from sqs_tasks.sending.held_messages import HeldMessage
-
-#: Sends the messages that a commit has released.
-Send = Callable[[Sequence[HeldMessage]], None]
+from sqs_tasks.sending.held_messages import HeldMessage, SendHeld
 
 #: Where a connection keeps the jobs of its transaction, by who sends them. A connection belongs to one thread.
 _ATTRIBUTE = "_sqs_tasks_held"
@@ -26,7 +22,7 @@ class _Held:
     the application that raised, and is sent too.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: SendHeld) -> None:
         self._send = send
         self._waiting: dict[weakref.ref[_Callback], HeldMessage] = {}
         self._released: list[HeldMessage] = []
@@ -65,12 +61,12 @@ class _Callback:
         self._held.release(self.reference)
 
 
-def hold_in_connection(using: str | None, one: HeldMessage, send: Send) -> bool:
+def hold_in_connection(using: str | None, one: HeldMessage, send: SendHeld) -> bool:
     """Have a message sent after the commit; False where no transaction is open."""
     connection: Any = connections[using or DEFAULT_DB_ALIAS]
     if not connection.in_atomic_block:
         return False
-    by_sender: dict[Send, _Held] = connection.__dict__.setdefault(_ATTRIBUTE, {})
+    by_sender: dict[SendHeld, _Held] = connection.__dict__.setdefault(_ATTRIBUTE, {})
     held = by_sender.get(send)
     if held is None:
         held = by_sender[send] = _Held(send)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-from sqs_tasks.sending.held_messages import HeldMessage
-
-#: Sends the messages that a commit has released.
-Send = Callable[[Sequence[HeldMessage]], None]
+from sqs_tasks.sending.held_messages import HeldMessage, SendHeld
 
 #: Where a session keeps its jobs, by who sends them.
 _KEY = "sqs_tasks_held"
@@ -28,7 +25,7 @@ class _Held:
     ==========================  ==================================================================================
     """
 
-    def __init__(self, session: Session, send: Send) -> None:
+    def __init__(self, session: Session, send: SendHeld) -> None:
         self._send = send
         self._waiting: dict[SessionTransaction, list[HeldMessage]] = {}
         event.listen(session, "after_commit", self._committed)
@@ -54,13 +51,13 @@ class _Held:
         self._waiting.pop(transaction, None)
 
 
-def hold_in_session(session: Any, one: HeldMessage, send: Send) -> bool:
+def hold_in_session(session: Any, one: HeldMessage, send: SendHeld) -> bool:
     """Have a message sent after the commit of a session; False where it has not begun a transaction."""
     plain = _plain(session)
     transaction = _innermost(plain)
     if transaction is None:
         return False
-    by_sender: dict[Send, _Held] = plain.info.setdefault(_KEY, {})
+    by_sender: dict[SendHeld, _Held] = plain.info.setdefault(_KEY, {})
     held = by_sender.get(send)
     if held is None:
         held = by_sender[send] = _Held(plain, send)
@@ -86,8 +83,8 @@ def _innermost(session: Session) -> SessionTransaction | None:
     return session.get_nested_transaction() or session.get_transaction()
 
 
-def _without_the_loop(send: Send, held: Sequence[HeldMessage]) -> None:
-    """Send; where an async session commits, in a thread, so that the event loop goes on."""
+def _without_the_loop(send: SendHeld, held: Sequence[HeldMessage]) -> None:
+    """SendHeld; where an async session commits, in a thread, so that the event loop goes on."""
     from sqlalchemy.util import await_only
     from sqlalchemy.util.concurrency import in_greenlet
 
