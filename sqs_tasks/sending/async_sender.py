@@ -13,10 +13,9 @@ from functools import partial
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from sqs_tasks import limits
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import MessageId, Receipt
-from sqs_tasks.sending.sender import OnSent, SendChunk, unsent_error
+from sqs_tasks.sending.sender import OnSent, SendChunk, has_room, unsent_error
 from sqs_tasks.sending.sending_threads import REQUESTS_AT_ONCE, sending_threads
 
 logger = logging.getLogger(__name__)
@@ -158,12 +157,13 @@ def _next_chunk(waiting: deque[_Waiting]) -> list[_Waiting]:
     """The next messages that one request takes, without those whose senders were cancelled."""
     chunk: list[_Waiting] = []
     size = 0
-    while waiting and len(chunk) < limits.MAX_BATCH_ENTRIES:
+    while waiting:
         if waiting[0].future.cancelled():
             waiting.popleft()
             continue
-        size += waiting[0].message.size_bytes
-        if chunk and size > limits.MAX_MESSAGE_BYTES:
+        message = waiting[0].message
+        if chunk and not has_room(len(chunk), size, message):
             break
         chunk.append(waiting.popleft())
+        size += message.size_bytes
     return chunk

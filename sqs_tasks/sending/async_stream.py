@@ -8,11 +8,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
-from sqs_tasks import limits
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import PendingMessage
 from sqs_tasks.sending.held_messages import SendsHeld
-from sqs_tasks.sending.sender import unsent_error
+from sqs_tasks.sending.sender import has_room, unsent_error
 from sqs_tasks.sending.sending_threads import REQUESTS_AT_ONCE, sending_threads
 
 T = TypeVar("T")
@@ -88,16 +87,15 @@ async def _chunks(
     try:
         async for message in messages:
             outbox.call_hooks(message)
-            own, is_alone = message.size_bytes, message.run_at is not None
-            is_full = len(chunk) == limits.MAX_BATCH_ENTRIES or size + own > limits.MAX_MESSAGE_BYTES
-            if chunk and (is_full or is_alone):
+            is_alone = message.run_at is not None
+            if chunk and (is_alone or not has_room(len(chunk), size, message)):
                 yield chunk
                 chunk, size = [], 0
             if is_alone:
                 yield [message]
                 continue
             chunk.append(message)
-            size += own
+            size += message.size_bytes
     except Exception as error:  # noqa: BLE001 - the caller's iterable; it is raised below
         failure = error
     if chunk:

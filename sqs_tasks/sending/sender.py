@@ -256,8 +256,13 @@ class _Batch:
                 self._on_sent(message, handle)
 
 
+def has_room(count: int, size_bytes: int, message: OutgoingMessage) -> bool:
+    """Whether a request with so many messages and bytes takes one more: ten, and 1 MiB with their attributes (T9)."""
+    return count < limits.MAX_BATCH_ENTRIES and size_bytes + message.size_bytes <= limits.MAX_MESSAGE_BYTES
+
+
 def chunks(messages: Iterable[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
-    """Messages in requests that SQS takes: ten entries and 1 MiB at most, attributes counted (T9).
+    """Messages in requests that SQS takes.
 
     When reading them fails, what was read before is given all the same, and then the error is raised.
     """
@@ -266,12 +271,11 @@ def chunks(messages: Iterable[OutgoingMessage]) -> Iterator[list[OutgoingMessage
     failure: Exception | None = None
     try:
         for message in messages:
-            own = message.size_bytes
-            if chunk and (len(chunk) == limits.MAX_BATCH_ENTRIES or size + own > limits.MAX_MESSAGE_BYTES):
+            if chunk and not has_room(len(chunk), size, message):
                 yield chunk
                 chunk, size = [], 0
             chunk.append(message)
-            size += own
+            size += message.size_bytes
     except Exception as error:  # noqa: BLE001 - the caller's iterable; it is raised below
         failure = error
     if chunk:
