@@ -13,7 +13,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from sqs_tasks_cdk.errors import StackError
-from sqs_tasks_cdk.places import elsewhere, named
+from sqs_tasks_cdk.places import require_here
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.unresolved import known
@@ -75,12 +75,12 @@ class BacklogScaling(Construct):
                 "for max_tasks"
             )
         for queue in task_queues:
-            place = elsewhere(self, queue.queue)
-            if place:
-                raise StackError(
-                    f"queue {queue.logical_name!r} is in {named(place)}, and so are its metrics, which this stack "
-                    "cannot scale by; make the service in a stack there"
-                )
+            require_here(
+                self,
+                queue.queue,
+                queue.logical_name,
+                consequence=", which this stack cannot scale by; make the service in a stack there",
+            )
         self._service = service
         self._queues = tuple(task_queues)
         self.target = scaling.ScalableTarget(

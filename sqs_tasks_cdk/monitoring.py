@@ -18,7 +18,7 @@ from sqs_tasks_cdk.dashboard import TaskDashboard
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
-from sqs_tasks_cdk.places import elsewhere, named
+from sqs_tasks_cdk.places import require_here
 from sqs_tasks_cdk.schedules import TaskSchedules
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -128,12 +128,13 @@ class TaskMonitoring(Construct):
                     f"{', '.join(repr(queue.logical_name) for queue in queues)}"
                 )
         for queue in queues:
-            place = elsewhere(self, queue.queue)
-            if place:
-                raise StackError(
-                    f"queue {queue.logical_name!r} is in {named(place)}, and so are its metrics: an alarm here would "
-                    "never go off; leave it out of queues=[...], and watch it by a TaskMonitoring in a stack there"
-                )
+            require_here(
+                self,
+                queue.queue,
+                queue.logical_name,
+                consequence=": an alarm here would never go off; leave it out of queues=[...], and watch it by a "
+                "TaskMonitoring in a stack there",
+            )
         common = settings.get("objectives") or Objectives()
 
         def objectives_of(name: str) -> Objectives:

@@ -8,6 +8,8 @@ from aws_cdk import Stack, Token
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from sqs_tasks_cdk.errors import StackError
+
 
 class Place(TypedDict, total=False):
     """Where an ARN says it is, as far as that is another place than the stack's."""
@@ -37,6 +39,17 @@ def elsewhere(scope: Construct, queue: sqs.IQueue) -> Place:
     if "region" in place and not Token.is_unresolved(stack.region) and place["region"] != stack.region:
         differs["region"] = place["region"]
     return differs
+
+
+def require_here(scope: Construct, queue: sqs.IQueue, name: str, *, consequence: str) -> None:
+    """Refuse a queue that is known to be elsewhere: its metrics are where it is, and so must be what reads them.
+
+    Raises:
+        StackError: It is in another account or region; ``consequence`` says what that means, and what to do.
+    """
+    place = elsewhere(scope, queue)
+    if place:
+        raise StackError(f"queue {name!r} is in {named(place)}, and so are its metrics{consequence}")
 
 
 def named(place: Place) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from sqs_tasks.worker.looking import looking
 
 logger = logging.getLogger(__name__)
 
@@ -32,26 +33,22 @@ def watching_busy(
         look_seconds: Seconds between two looks.
         idle_seconds: Seconds without a job that make it idle.
     """
-    over = threading.Event()
+    busy, idle_looks = False, 0
 
-    def watch() -> None:
-        busy, idle_looks = False, 0
-        while not over.wait(look_seconds):
-            idle_looks = 0 if running() else idle_looks + 1
-            now = busy and idle_looks * look_seconds < idle_seconds if idle_looks else True
-            if now is not busy:
-                busy = now
-                _report(on_change, busy)
+    def look() -> None:
+        nonlocal busy, idle_looks
+        idle_looks = 0 if running() else idle_looks + 1
+        now = busy and idle_looks * look_seconds < idle_seconds if idle_looks else True
+        if now is not busy:
+            busy = now
+            _report(on_change, busy)
+
+    try:
+        with looking(look, every_seconds=look_seconds, name="sqs-tasks-busy"):
+            yield
+    finally:
         if busy:
             _report(on_change, False)
-
-    thread = threading.Thread(target=watch, name="sqs-tasks-busy", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _report(on_change: Callable[[bool], None], busy: bool) -> None:

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from sqs_tasks.message import Job, JobBatch
 from sqs_tasks.registry import RegisteredTask
+from sqs_tasks.worker.looking import looking
 from sqs_tasks.worker.worked_queue import WorkedQueue
 
 logger = logging.getLogger(__name__)
@@ -53,22 +54,9 @@ class OverrunWatch:
         self._lock = threading.Lock()
         WATCHES.add(self)
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Look now and then, in a thread, while the block runs."""
-        over = threading.Event()
-
-        def look() -> None:
-            while not over.wait(LOOK_SECONDS):
-                self.look()
-
-        thread = threading.Thread(target=look, name="sqs-tasks-overruns", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return looking(self.look, every_seconds=LOOK_SECONDS, name="sqs-tasks-overruns")
 
     def watch(self, call: Job | JobBatch, task: RegisteredTask) -> AbstractContextManager[None]:
         """The context of one run."""
