@@ -13,6 +13,7 @@ import pytest
 from sqs_tasks import AsyncTask, SQSEnv
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.testing import in_memory
+from tests.support.counting_client import CountingClient
 
 
 @pytest.fixture
@@ -31,31 +32,16 @@ def send_email(env: SQSEnv) -> AsyncTask[..., Any]:
     return send_email
 
 
-class Counting:
-    """A client that counts the requests which send."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.calls: list[int] = []
-
-    def send_message_batch(self, **request: Any) -> Any:
-        self.calls.append(len(request["Entries"]))
-        return self._client.send_message_batch(**request)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
 def test_jobs_leave_in_tens_when_the_block_has_ended(env: SQSEnv, send_email: AsyncTask[..., Any]) -> None:
     """Nothing is sent before; receipts have their job ids at once and their message ids afterwards."""
-    with in_memory(env) as session, env.connected_to(client := Counting(session.client("sqs"))):  # type: ignore[arg-type]
+    with in_memory(env) as session, env.connected_to((client := CountingClient(session.client("sqs"))).as_client):
         with env.deferred() as jobs:
             receipts = [send_email.delay(f"{number}@example.com") for number in range(12)]
             assert env.queue("emails").statistics().total == 0
             assert len(jobs) == len(jobs.messages) == 12
             assert all(receipt.job_id and receipt.message_id is None for receipt in receipts)
 
-        assert client.calls == [10, 2]
+        assert client.batches == [10, 2]
         assert all(receipt.message_id for receipt in receipts)
         assert env.queue("emails").statistics().total == 12
 
@@ -127,24 +113,18 @@ def test_batches_maps_threads_and_late_jobs_wait_too(env: SQSEnv, send_email: As
 def test_what_sqs_does_not_accept_is_in_the_error(env: SQSEnv, send_email: AsyncTask[..., Any]) -> None:
     """The jobs that were accepted are sent, the others can be sent again from the error."""
     with in_memory(env) as session:
-        client = session.client("sqs")
-
-        class Refusing(Counting):
-            def send_message_batch(self, **request: Any) -> Any:
-                refused = [one for one in request["Entries"] if "b@" in one["MessageBody"]]
-                kept = [one for one in request["Entries"] if one not in refused]
-                answer = client.send_message_batch(**{**request, "Entries": kept})
-                failed = [{"Id": one["Id"], "Code": "InvalidMessageContents", "SenderFault": True} for one in refused]
-                return {**answer, "Failed": failed}
-
+        client = CountingClient(session.client("sqs"))
+        client.refuses = "b@"
         receipts = []
 
         def send() -> None:
             with env.deferred():
                 receipts.extend([send_email.delay("a@example.com"), send_email.delay("b@example.com")])
 
-        refusing: Any = Refusing(client)
-        with env.connected_to(refusing), pytest.raises(BatchSendError, match="InvalidMessageContents") as caught:
+        with (
+            env.connected_to(client.as_client),
+            pytest.raises(BatchSendError, match="InvalidMessageContents") as caught,
+        ):
             send()
         refused = receipts[1]
 
@@ -166,12 +146,12 @@ def test_async_blocks_send_without_the_event_loop(env: SQSEnv, send_email: Async
 
     with in_memory(env) as session:
 
-        class Noting(Counting):
+        class Noting(CountingClient):
             def send_message_batch(self, **request: Any) -> Any:
                 threads.append(threading.get_ident())
                 return super().send_message_batch(**request)
 
-        with env.connected_to(Noting(session.client("sqs"))):  # type: ignore[arg-type]
+        with env.connected_to(Noting(session.client("sqs")).as_client):
             asyncio.run(main())
 
         assert env.queue("emails").statistics().total == 2

@@ -12,6 +12,7 @@ from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.worker import consumer as consumer_module
 from sqs_tasks.worker import settlement_buffer
 from sqs_tasks.worker.lease import current_lease
+from tests.support.polling import until
 from tests.support.scripted_client import failing
 
 
@@ -34,9 +35,7 @@ def test_a_finished_job_is_settled_while_its_neighbour_still_runs(env, counts, c
     consume(queue, concurrency=6)
     gate.wait_for(1)
 
-    deadline = time.monotonic() + 5
-    while counts("jobs") != (0, 1) and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    until(lambda: counts("jobs") == (0, 1), what="0, 1 messages visible and in flight", every=0.01)
     assert counts("jobs") == (0, 1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -13,6 +12,7 @@ from sqs_tasks.backoff_policies import ConstantBackoff
 from sqs_tasks.shutdown_policies import MaxTasksShutdown
 from sqs_tasks.worker import settlement_buffer
 from sqs_tasks.worker.consumer import Consumer
+from tests.support.polling import until
 from tests.support.scripted_client import failing, raising
 
 # --- how much is received ---------------------------------------------------------------------------------------------
@@ -50,9 +50,7 @@ def test_a_prefetch_is_bounded(env, counts, consume, gate):
     consume(queue, concurrency=2, prefetch=4)
     gate.wait_for(2)
 
-    deadline = time.monotonic() + 5
-    while counts("jobs") != (14, 6) and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    until(lambda: counts("jobs") == (14, 6), what="14, 6 messages visible and in flight", every=0.01)
     assert counts("jobs") == (14, 6)
 
 

@@ -28,17 +28,13 @@ def test_a_stop_waits_for_running_jobs_and_gives_back_what_has_not_started(env, 
     held.map([{"n": n} for n in range(8)])
     consumer, thread = consume(queue, concurrency=2, prefetch=4)
     gate.wait_for(2)
-    deadline = time.monotonic() + 5
-    while counts("jobs") != (2, 6) and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    until(lambda: counts("jobs") == (2, 6), what="2, 6 messages visible and in flight", every=0.01)
     assert counts("jobs") == (2, 6)
 
     consumer.stop()
 
     # At once, while the two still run: others can have the four that never started.
-    deadline = time.monotonic() + 5
-    while counts("jobs") != (6, 2) and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    until(lambda: counts("jobs") == (6, 2), what="6, 2 messages visible and in flight", every=0.01)
     assert counts("jobs") == (6, 2)
     gate.open()
     thread.join(10)
@@ -62,9 +58,7 @@ def test_a_prefetch_in_the_polling_thread_is_given_back_too(env, counts, consume
 
     consumer.stop()
 
-    deadline = time.monotonic() + 5
-    while counts("jobs") != (9, 1) and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    until(lambda: counts("jobs") == (9, 1), what="9, 1 messages visible and in flight", every=0.01)
     assert counts("jobs") == (9, 1)
     gate.open()
     thread.join(10)
