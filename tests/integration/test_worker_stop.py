@@ -310,7 +310,8 @@ def test_a_fifo_group_goes_on_in_order_after_it(stage):
     assert (stage.left(stage.orders), stage.run.lines("done")) == ((0, 0), ["0", "1", "2"])
 
 
-def test_an_idle_worker_is_ready_at_once_and_stops_soon(stage):
+@pytest.mark.parametrize("messages", [0, 1])
+def test_an_idle_worker_is_ready_at_once_and_stops_soon(stage, messages):
     """With the long poll of twenty seconds that it has unless told otherwise; a message of that moment stays visible."""
     polls = []
     stage.proxy.plan = lambda asked: polls.append(time.monotonic()) if asked == "ReceiveMessage" else None
@@ -320,9 +321,9 @@ def test_an_idle_worker_is_ready_at_once_and_stops_soon(stage):
 
     stage.worker.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    stage.add("quick", 1)
+    stage.add("quick", *range(messages))
     stage.ended()
 
     assert time.monotonic() - began < 3
-    assert len(stage.done()) + stage.left()[0] == 1
+    assert len(stage.done()) + stage.left()[0] == messages
     assert stage.left()[1] == 0

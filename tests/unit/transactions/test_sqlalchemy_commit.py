@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
 from sqs_tasks import AsyncTask, SQSEnv
+from sqs_tasks.sending.held_messages import HeldMessage
 from sqs_tasks.testing import in_memory
 from sqs_tasks.transactions import OnCommit
 from tests.support.counting_client import CountingClient
@@ -104,6 +106,22 @@ def test_what_is_rolled_back_is_never_sent(shop: Shop, new_session: Callable[[],
         shop.session.execute(text("select 1"))
         shop.session.commit()
     assert shop.sent == 2
+
+
+def test_a_session_that_lives_long_keeps_nothing_of_what_was_rolled_back(
+    shop: Shop, new_session: Callable[[], Session]
+) -> None:
+    """A worker may use one session for all its jobs."""
+    with new_session() as shop.session:
+        for _ in range(3):
+            shop.session.execute(text("select 1"))
+            shop.email.delay("rolled back")
+            with shop.session.begin_nested() as inner:
+                shop.email.delay("rolled back")
+                inner.rollback()
+            shop.session.rollback()
+
+        assert not [one for one in gc.get_objects() if isinstance(one, HeldMessage)]
 
 
 def test_a_commit_with_open_savepoints_sends_theirs_too(shop: Shop, new_session: Callable[[], Session]) -> None:
