@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from sqs_tasks.local.server import LocalSQSServer
+from tests.support.ports import free_ports
 
 #: Seconds after which a test that hangs gives up.
 PATIENCE = 30
@@ -256,8 +257,7 @@ def test_exit_codes(bench, words, code, told):
 
 def test_worker_waits_for_an_endpoint_that_is_away(bench):
     """A local SQS that restarts, or a network that comes late, is no reason to end."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = free_ports()
     with bench.worker("--endpoint-url", f"http://127.0.0.1:{port}") as worker:
         assert any("cannot receive from queue calls" in line for line in iter(worker.stderr.readline, ""))
         with LocalSQSServer(port=port) as server:

@@ -10,6 +10,7 @@ import pytest
 from sqs_tasks import SQSEnv
 from sqs_tasks.local.server import LocalSQSServer
 from tests.support.polling import until
+from tests.support.ports import free_ports
 from tests.support.worker_processes import client, is_running, left, processes
 
 APP = """
@@ -277,9 +278,7 @@ def test_nor_one_that_leaves_an_async_task(run, jobs):
 
 def test_a_fork_does_not_keep_the_health_port(run, jobs):
     """The next worker of the container can have it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_ports()
     jobs.add_job("leaves_a_fork", n=1)
     worker = start(run, "-c", "2", "--health-port", str(port))
     until(lambda: run.lines("done"), what="it is done")

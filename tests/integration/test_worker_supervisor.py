@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 
 from sqs_tasks import SQSEnv
 from tests.support.polling import until
+from tests.support.ports import free_ports
 from tests.support.worker_processes import children_of, client, environment, is_running, processes, signal_until_gone
 
 APP = """
@@ -100,21 +100,6 @@ def jobs(server):
 
 def start(run, *options):
     return run.python("-m", "sqs_tasks", "worker", "app:env", "--wait-seconds", "1", "-c", "2", *options)
-
-
-def free_ports(count):
-    """A port with free ones after it, as far as anyone can know."""
-    while True:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-        taken = []
-        for other in range(port, port + count):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", other)) == 0:
-                    taken.append(other)
-        if not taken and port + count < 65000:
-            return port
 
 
 def get(port, path):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,7 +66,8 @@ def is_installed() -> bool:
 @contextlib.contextmanager
 def ministack() -> Iterator[MiniStack]:
     """Start one on a free loopback port with a temporary directory of its own, and stop it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="ministack-") as directory, _free_port() as port:
+    with tempfile.TemporaryDirectory(prefix="ministack-") as directory:
+        port = free_ports()
         server = MiniStack(endpoint_url=f"http://127.0.0.1:{port}", log=Path(directory) / "ministack.log")
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -88,14 +90,6 @@ def ministack() -> Iterator[MiniStack]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-@contextlib.contextmanager
-def _free_port() -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    yield port
 
 
 def _await_health(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -6,6 +6,8 @@ import socket
 
 import pytest
 
+from tests.support.ports import free_ports
+
 
 @pytest.fixture
 def taken():
@@ -43,10 +45,10 @@ def test_health_port_of_several_processes_that_is_taken_is_one_line(run, app, ta
 
 def test_port_after_it_that_is_taken_is_one_line_too(run, app):
     """A worker of the supervisor answers there; it would be started again and again."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
-        result = run("worker", app.name, "-p", "2", "--health-port", port - 2)
+    first = free_ports(3)
+    port = first + 2
+    with socket.create_server(("127.0.0.1", port)):
+        result = run("worker", app.name, "-p", "2", "--health-port", first)
 
     assert result.exit_code == 1
     assert f"of worker 1 on port {port}: " in result.stderr.splitlines()[-1]
