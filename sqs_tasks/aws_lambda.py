@@ -28,7 +28,7 @@ from sqs_tasks.lambda_runtime.invocation import Invocation, InvocationOptions
 from sqs_tasks.lambda_runtime.queue_run import AnswerCheck, run_queue
 from sqs_tasks.lambda_runtime.records import read_records
 from sqs_tasks.limits import MAX_BATCHING_WINDOW_SECONDS, check_number
-from sqs_tasks.loggers import keep_loggers
+from sqs_tasks.loggers import all_handlers, keep_loggers
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.settings import queue_name_in
 
@@ -111,7 +111,7 @@ class SQSEventHandler:
         check_number(concurrency, "concurrency", 1)
         env.load_tasks()
         keep_loggers()
-        add_job_fields(logging.getLogger().handlers)
+        add_job_fields(all_handlers())
         if middleware:
             from sqs_tasks.middleware import check_kinds  # most functions have none of their own
 

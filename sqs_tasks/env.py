@@ -72,6 +72,7 @@ class SQSEnv:
         direct_calls: A call of a task, ``send_email(...)``, runs its function; otherwise it is refused as a mistake.
         eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
         send: When jobs are sent: ``OnCommit()`` of :mod:`sqs_tasks.transactions`; None for at once.
+        log_retries: How a failed attempt is logged that is not the last: ``"message"``, or with its ``"traceback"``.
         include: The modules that register tasks, as ``["shop.tasks", "billing.*"]``; see :meth:`load_tasks`.
         task_defaults: Options of all tasks unless their queue or they themselves say otherwise.
 
@@ -112,6 +113,7 @@ class SQSEnv:
         direct_calls: bool = False,
         eager: bool = False,
         send: Hold | None = None,
+        log_retries: Literal["message", "traceback"] = "message",
         include: Sequence[str] = (),
         task_defaults: TaskDefaults | None = None,
     ) -> None:
@@ -131,7 +133,7 @@ class SQSEnv:
         self.context = context_maker()
         self.direct_calls = direct_calls
         self.scheduler = scheduler
-        self.hold = send
+        self.hold, self.log_retries = send, log_retries
         self._to_import = include
         check_task_defaults(task_defaults, "SQSEnv")
         self.task_defaults = task_defaults

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
@@ -81,6 +81,7 @@ class Environment(Protocol):
     on_stop: Hook[[]]
     around_request: AroundRequest | None
     hold: Hold | None
+    log_retries: Literal["message", "traceback"]
 
     def load_tasks(self) -> None:
         """Import the modules that register tasks."""
@@ -268,6 +269,7 @@ class GenericQueue:
             copies_at=self._copies_at,
             fifo=self.fifo,
             now=now or time.time,
+            log_retries=self.env.log_retries,
         )
 
     @property

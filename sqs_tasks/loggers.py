@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import operator
+from collections.abc import Iterator
 
 #: The first part of the names of our loggers.
 NAME = "sqs_tasks"
@@ -24,9 +25,27 @@ class _KeptLogger(logging.Logger):
 def keep_loggers() -> None:
     """Enable the loggers of this library, for good; what runs jobs calls it before it begins."""
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.partition(".")[0] != NAME or not isinstance(logger, logging.Logger):
-            continue
-        if type(logger) is logging.Logger:
-            logger.__class__ = _KeptLogger
-        else:
-            logger.disabled = False  # the application's own class of loggers
+        if name.partition(".")[0] == NAME and isinstance(logger, logging.Logger):
+            _keep(logger)
+
+
+def kept_logger(name: str) -> logging.Logger:
+    """The logger of a module that is imported after :func:`keep_loggers`, and may be before a task's set-up."""
+    logger = logging.getLogger(name)
+    _keep(logger)
+    return logger
+
+
+def all_handlers() -> Iterator[logging.Handler]:
+    """The handlers of all loggers, of the application and of other libraries too."""
+    yield from logging.root.handlers
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):
+            yield from logger.handlers
+
+
+def _keep(logger: logging.Logger) -> None:
+    if type(logger) is logging.Logger:
+        logger.__class__ = _KeptLogger
+    elif not isinstance(logger, _KeptLogger):
+        logger.disabled = False  # the application's own class of loggers

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from sqs_tasks.cli.options import LogFormat
 from sqs_tasks.execution.running_job import add_job_fields
 from sqs_tasks.loggers import NAME as LIBRARY
-from sqs_tasks.loggers import keep_loggers
+from sqs_tasks.loggers import all_handlers, keep_loggers
 
 #: What every record has; anything else on it came as ``extra``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -97,7 +97,7 @@ def after_application(level: str, log_format: LogFormat) -> None:
     keep_loggers()
     root, ours = logging.getLogger(), logging.getLogger(LIBRARY)
     handlers = [handler for handler in root.handlers if not isinstance(handler, _OurHandler)]
-    add_job_fields(handlers)
+    add_job_fields(all_handlers())
     replaced = not any(isinstance(handler, _OurHandler) for handler in root.handlers)
     if ours.handlers or not replaced or (log_format == "text" and root.handlers):
         return

@@ -181,6 +181,8 @@ def worker(
     its own.
     """
     from sqs_tasks.execution.life import started
+    from sqs_tasks.execution.running_job import add_job_fields
+    from sqs_tasks.loggers import all_handlers
     from sqs_tasks.worker.consumer import Consumer
     from sqs_tasks.worker.metrics import Metrics
     from sqs_tasks.worker.process import is_supervised, run_supervisor, run_worker
@@ -243,6 +245,7 @@ def worker(
     def during() -> Iterator[None]:
         report = reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds)
         with started(env), report:
+            add_job_fields(all_handlers())  # on_start may have set up logging
             yield
 
     code = run_worker(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
 from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import OWN_DATA_TYPE, MessageAttribute, OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import Rejected
 from sqs_tasks.protocols import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: What a dead letter says of its end; each is left out rather than exceed SQS's ten attributes or the size limit.
 FAILURE_REASON = "FailureReason"

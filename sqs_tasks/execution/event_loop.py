@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -16,8 +15,9 @@ from typing import Any, NoReturn
 
 from sqs_tasks.errors import TaskTimeoutError
 from sqs_tasks.hooks import NEW_LOOP_HOOKS
+from sqs_tasks.loggers import kept_logger
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Seconds a coroutine has to end after its cancellation, before it is left behind with its loop.
 CANCEL_GRACE_SECONDS = 1.0

@@ -8,18 +8,19 @@ import signal
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sqs_tasks.backoff_policies import BackoffPolicy, clamp_visibility, policy_seconds
 from sqs_tasks.errors import SignatureMismatchError, UndecodableMessageError, described, one_line
 from sqs_tasks.execution.intake import put_off
 from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import Job
 from sqs_tasks.middleware import context_of
 from sqs_tasks.outcome import Outcome, Postpone, Postponed, Reject, Rejected, Retried, Retry
 from sqs_tasks.registry import RegisteredTask
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Thirty years: infinity is no whole number.
 _LONGEST_SECONDS = 10**9
@@ -55,6 +56,10 @@ class RetryRules(Protocol):
     @property
     def now(self) -> Callable[[], float]:
         """The wall clock in seconds."""
+
+    @property
+    def log_retries(self) -> Literal["message", "traceback"]:
+        """Whether an attempt that is followed by another is logged with its traceback."""
 
 
 def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: float, rules: RetryRules) -> Outcome:
@@ -98,7 +103,9 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
             extra={"action": "job_rejected", **extra},
         )
         return Rejected(reason=f"{why}: {reason}", delay_seconds=delay, error=error)
-    level, trace = (logging.INFO, None) if isinstance(error, Retry) else (logging.ERROR, _from_application(error))
+    # Most retried jobs succeed in the end; who looks for those that did not must find them among the errors.
+    level = logging.INFO if isinstance(error, Retry) else logging.WARNING
+    trace = _from_application(error) if level == logging.WARNING and rules.log_retries == "traceback" else None
     when = "again when the queue's visibility timeout ends" if delay is None else f"again in {delay} s"
     attempts = _attempts_of_copy(job, rules, delay)
     if (
@@ -107,6 +114,7 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
         and job.message.receive_count >= rules.max_receive_count
     ):
         when = "the last that its queue allows; SQS moves it to the dead-letter queue"
+        level, trace = logging.ERROR, _from_application(error)
     logger.log(
         level,
         "job %s failed on attempt %d, %s: %s",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, visibility_seconds
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry, JSONCodec
@@ -175,6 +175,7 @@ class Intake:
         copies_at: Where the limit probably is: a job that would lose by it goes on by a copy. None without a policy.
         fifo: Whether the queue is FIFO.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
+        log_retries: Whether an attempt that is followed by another is logged with its traceback.
     """
 
     queue_name: str
@@ -187,6 +188,7 @@ class Intake:
     copies_at: int | None
     fifo: bool
     now: Callable[[], float]
+    log_retries: Literal["message", "traceback"]
 
     def take(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
         """A message's job and its task, or why it never runs: all that can be said before its task runs (S49)."""

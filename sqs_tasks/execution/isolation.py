@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 from sqs_tasks.errors import TaskTimeoutError, described
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import JobBatch
 from sqs_tasks.outcome import Postpone, Reject, Retry
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 
 def is_worth_it(error: BaseException, call: JobBatch) -> bool:

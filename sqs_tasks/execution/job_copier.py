@@ -11,7 +11,6 @@ it, or copies it again. Imported with the first job that needs it; on FIFO queue
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from sqs_tasks.client import error_code
 from sqs_tasks.errors import one_line
 from sqs_tasks.execution.dead_letter_copier import without_failure
 from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import (
     ATTEMPT,
     COPY_ATTRIBUTES,
@@ -35,7 +35,7 @@ from sqs_tasks.message import (
 )
 from sqs_tasks.protocols import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: How Lambda's runtime client says which chain of requests has led to an invocation, and what begins its counts there.
 _TRACE_VARIABLE, _LINEAGE = "_X_AMZN_TRACE_ID", "Lineage="

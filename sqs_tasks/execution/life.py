@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +9,9 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from sqs_tasks.hooks import Hook
+from sqs_tasks.loggers import kept_logger
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 
 class StartableEnvironment(Protocol):

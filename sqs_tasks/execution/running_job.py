@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias
 
@@ -49,7 +49,7 @@ class JobFields(logging.Filter):
         return True
 
 
-def add_job_fields(handlers: list[logging.Handler]) -> None:
+def add_job_fields(handlers: Iterable[logging.Handler]) -> None:
     """Have these handlers put the fields of the running job on their records."""
     for handler in handlers:
         if not any(isinstance(one, JobFields) for one in handler.filters):

@@ -7,7 +7,6 @@ a copy, and not before.
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from sqs_tasks.batch_call import Failure, carry_out, doubling
 from sqs_tasks.client import error_code
 from sqs_tasks.errors import shortened
 from sqs_tasks.hooks import AroundRequest, Operation, made
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import (
     DELETE,
@@ -36,7 +36,7 @@ from sqs_tasks.outcome import (
 )
 from sqs_tasks.protocols import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Times a failed entry is tried again, and the wait before the first of them (it doubles).
 RETRIES, RETRY_SECONDS = 3, 0.1

@@ -232,6 +232,7 @@ class QueueRun:
         Daemon threads: a job that does not end in time must not keep the environment from answering (S52).
         """
         waiting = iter(lanes)
+        running: dict[int, Lane] = {}
 
         def work() -> None:
             while True:
@@ -239,7 +240,9 @@ class QueueRun:
                     lane = next(waiting, None)
                 if lane is None or self._invocation.is_over:
                     return
+                running[id(lane)] = lane
                 self._run_lane(lane)
+                running.pop(id(lane), None)
 
         threads = [
             threading.Thread(target=copy_context().run, args=(work,), name=f"sqs-tasks-lane-{i}", daemon=True)
@@ -262,6 +265,14 @@ class QueueRun:
                 self.queue.name,
                 extra={"action": "jobs_overran", "queue_name": self.queue.name},
             )
+            for lane in running.copy().values():
+                message = next((one for one in lane.messages if one.message_id not in self._done), lane.messages[0])
+                fields = message.log_fields(self.queue.name)
+                logger.error(
+                    "job %s still runs at the end of the invocation",
+                    fields["job_name"],
+                    extra={"action": "job_unfinished", **fields},
+                )
 
     def _run_coroutine(self, coroutine: Any, *, timeout_seconds: float | None) -> Any:
         from sqs_tasks.execution.event_loop import run_coroutine  # only a function with async tasks imports asyncio

@@ -17,8 +17,9 @@ from sqs_tasks.execution.settlement import Settlement, Unsettled
 from sqs_tasks.lambda_runtime.invocation import Invocation
 from sqs_tasks.lambda_runtime.records import read_messages
 from sqs_tasks.lambda_runtime.timed_settlement import TimedSettlement
+from sqs_tasks.loggers import kept_logger
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: What Lambda sets in an execution environment, and nothing else does.
 RUNTIME_VARIABLE = "AWS_LAMBDA_RUNTIME_API"

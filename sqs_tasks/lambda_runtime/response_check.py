@@ -7,7 +7,6 @@ more, and then somebody deleted what the answer kept. A message that comes back 
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqs_tasks.execution.settlement import Settlement
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import ReceivedMessage
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Seconds for which a message must stay hidden still, so that the question cannot come when it is back already.
 SAFE_SECONDS = 5.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -13,10 +12,11 @@ from sqs_tasks.lambda_runtime.deadline import OutOfTime
 from sqs_tasks.lambda_runtime.invocation import Invocation
 from sqs_tasks.lambda_runtime.records import received_before
 from sqs_tasks.limits import MAX_BATCH_ENTRIES
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import LEAVE, ChangeVisibility, Delete, Outcome, Rejected, Verdict
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Calls about visibilities that may fail as a whole before no more are made in an invocation.
 MAX_LOST_CALLS = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -17,12 +16,13 @@ from sqs_tasks import limits
 from sqs_tasks.batch_call import carry_out, doubling
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.hooks import AroundRequest, made
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
 from sqs_tasks.sending import blocked_loop
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Times an entry that SQS did not take is sent again, and the wait before the first of them (it doubles).
 RETRIES, RETRY_SECONDS = 3, 0.2

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sqs_tasks.loggers import kept_logger
 from sqs_tasks.worker.looking import looking
 
-logger = logging.getLogger(__name__)
+logger = kept_logger(__name__)
 
 #: Seconds between two looks.
 LOOK_SECONDS = 0.25

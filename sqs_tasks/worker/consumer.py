@@ -275,6 +275,8 @@ class Consumer:
                 "job still runs" if count == 1 else "jobs still run",
                 extra={"action": "grace_over"},
             )
+            for loop in self._loops:
+                loop.log_unfinished()
         for pool in self._pools:
             pool.close()
         self._settle_all()

@@ -47,6 +47,9 @@ MIN_ERROR_PAUSE, MAX_ERROR_PAUSE = 0.5, 30.0
 #: Seconds that a receive of several messages may wait while other queues could use its slots: the shortest long poll.
 SHARED_WAIT_SECONDS = 1
 
+#: Jobs that are named at the end of the grace period, for each queue.
+MAX_NAMED = 10
+
 #: Seconds that a poll of an endpoint on this machine waits.
 LOCAL_WAIT_SECONDS = 1
 
@@ -340,6 +343,17 @@ class QueueLoop:
         """The messages whose jobs still run."""
         over = {message.receipt_handle for message in self.buffer.messages()}
         return [message for message in self.heartbeat.messages() if message.receipt_handle not in over]
+
+    def log_unfinished(self) -> None:
+        """Name the first of the jobs that still run, so that each can be found."""
+        for message in self.unfinished()[:MAX_NAMED]:
+            fields = message.log_fields(self.queue.name)
+            self._stop.log(
+                logging.ERROR,
+                "job %s still runs at the end of the grace period",
+                fields["job_name"],
+                extra={"action": "job_unfinished", **fields},
+            )
 
     def give_back_unfinished(self) -> None:
         """Make them visible to others at once, although their jobs still run: the process is about to end."""

@@ -8,7 +8,8 @@ import logging.config
 import pytest
 
 import sqs_tasks.execution.executor  # noqa: F401 - its logger is there before the set-up
-from sqs_tasks.loggers import keep_loggers
+from sqs_tasks.execution.running_job import JobFields, add_job_fields
+from sqs_tasks.loggers import all_handlers, keep_loggers, kept_logger
 
 OURS = "sqs_tasks.execution.executor"
 
@@ -62,3 +63,27 @@ def test_levels_still_silence_them():
         assert not logger.isEnabledFor(logging.ERROR)
     finally:
         logger.setLevel(logging.NOTSET)
+
+
+def test_set_up_while_jobs_run_does_not_disable_what_was_imported_late():
+    """As Alembic sets up logging in the middle of a task, when the first job has failed."""
+    keep_loggers()
+    late = kept_logger("sqs_tasks.imported_with_the_first_failure")
+
+    set_up()
+
+    assert late.isEnabledFor(logging.ERROR)
+
+
+def test_handlers_of_all_loggers_get_the_fields_of_the_job():
+    """A logger with a handler of its own, which hands nothing on, is one of those that applications set up."""
+    theirs, handler = logging.getLogger("theirs.alone"), logging.NullHandler()
+    theirs.addHandler(handler)
+    theirs.propagate = False
+    try:
+        add_job_fields(all_handlers())
+        add_job_fields(all_handlers())
+    finally:
+        theirs.removeHandler(handler)
+
+    assert [type(one) for one in handler.filters] == [JobFields]

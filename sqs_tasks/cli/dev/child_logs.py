@@ -9,7 +9,7 @@ from sqs_tasks.cli.logs import JSONFormatter, configure_logging
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.execution.running_job import add_job_fields
 from sqs_tasks.loggers import NAME as LIBRARY
-from sqs_tasks.loggers import keep_loggers
+from sqs_tasks.loggers import all_handlers, keep_loggers
 from sqs_tasks.message import Job
 
 logger = logging.getLogger("sqs_tasks.cli.dev.child")
@@ -28,10 +28,11 @@ def after_application(env: SQSEnv, level: str) -> None:
 
     Each job is reported when it starts, so that the session can show what is running.
     """
-    add_job_fields(logging.getLogger().handlers)
+    add_job_fields(all_handlers())
     keep_loggers()
     _ours_to_session(level)
     env.pre_task(_log_start)
+    env.log_retries = "traceback"  # who writes a task wants to see why it fails the first time
 
 
 def _ours_to_session(level: str) -> None:

@@ -17,7 +17,7 @@ from sqs_tasks.outcome import Outcome, Rejected, Retried
 
 
 def outcome_of(error: BaseException, **options: object) -> Outcome:
-    queue = SQSEnv().queue("work")
+    queue = SQSEnv(log_retries="traceback").queue("work")
 
     @queue.processor("go", **options)
     def go() -> None:
@@ -76,7 +76,7 @@ def test_the_traceback_in_the_log_begins_with_the_application(
 
 def test_the_traceback_of_an_async_task_begins_with_it_too(caplog: pytest.LogCaptureFixture) -> None:
     """Also where another thread runs the event loop, and the failure comes through the standard library."""
-    queue = SQSEnv().queue("work")
+    queue = SQSEnv(log_retries="traceback").queue("work")
 
     @queue.processor("go", timeout=5)
     async def go() -> None:
@@ -96,13 +96,18 @@ def test_the_traceback_of_an_async_task_begins_with_it_too(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize(
-    ("receives", "says"), [(2, "on attempt 2, again in"), (3, "attempt 3, the last that its queue")]
+    ("receives", "says", "level", "log_retries", "has_traceback"),
+    [
+        (2, "on attempt 2, again in", "WARNING", "message", False),
+        (2, "on attempt 2, again in", "WARNING", "traceback", True),
+        (3, "attempt 3, the last that its queue", "ERROR", "message", True),
+    ],
 )
 def test_the_last_failure_that_a_queue_allows_promises_no_other(
-    caplog: pytest.LogCaptureFixture, receives: int, says: str
+    caplog: pytest.LogCaptureFixture, receives: int, says: str, level: str, log_retries: str, has_traceback: bool
 ) -> None:
-    """SQS moves the message then, and nothing else would tell."""
-    queue = SQSEnv().queue("work", max_receive_count=3)
+    """SQS moves the message then, and nothing else would tell; so that one is an error with its traceback."""
+    queue = SQSEnv(log_retries=log_retries).queue("work", max_receive_count=3)
 
     @queue.processor("go")
     def go() -> None:
@@ -120,6 +125,8 @@ def test_the_last_failure_that_a_queue_allows_promises_no_other(
 
     assert isinstance(outcome, Retried)
     assert says in caplog.text
+    (record,) = caplog.records
+    assert (record.levelname, bool(record.exc_info)) == (level, has_traceback)
 
 
 def test_jobs_of_a_batch_processor_are_told_of_like_any_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -428,16 +428,19 @@ def test_post_task_hears_of_every_ending(desk: Desk) -> None:
 
 
 def test_a_failure_is_one_record_with_its_traceback(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """With the fields that a log search needs."""
+    """With the fields that a log search needs; one that is followed by another attempt has no traceback."""
     queue = desk.env.queue("emails")
-    queue.processor("send")(lambda: 1 / 0)
+    queue.processor("send", max_attempts=2, backoff_policy=ConstantBackoff(0))(lambda: 1 / 0)
     desk.create()
     queue.add_job("send")
     drain(queue, raise_errors=False)
 
-    (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+    retried, record = [one for one in caplog.records if getattr(one, "task_name", None) == "send"]
+    assert (retried.levelname, retried.action, retried.attempt, retried.exc_info) == ("WARNING", "job_retried", 1, None)
+    assert "ZeroDivisionError: division by zero" in retried.getMessage()
+    assert record.levelno == logging.ERROR
     assert record.exc_info[0] is ZeroDivisionError
-    assert (record.action, record.queue_name, record.job_name, record.attempt) == ("job_retried", "emails", "send", 1)
+    assert (record.action, record.queue_name, record.job_name, record.attempt) == ("job_rejected", "emails", "send", 2)
     assert record.message_id
     assert record.job_id
 

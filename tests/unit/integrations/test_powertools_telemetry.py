@@ -138,18 +138,22 @@ def test_no_job_is_on_a_line_after_the_jobs(function):
 
 
 def test_s57_failure_is_one_line_with_its_traceback_and_no_argument(function):
-    """A failed job is one ERROR line, with its backoff and without its arguments."""
+    """The last attempt is one ERROR line, with its backoff and without its arguments; others are warnings."""
 
     @function.queue.processor("work")
     def work(customer):
         raise ValueError("no")
 
-    function(record("m-1", arguments={"customer": SECRET}))
+    @function.queue.processor("once", max_attempts=1)
+    def once(customer):
+        raise ValueError("no")
 
-    (line,) = logs_of(function.lines)
-    assert (line["level"], line["action"], line["exception_name"]) == ("ERROR", "job_retried", "ValueError")
-    assert line["job_name"] == "work"
-    assert line["delay_seconds"] == 5
+    function(record("m-1", arguments={"customer": SECRET}), record("m-2", "once", arguments={"customer": SECRET}))
+
+    retried, rejected = (line for line in logs_of(function.lines) if line["action"] in ("job_retried", "job_rejected"))
+    assert (retried["level"], retried["job_name"], retried["delay_seconds"]) == ("WARNING", "work", 5)
+    assert "exception_name" not in retried
+    assert (rejected["level"], rejected["job_name"], rejected["exception_name"]) == ("ERROR", "once", "ValueError")
 
 
 def test_dead_letter_is_told_with_its_job(function):

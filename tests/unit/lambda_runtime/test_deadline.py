@@ -504,8 +504,8 @@ def test_async_jobs_share_the_one_loop_of_the_process_s54():
     assert len(set(loops)) == 1
 
 
-def test_thread_that_does_not_end_in_time_keeps_its_message_s52():
-    """It cannot be killed; its message keeps the visibility of its receive, for it may still be at work."""
+def test_thread_that_does_not_end_in_time_keeps_its_message_s52(caplog):
+    """It cannot be killed; its message keeps the visibility of its receive, for it may still be at work. It is named."""
     function = Function(0.5, concurrency=2, margin_seconds=0.2)
     release = threading.Event()
     function.queue.processor("stuck")(lambda x: release.wait(10))
@@ -513,6 +513,9 @@ def test_thread_that_does_not_end_in_time_keeps_its_message_s52():
     try:
         assert function("stuck", "fine") == ["0"]
         assert function.client.visibilities == {}
+        (named,) = [one for one in caplog.records if getattr(one, "action", None) == "job_unfinished"]
+        assert named.getMessage() == "job stuck still runs at the end of the invocation"
+        assert named.message_id == "0"
     finally:
         release.set()
 

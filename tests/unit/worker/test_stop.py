@@ -149,6 +149,8 @@ def test_a_job_that_outlives_the_grace_period_does_not_hold_up_the_end(env, coun
     assert time.monotonic() - started < 5
     (said,) = [r.getMessage() for r in caplog.records if r.__dict__.get("action") == "grace_over"]
     assert said.startswith("1 job still runs at the end of the grace period; what is not done comes back")
+    (named,) = [record for record in caplog.records if record.__dict__.get("action") == "job_unfinished"]
+    assert (named.getMessage(), named.queue_name) == ("job held still runs at the end of the grace period", "jobs")
     assert counts("jobs") == (0, 1)
 
 
