@@ -155,7 +155,7 @@ class ClientProvider:
         session = self._session
         if session is not None and not _is_boto3(session):
             return session.client(service, **options)
-        from sqs_tasks.boto3_client import make_client
+        from sqs_tasks.transport.boto3_client import make_client
 
         return make_client(session, self._config, service=service, **options)
 
@@ -210,7 +210,7 @@ class ClientProvider:
         if session is not None and not _is_boto3(session):
             client = session.client("sqs", **options)
             return client if type(client).__module__.startswith("sqs_tasks.") else _RenewingClient(client, self.renew)
-        from sqs_tasks.boto3_client import follow_regions, make_client
+        from sqs_tasks.transport.boto3_client import follow_regions, make_client
 
         client = make_client(session, self._config, **options)
         follow_regions(client, region_of)
@@ -219,7 +219,7 @@ class ClientProvider:
     def _prepared(self, given: SQSClient) -> SQSClient:
         """A client that was given: one of boto3's reaches queues of other regions too."""
         if hasattr(given, "meta"):
-            from sqs_tasks.boto3_client import follow_regions
+            from sqs_tasks.transport.boto3_client import follow_regions
 
             follow_regions(given, region_of)
         self._follows_regions = True

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
-from sqs_tasks.batching import BatchingPolicy
 from sqs_tasks.client import ANY_QUEUE, ClientProvider, QueueUrls, neighbour_of, urls_from_environment, with_retries
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
@@ -16,39 +15,39 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
 from sqs_tasks.hooks import AroundRequest, Hook, NewLoopHook
 from sqs_tasks.message import Job, OutgoingMessage
-from sqs_tasks.outcome import BatchProcessingResult, Outcome
+from sqs_tasks.outcome import Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.protocols import SQSClient, SQSSession
 from sqs_tasks.queue import JobQueue
-from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, reporting
+from sqs_tasks.queues_by_name import QueuesByName
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.settings import (
     QueueOptions,
     QueueSettings,
     TaskDefaults,
-    check_same_registration,
     check_task_defaults,
     default_dead_letter_queue,
     queue_name_in,
     staged_prefix,
 )
-from sqs_tasks.shutdown_policies import NeverShutdown, ShutdownPolicy
-from sqs_tasks.task import AsyncTask
 
 if TYPE_CHECKING:
+    from sqs_tasks.batching import BatchingPolicy
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.provisioning import RedrivePolicy
+    from sqs_tasks.queue_statistics import QueueStatistics
     from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.sending.deferral import Deferral
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver
+    from sqs_tasks.shutdown_policies import ShutdownPolicy
     from sqs_tasks.worker.options import WorkerOptions
 
 Q = TypeVar("Q", bound=GenericQueue)
 
 
-class SQSEnv:
+class SQSEnv(QueuesByName):
     """Where SQS is, and what runs on it. Creating it makes no request and does not import boto3.
 
     Args:
@@ -213,6 +212,10 @@ class SQSEnv:
         asked = {name: value for name, value in given.items() if value is not None} | options
         known = self._queues.get(queue_name)
         if known is not None:
+            if not asked:
+                return known
+            from sqs_tasks.registration.same_registration import check_same_registration  # few say it twice
+
             check_same_registration(queue_name, {"queue_maker": JobQueue, **self._made_with[queue_name]}, asked)
             return known
         dead: dict[str, Any] = {}
@@ -228,30 +231,6 @@ class SQSEnv:
         self._queues[queue_name] = queue
         self._made_with[queue_name] = asked
         return queue
-
-    def processor(
-        self, queue_name: str, job_name: str, **options: Any
-    ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
-        """Register a task on a queue by the queue's name; ``env.queue(name).processor(...)`` keeps the types."""
-        return self._job_queue(queue_name).processor(job_name, **options)
-
-    def batch_processor(
-        self, queue_name: str, job_name: str, **options: Any
-    ) -> Callable[[Callable[..., Any]], AsyncTask[..., Any]]:
-        """Register a batch processor on a queue by the queue's name."""
-        return self._job_queue(queue_name).batch_processor(job_name, **options)
-
-    def connect_processor(
-        self, queue_name: str, job_name: str, processor: Callable[..., Any], **options: Any
-    ) -> AsyncTask[..., Any]:
-        """Register a function as a task without a decorator."""
-        return self._job_queue(queue_name).connect_processor(job_name, processor, **options)
-
-    def raw_processor(self, queue_name: str, **options: Any) -> Callable[[Any], Any]:
-        """Make a function the processor of a raw queue, by the queue's name."""
-        from sqs_tasks.raw_queue import RawQueue
-
-        return self.queue(queue_name, RawQueue).raw_processor(**options)
 
     def register_type(self, cls: type[Any], name: str | None = None) -> None:
         """Let an Enum or a dataclass travel that no task's annotations name; see :mod:`sqs_tasks.codecs`."""
@@ -319,47 +298,28 @@ class SQSEnv:
 
         return Deferral(self)
 
-    # --- producing and working by name ------------------------------------------------------------------------------
-
-    def add_job(self, queue_name: str, job_name: str, /, **job_kwargs: Any) -> Receipt:
-        """Add a job to a queue by both names; see :meth:`~sqs_tasks.queue.JobQueue.add_job`."""
-        return self._job_queue(queue_name).add_job(job_name, **job_kwargs)
-
-    def process_batch(self, queue_name: str, wait_seconds: int = 0) -> BatchProcessingResult:
-        """Receive from a queue once and run what came; see ``queue.process_batch``."""
-        return self.queue(queue_name).process_batch(wait_seconds)
-
-    def process_queue(self, queue_name: str, **options: Any) -> None:
-        """Work a queue by its name; see ``queue.process_queue``."""
-        self.queue(queue_name).process_queue(**options)
-
     def process_queues(
         self,
         queue_names: Iterable[str] | None = None,
-        shutdown_policy_maker: Callable[[], ShutdownPolicy] = NeverShutdown,
+        shutdown_policy_maker: Callable[[], ShutdownPolicy] | None = None,
         *,
-        report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
+        report_interval_seconds: float | None = None,
         **options: Unpack[WorkerOptions],
     ) -> None:
         """Work several queues in this process, each with its own long poll, so that none starves another.
 
         Args:
             queue_names: Names or globs of registered queues; None for all that have tasks.
-            shutdown_policy_maker: Makes each queue's policy.
-            report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
+            shutdown_policy_maker: Makes each queue's policy; None for queues that are worked until a signal.
+            report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook; None for 300.
             **options: See :class:`~sqs_tasks.worker.options.WorkerOptions`.
         """
-        from sqs_tasks.execution.life import started
-        from sqs_tasks.worker.consumer import Consumer
+        from sqs_tasks.worker.working import work
 
         queues = self.select_queues(*(queue_names or ()))
         if not queues:
             raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
-        consumer = Consumer(queues, **options)
-        age = consumer.oldest_age_seconds
-        report = reporting(queues, self.report_queue_stats, report_interval_seconds, oldest_age=age)
-        with started(self), report:
-            consumer.run(shutdown_policy_maker)
+        work(self, queues, shutdown_policy_maker, report_interval_seconds, **options)
 
     def create_standard_queue(self, queue_name: str, **options: Any) -> str:
         """As :func:`~sqs_tasks.provisioning.create_standard_queue`, for this environment."""
@@ -379,17 +339,17 @@ class SQSEnv:
 
         delete_queue(self, queue_name)
 
-    def create_queues(self) -> list[str]:
-        """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""
-        from sqs_tasks.provisioning import create_all
-
-        return create_all(self, self._queues)
-
     def redrive_policy(self, dead_letter_queue_name: str, max_receive_count: int) -> RedrivePolicy:
         """Where SQS moves a message after so many deliveries; for :func:`~sqs_tasks.create_standard_queue`."""
         from sqs_tasks.provisioning import RedrivePolicy
 
         return RedrivePolicy(self, dead_letter_queue_name, max_receive_count)
+
+    def create_queues(self) -> list[str]:
+        """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""
+        from sqs_tasks.provisioning import create_all
+
+        return create_all(self, self._queues)
 
     def get_sqs_queue_name(self, queue_name: str) -> str:
         """The name in SQS: the prefix and the name in code."""
@@ -431,12 +391,6 @@ class SQSEnv:
                 yield
         finally:
             self.urls, self._given_urls = urls, given
-
-    def _job_queue(self, queue_name: str) -> JobQueue:
-        queue = self.queue(queue_name)
-        if not isinstance(queue, JobQueue):
-            raise ConfigurationError(f"queue {queue_name!r} is a {type(queue).__name__} and has no tasks by name")
-        return queue
 
     def _check_prefixed(self, settings: QueueSettings) -> None:
         dead = settings.dead_letter_queue

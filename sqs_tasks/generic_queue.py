@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
-from sqs_tasks.batching import BatchingPolicy
 from sqs_tasks.client import ClientProvider, making, receive_request
 from sqs_tasks.codecs import CodecRegistry
 from sqs_tasks.context import SQSContext
@@ -24,19 +23,20 @@ from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.outcome import BatchProcessingResult, Outcome
 from sqs_tasks.processors import Processor
-from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, QueueStatistics, count_messages, reporting
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import QueueSettings, TaskDefaults, TaskOptions, queue_name_in
-from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
 
 if TYPE_CHECKING:
+    from sqs_tasks.batching import BatchingPolicy
     from sqs_tasks.execution.job_copier import JobCopier
     from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.middleware import Middleware
+    from sqs_tasks.queue_statistics import QueueStatistics
     from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver, Outbox
+    from sqs_tasks.shutdown_policies import ShutdownPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -328,42 +328,40 @@ class GenericQueue:
 
     def process_queue(
         self,
-        shutdown_policy: ShutdownPolicy = NEVER_SHUTDOWN,
+        shutdown_policy: ShutdownPolicy | None = None,
         wait_seconds: int = limits.MAX_WAIT_SECONDS,
         *,
         concurrency: int = 1,
         async_concurrency: int | None = None,
         prefetch: int = 0,
         grace_seconds: float = 25,
-        report_interval_seconds: float = REPORT_INTERVAL_SECONDS,
+        report_interval_seconds: float | None = None,
     ) -> None:
         """Work the queue until the policy, SIGTERM or SIGINT stops it; then let running jobs finish and return.
 
         Args:
-            shutdown_policy: When to stop by itself.
+            shutdown_policy: When to stop by itself; None for never.
             wait_seconds: How long one long poll waits, 0 to 20.
             concurrency: Jobs at a time. With 1 they run in this thread, otherwise in a pool of threads.
             async_concurrency: ``async def`` jobs at once, on an event loop; None takes ``concurrency``.
             prefetch: Messages to receive before they can start, so that short jobs come in tens.
             grace_seconds: How long running jobs may take to finish after a signal; the default fits ECS's 30 s.
-            report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks.
+            report_interval_seconds: Seconds between two calls of the ``report_queue_stats`` hook, if it has callbacks;
+                None for 300.
         """
-        from sqs_tasks.execution.life import started
-        from sqs_tasks.worker.consumer import Consumer
+        from sqs_tasks.worker.working import work
 
-        consumer = Consumer(
+        work(
+            self.env,
             [self],
+            shutdown_policy,
+            report_interval_seconds,
             concurrency=concurrency,
             async_concurrency=async_concurrency,
             prefetch=prefetch,
             wait_seconds=wait_seconds,
             grace_seconds=grace_seconds,
         )
-        report = reporting(
-            [self], self.env.report_queue_stats, report_interval_seconds, oldest_age=consumer.oldest_age_seconds
-        )
-        with started(self.env), report:
-            consumer.run(shutdown_policy)
 
     def process_batch(self, wait_seconds: int = 0) -> BatchProcessingResult:
         """Receive once (ten messages at most, or the batching policy's number), run the jobs here, settle them.
@@ -383,6 +381,8 @@ class GenericQueue:
 
     def statistics(self) -> QueueStatistics:
         """How full the queue is, and its dead-letter queue."""
+        from sqs_tasks.queue_statistics import count_messages  # for those who look, not for those who send
+
         client = self.env.client()
         letters = None
         if self.settings.dead_letter_queue is not None:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
-from sqs_tasks.batching import BatchMessages
 from sqs_tasks.client import making
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
@@ -16,8 +15,9 @@ from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id,
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
+from sqs_tasks.sending.send_options import SendOptions
 from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task, group_id_of
-from sqs_tasks.task import AsyncTask, SendOptions, split_reserved
+from sqs_tasks.task import AsyncTask, split_reserved
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class JobQueue(GenericQueue):
             replace: As for :meth:`processor`.
             **options: As for :meth:`processor`.
         """
+        from sqs_tasks.batching import BatchMessages  # most tasks take one job
+
         BatchMessages(batch_size)  # refuses what is no number of jobs
         return lambda fn: self._register(fn, job_name, batch_size, options, replace=replace)
 

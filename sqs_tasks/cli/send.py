@@ -18,7 +18,8 @@ from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.receipts import Receipt
-from sqs_tasks.task import AsyncTask, SendOptionsDict
+from sqs_tasks.sending.send_options import SendOptionsDict
+from sqs_tasks.task import AsyncTask
 from sqs_tasks.wire.signature import RESERVED_NAMES
 
 EPILOG = """\b

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
-from sqs_tasks.batch_call import Failure, carry_out, doubling
 from sqs_tasks.client import error_code
 from sqs_tasks.errors import shortened
 from sqs_tasks.hooks import AroundRequest, Operation, made
@@ -35,6 +34,7 @@ from sqs_tasks.outcome import (
     Verdict,
 )
 from sqs_tasks.protocols import SQSClient
+from sqs_tasks.transport.batch_call import Failure, carry_out, doubling
 
 logger = kept_logger(__name__)
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Protocol
 
 from sqs_tasks import limits
-from sqs_tasks.batch_call import carry_out, doubling
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.hooks import AroundRequest, made
 from sqs_tasks.loggers import kept_logger
@@ -21,6 +20,7 @@ from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
 from sqs_tasks.sending import blocked_loop
+from sqs_tasks.transport.batch_call import carry_out, doubling
 
 logger = kept_logger(__name__)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import sqs_tasks
+from sqs_tasks.sending.send_options import SendOptions, SendOptionsDict
 from sqs_tasks.settings import QueueOptions, QueueSettings, TaskOptions, TaskSettings
-from sqs_tasks.task import SendOptions, SendOptionsDict
 from tests.support.import_graph import circles, folders, imports_of_children, imports_of_modules
 
 ROOT = Path(__file__).resolve().parents[2]

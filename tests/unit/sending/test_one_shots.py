@@ -318,7 +318,9 @@ def test_without_a_scheduler_the_error_names_both_ways_to_have_one(monkeypatch, 
     """And no client of boto3 is made for it."""
     env = SQSEnv(region_name="eu-west-1")
     task = env.queue(name, content_based_deduplication=name.endswith("fifo") or None).processor("send")(lambda: None)
-    monkeypatch.setattr("sqs_tasks.boto3_client.make_client", lambda *_a, **_o: pytest.fail("no client is needed"))
+    monkeypatch.setattr(
+        "sqs_tasks.transport.boto3_client.make_client", lambda *_a, **_o: pytest.fail("no client is needed")
+    )
 
     for action in (task.options(delay_seconds=3600).delay, lambda: env.cancel("job")):
         with pytest.raises(ConfigurationError) as refused:

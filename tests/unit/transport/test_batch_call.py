@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sqs_tasks.batch_call import carry_out, doubling
 from sqs_tasks.execution.settlement import Settlement
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage
 from sqs_tasks.sending.sender import Sender
+from sqs_tasks.transport.batch_call import carry_out, doubling
 
 
 class Answers:
