@@ -22,6 +22,7 @@ from constructs import Construct
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import Manifest
+from sqs_tasks_cdk.target_variables import TargetVariables
 
 #: What ``removal_policy`` may say.
 _REMOVAL: Final = {"retain": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, "destroy": RemovalPolicy.DESTROY}
@@ -76,7 +77,8 @@ def give_secrets(scope: Construct, workers: Mapping[str, Any]) -> None:
     for worker in workers.values():
         if isinstance(worker, LambdaWorker) and isinstance(worker.function, lambda_.Function):
             for name, secret in found.items():
-                worker.function.add_environment(f"{name}_ARN", secret.secret_arn)
+                variables = TargetVariables.of(worker.function)
+                variables.set(f"{name}_ARN", secret.secret_arn, instead="the secrets of the context")
                 secret.grant_read(worker.role)
 
 

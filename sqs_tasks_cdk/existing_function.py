@@ -13,6 +13,7 @@ from constructs import Construct
 from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.environment import APP_VARIABLE, BATCHING_WINDOW_VARIABLE, SERVICE_VARIABLE
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.target_variables import TargetVariables, variables_of
 from sqs_tasks_cdk.unresolved import known
 
 #: Seconds that Lambda gives a function that does not say.
@@ -138,6 +139,7 @@ class FunctionMappings(Construct):
             StackError: Another queue of the function says another app or service name.
             RuleError: R4; the function has reserved less than its queues may start.
         """
+        service_name = service_name or service_of(function)
         others = ", ".join(map(repr, self._maxima))
         for name, before, now in (("app", self._app, app), ("service_name", self._service, service_name)):
             if before is not None and now is not None and before != now:
@@ -148,22 +150,27 @@ class FunctionMappings(Construct):
         self._app, self._service = app, service_name or self._service
         self._window_seconds = max(self._window_seconds, window_seconds)
         self._maxima[queue] = max_concurrency
-        variables = {APP_VARIABLE: app}
+        variables = TargetVariables.of(function)
+        variables.set(APP_VARIABLE, app, instead="app=")
         if self._service is not None:
-            variables[SERVICE_VARIABLE] = self._service
+            variables.set(SERVICE_VARIABLE, self._service, instead="service_name=")
         if self._window_seconds:
-            variables[BATCHING_WINDOW_VARIABLE] = str(self._window_seconds)
-        for name, value in variables.items():
-            function.add_environment(name, value)
+            variables.set(BATCHING_WINDOW_VARIABLE, str(self._window_seconds), instead="max_batching_window=")
         resource = function.node.default_child
         reserved = known(resource.reserved_concurrent_executions) if isinstance(resource, lambda_.CfnFunction) else None
         if reserved is not None:
             check_reserve(self, fifo=fifo, maxima=self._maxima, reserved=int(reserved))
         if self._service is None:
             Annotations.of(self).add_info(
-                "The variables of an existing function cannot be read here. Its metrics by task are found by its "
-                f"service name: give service_name= with the {SERVICE_VARIABLE} that it has, or should have."
+                "The service name of an existing function is not known here, and its metrics by task are found by it: "
+                f"give service_name= with the {SERVICE_VARIABLE} that it has, or should have."
             )
+
+
+def service_of(function: lambda_.Function | None) -> str | None:
+    """Who the logs of a function of this app say that they come from, by its own variable; None if it has none."""
+    found = None if function is None else variables_of(function).get(SERVICE_VARIABLE)
+    return found if isinstance(found, str) else None
 
 
 def check_reserve(scope: Construct, *, fifo: bool, maxima: dict[str, int | None], reserved: int) -> None:

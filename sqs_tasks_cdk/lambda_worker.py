@@ -26,12 +26,13 @@ from sqs_tasks_cdk.environment import (
     tasks_hash,
 )
 from sqs_tasks_cdk.errors import StackError
-from sqs_tasks_cdk.existing_function import ExistingFunction, FunctionMappings, check_reserve
+from sqs_tasks_cdk.existing_function import ExistingFunction, FunctionMappings, check_reserve, service_of
 from sqs_tasks_cdk.function_size import function_size
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment, deploy_gradually
 from sqs_tasks_cdk.job_metrics import MetricsBy
 from sqs_tasks_cdk.places import elsewhere
 from sqs_tasks_cdk.settings import given, names_in
+from sqs_tasks_cdk.target_variables import TargetVariables
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.unresolved import known, known_seconds, needed, number_text
 from sqs_tasks_cdk.worker_function import WorkerFunctionSettings, check_function, make_function
@@ -157,9 +158,6 @@ class LambdaWorker(Construct):
         super().__init__(scope, construct_id)
         self.task_queue = task_queue
         self.metrics_by: MetricsBy = settings.get("metrics", "task")
-        self.service_name = service_name_of(
-            app, service_name=settings.get("service_name"), user=settings.get("environment")
-        )
         window = settings.get("max_batching_window")
         # The longest that there is where it is known at the deploy only: what is computed from it then holds.
         window_seconds = 0 if window is None else known_seconds(window) or limits.MAX_BATCHING_WINDOW_SECONDS
@@ -170,6 +168,10 @@ class LambdaWorker(Construct):
                 cast("lambda_.IFunction", settings["function"]), queue=task_queue.logical_name
             )
             timeout = existing.timeout(timeout, queue=task_queue.logical_name)
+        own_name = None if existing is None else service_of(existing.made_here)
+        self.service_name = service_name_of(
+            app, service_name=settings.get("service_name") or own_name, user=settings.get("environment")
+        )
         self._check_region()
         self._choose_size(
             timeout=timeout,
@@ -224,7 +226,7 @@ class LambdaWorker(Construct):
                     max_concurrency=known(settings.get("max_concurrency")),
                 )
                 if self.metrics_by != "task":
-                    existing.made_here.add_environment(METRICS_VARIABLE, self.metrics_by)
+                    TargetVariables.of(existing.made_here).set(METRICS_VARIABLE, self.metrics_by, instead="metrics=")
         self.event_source_mapping = self._make_mapping(
             settings, target=(self.alias or self.function) if existing is None else existing.target
         )

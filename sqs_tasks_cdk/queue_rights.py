@@ -13,7 +13,8 @@ from constructs import IConstruct
 
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.other_accounts import show_other_account
-from sqs_tasks_cdk.queue_urls import HasEnvironment, QueueUrls, Worker
+from sqs_tasks_cdk.queue_urls import QueueUrls, Worker
+from sqs_tasks_cdk.target_variables import HasEnvironment
 
 #: What a producer does, and what a consumer does.
 SEND_ACTIONS: Final = ("sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl")

@@ -7,29 +7,18 @@ before its first message; a queue that is not in it is looked up by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from aws_cdk import Annotations, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.target_variables import HasEnvironment, TargetVariables
 from sqs_tasks_cdk.url_entries import ANY_QUEUE, MAX_QUEUE_URLS_BYTES, QUEUE_URLS_VARIABLE, entry_bytes
 
 #: jsii keeps no Python object alive by itself, and what is found again in the tree must be this object, not a proxy.
 _ALIVE: list[QueueUrls] = []
-
-
-@runtime_checkable
-class HasEnvironment(Protocol):
-    """What can be given environment variables: a Lambda function, an ECS container."""
-
-    @property
-    def node(self) -> Any:
-        """The construct's place in the tree."""
-
-    def add_environment(self, name: str, value: str, /) -> Any:
-        """Set a variable, replacing its former value."""
 
 
 @runtime_checkable
@@ -82,12 +71,12 @@ class QueueUrls(Construct):
             return
         self._urls[logical_name] = url
         self._bytes += size
-        target.add_environment(QUEUE_URLS_VARIABLE, Stack.of(self).to_json_string(self._urls))
+        self._set_urls(target)
 
     def add_pattern(self, target: HasEnvironment, url: str) -> None:
         """Let one URL stand for every queue without an entry of its own: ``*`` is where its name stands."""
         self._urls[ANY_QUEUE] = url
-        target.add_environment(QUEUE_URLS_VARIABLE, Stack.of(self).to_json_string(self._urls))
+        self._set_urls(target)
 
     def set_variables(self, target: HasEnvironment, variables: Mapping[str, str]) -> None:
         """Put the stage into the environment of ``target``, by which it makes the names of queues.
@@ -104,7 +93,11 @@ class QueueUrls(Construct):
             )
         self._variables = dict(variables)
         for name, value in variables.items():
-            target.add_environment(name, value)
+            TargetVariables.of(target).set(name, value, instead="the stage of the queues that it is granted")
+
+    def _set_urls(self, target: HasEnvironment) -> None:
+        urls = Stack.of(self).to_json_string(self._urls)
+        TargetVariables.of(target).set(QUEUE_URLS_VARIABLE, urls, instead="grant_send() and grant_consume()")
 
     def _tell_once(self) -> None:
         if self._is_told:

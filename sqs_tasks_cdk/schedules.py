@@ -24,8 +24,9 @@ from sqs_tasks_cdk.manifest_schedules import MAX_EVENT_AGE_SECONDS, MIN_EVENT_AG
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
-from sqs_tasks_cdk.queue_urls import HasEnvironment, Worker
+from sqs_tasks_cdk.queue_urls import Worker
 from sqs_tasks_cdk.settings import given
+from sqs_tasks_cdk.target_variables import HasEnvironment, TargetVariables
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues
 
@@ -152,9 +153,10 @@ class TaskSchedules(Construct):
             )
         environment = grantee.queue_environment if isinstance(grantee, Worker) else grantee
         if isinstance(environment, HasEnvironment):
-            environment.add_environment(GROUP_VARIABLE, self.group_name)
-            environment.add_environment(ROLE_VARIABLE, self.role.role_arn)
-            environment.add_environment(DEAD_LETTER_VARIABLE, self.dead_letter_queue.queue_arn)
+            variables, instead = TargetVariables.of(environment), "grant_delays()"
+            variables.set(GROUP_VARIABLE, self.group_name, instead=instead)
+            variables.set(ROLE_VARIABLE, self.role.role_arn, instead=instead)
+            variables.set(DEAD_LETTER_VARIABLE, self.dead_letter_queue.queue_arn, instead=instead)
         principal = cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
         stack = Stack.of(self)
         grant = iam.Grant.add_to_principal(

@@ -13,7 +13,8 @@ from constructs import Construct
 from sqs_tasks_cdk.call_graph import enqueues_anywhere
 from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.queue_rights import SEND_ACTIONS, SEND_KEY_ACTIONS, grant_key
-from sqs_tasks_cdk.queue_urls import HasEnvironment, QueueUrls, Worker
+from sqs_tasks_cdk.queue_urls import QueueUrls, Worker
+from sqs_tasks_cdk.target_variables import HasEnvironment
 from sqs_tasks_cdk.task_queue import TaskQueue
 
 #: Characters of the ARNs in one managed policy, which may have 6,144 in all.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Stack
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match
 
@@ -118,9 +119,67 @@ def test_reserve_without_a_maximum_is_warned_of(stack: Stack) -> None:
 
 
 def test_name_of_the_metrics_is_asked_for(stack: Stack) -> None:
-    """The function's own variables cannot be read, so none is overwritten, and it is said what follows."""
-    _worker(stack, "emails", _function(stack, environment={"POWERTOOLS_SERVICE_NAME": "theirs"}))
+    """Without a service name nobody knows by which name its metrics are found, and that is said."""
+    _worker(stack, "emails", _function(stack))
 
     notes = [str(one.entry.data) for one in Annotations.from_stack(stack).find_info("*", Match.any_value())]
-    assert _variables(stack)["POWERTOOLS_SERVICE_NAME"] == "theirs"
+    assert "POWERTOOLS_SERVICE_NAME" not in _variables(stack)
     assert any("give service_name= with the POWERTOOLS_SERVICE_NAME that it has" in text for text in notes)
+
+
+def test_name_of_the_metrics_is_read(stack: Stack) -> None:
+    """A service name that the function has stays, and its metrics are looked for by it."""
+    worker = _worker(stack, "emails", _function(stack, environment={"POWERTOOLS_SERVICE_NAME": "theirs"}))
+
+    notes = [str(one.entry.data) for one in Annotations.from_stack(stack).find_info("*", Match.any_value())]
+    assert (worker.service_name, _variables(stack)["POWERTOOLS_SERVICE_NAME"]) == ("theirs", "theirs")
+    assert [text for text in notes if "service_name=" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "settings"),
+    [
+        ("SQS_TASKS_APP", {}),
+        ("SQS_TASKS_QUEUE_URLS", {}),
+        ("SQS_TASKS_BATCHING_WINDOW_SECONDS", {"max_batching_window": Duration.seconds(9)}),
+        ("SQS_TASKS_METRICS", {"metrics": "queue"}),
+        ("POWERTOOLS_SERVICE_NAME", {"service_name": "mail"}),
+    ],
+)
+def test_variables_of_the_function_are_not_replaced(stack: Stack, variable: str, settings: dict[str, Any]) -> None:
+    """A variable that the author has set to something else is refused, with both values."""
+    function = _function(stack, environment={variable: "mine"})
+
+    with pytest.raises(StackError, match=rf"^'Test/Mine' has the variable {variable} with 'mine', and its queues need"):
+        _worker(stack, "emails", function, **settings)
+
+
+def test_equal_variables_of_the_function_are_left(stack: Stack) -> None:
+    """Who sets what the queue needs anyway is not bothered."""
+    _worker(stack, "emails", _function(stack, environment={"SQS_TASKS_APP": "shop.tasks:env", "OWN": "1"}))
+
+    assert {**_variables(stack), "SQS_TASKS_QUEUE_URLS": ""} == {
+        "SQS_TASKS_APP": "shop.tasks:env",
+        "SQS_TASKS_QUEUE_URLS": "",
+        "OWN": "1",
+    }
+
+
+def test_variables_that_are_replaced_later_are_refused(app: App, stack: Stack) -> None:
+    """What the author sets after the queue is refused by the synth: of functions that exist, and of those made here."""
+    function = _function(stack)
+    _worker(stack, "emails", function)
+    function.add_environment("SQS_TASKS_APP", "other:env")
+
+    with pytest.raises(RuntimeError, match=r"'Test/Mine' has the variable SQS_TASKS_APP with 'other:env', and its que"):
+        app.synth()
+
+
+def test_variables_of_a_producers_container_are_not_replaced(stack: Stack) -> None:
+    """A container that is granted a queue keeps what its author set, too."""
+    definition = ecs.FargateTaskDefinition(stack, "Api")
+    image = ecs.ContainerImage.from_registry("shop")
+    container = definition.add_container("Main", image=image, environment={"SQS_TASKS_QUEUE_URLS": "{}"})
+
+    with pytest.raises(StackError, match=r"'Test/Api/Main' has the variable SQS_TASKS_QUEUE_URLS with '{}'"):
+        TaskQueue(stack, "emails", queue_name="shop-emails").tell_url(container)
