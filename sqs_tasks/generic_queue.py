@@ -313,6 +313,7 @@ class GenericQueue:
                 client=self.env.client,
                 queue_url=lambda: self.dead_letter_queue_url(beside=None if queue_url is None else queue_url()),
                 fifo=self.fifo,
+                now=self.env.client.now,
             )
         return Settlement(
             queue_name=self.name,

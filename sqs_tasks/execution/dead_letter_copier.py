@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
+from sqs_tasks.execution.failure_details import details_text, failure_details
 from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
 from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import OWN_DATA_TYPE, MessageAttribute, OutgoingMessage, ReceivedMessage
@@ -21,7 +23,8 @@ FAILURE_REASON = "FailureReason"
 FAILURE_TYPE = "FailureType"
 FAILURE_ATTEMPTS = "FailureAttempts"
 FAILURE_REQUEST_ID = "FailureRequestId"
-FAILURE_ATTRIBUTES = (FAILURE_REASON, FAILURE_TYPE, FAILURE_ATTEMPTS, FAILURE_REQUEST_ID)
+FAILURE_DETAILS = "FailureDetails"
+FAILURE_ATTRIBUTES = (FAILURE_REASON, FAILURE_TYPE, FAILURE_ATTEMPTS, FAILURE_REQUEST_ID, FAILURE_DETAILS)
 
 #: Characters of a reason that are kept.
 MAX_REASON_CHARS = 512
@@ -35,15 +38,23 @@ class DeadLetters:
         client: Gives the client.
         queue_url: Gives the URL of the dead-letter queue.
         fifo: Whether that queue is FIFO, as its source.
+        now: The wall clock in seconds.
     """
 
     def __init__(
-        self, *, queue_name: str, client: Callable[[], SQSClient], queue_url: Callable[[], str], fifo: bool
+        self,
+        *,
+        queue_name: str,
+        client: Callable[[], SQSClient],
+        queue_url: Callable[[], str],
+        fifo: bool,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._queue_name = queue_name
         self._client = client
         self._queue_url = queue_url
         self._fifo = fifo
+        self._now = now
 
     def copy(self, message: ReceivedMessage, outcome: Rejected, *, request_id: str | None = None) -> bool:
         """Whether the dead-letter queue has accepted a copy of the message; never raises.
@@ -55,7 +66,8 @@ class DeadLetters:
         """
         extra = {**message.log_fields(self._queue_name), "reason": outcome.reason}
         try:
-            letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id)
+            details = failure_details(message, outcome.error, queue_name=self._queue_name, now=self._now())
+            letter = dead_letter(message, outcome, fifo=self._fifo, request_id=request_id, details=details)
             answer = self._send(letter, extra)
         except Exception:  # no copy, no end: the message comes back, whatever stood in the way
             logger.exception(
@@ -100,9 +112,17 @@ def _is_failure(name: str, attribute: MessageAttribute) -> bool:
 
 
 def dead_letter(
-    message: ReceivedMessage, outcome: Rejected, *, fifo: bool, request_id: str | None = None
+    message: ReceivedMessage,
+    outcome: Rejected,
+    *,
+    fifo: bool,
+    request_id: str | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> OutgoingMessage:
-    """The copy of a message that goes to the dead-letter queue, with as much about its end as fits."""
+    """The copy of a message that goes to the dead-letter queue, with as much about its end as fits.
+
+    Where there are fewer attributes left than there is to say, the details have what the others would.
+    """
     error_type = type(outcome.error).__name__ if outcome.error is not None else ""
     failure = {
         FAILURE_REASON: _sqs_text(outcome.reason)[:MAX_REASON_CHARS],
@@ -114,11 +134,19 @@ def dead_letter(
     attributes = without_failure(kept_attributes(message))
     letter = copy_of(message, attributes, fifo=fifo)
     room = limits.MAX_MESSAGE_BYTES - letter.size_bytes
+    failure = {name: value for name, value in failure.items() if value}
+    slots = limits.MAX_MESSAGE_ATTRIBUTES - len(attributes)
+    if details is not None and slots > 0:
+        known = dict(details)
+        if len(failure) + 1 > slots or failure.keys() & attributes.keys():
+            known.update((_DETAIL_NAMES[name], value) for name, value in failure.items())
+        # It gives way to the others where bytes are short: they are what everybody reads.
+        others = sum(_cost(name, value) for name, value in failure.items())
+        text = details_text(known, room - others - _cost(FAILURE_DETAILS, ""))
+        failure = {**dict(list(failure.items())[: slots - 1]), FAILURE_DETAILS: text} if text else failure
     left_out: list[str] = []
     for name, value in failure.items():
-        if not value:
-            continue
-        cost = len(name) + len(OWN_DATA_TYPE) + len(value.encode())
+        cost = _cost(name, value)
         if name in attributes or len(attributes) >= limits.MAX_MESSAGE_ATTRIBUTES or cost > room:
             left_out.append(name)
             continue
@@ -132,6 +160,20 @@ def dead_letter(
             extra={"action": "failure_attributes_left_out", "message_id": message.message_id},
         )
     return letter
+
+
+#: The names in the details of what has attributes of its own where there is room.
+_DETAIL_NAMES = {
+    FAILURE_REASON: "reason",
+    FAILURE_TYPE: "type",
+    FAILURE_ATTEMPTS: "attempts",
+    FAILURE_REQUEST_ID: "request_id",
+}
+
+
+def _cost(name: str, value: str) -> int:
+    """The bytes that SQS counts for an attribute of ours (S38)."""
+    return len(name) + len(OWN_DATA_TYPE) + len(value.encode())
 
 
 def _sqs_text(text: str) -> str:

@@ -26,8 +26,8 @@ logger = kept_logger(__name__)
 _LONGEST_SECONDS = 10**9
 
 #: What the file names of this library begin with, and those of Python's.
-_PACKAGE = __file__.removesuffix("execution/failures.py")
-_STANDARD_LIBRARY = logging.__file__.removesuffix("logging/__init__.py")
+PACKAGE = __file__.removesuffix("execution/failures.py")
+STANDARD_LIBRARY = logging.__file__.removesuffix("logging/__init__.py")
 
 
 class RetryRules(Protocol):
@@ -181,9 +181,9 @@ def _from_application(error: BaseException) -> tuple[type[BaseException], BaseEx
     first = frame = error.__traceback__
     while frame is not None:
         file = frame.tb_frame.f_code.co_filename
-        if file.startswith(_PACKAGE):
+        if file.startswith(PACKAGE):
             first = frame.tb_next
-        elif not file.startswith(_STANDARD_LIBRARY) or "site-packages" in file:
+        elif not file.startswith(STANDARD_LIBRARY) or "site-packages" in file:
             break  # asyncio may stand between two frames of ours
         frame = frame.tb_next
     return type(error), error, first or error.__traceback__
