@@ -15,7 +15,21 @@ APP_VARIABLE = "SQS_TASKS_APP"
 
 
 def load_app(path: str | None = None) -> SQSEnv:
-    """Import the module and return the environment it holds.
+    """Import the module and return the environment it holds, with the modules of its ``include`` imported.
+
+    Args:
+        path: As for :func:`find_app`.
+
+    Raises:
+        ConfigurationError: The same; or ``include`` names what does not exist.
+    """
+    found = find_app(path)
+    found.load_tasks()
+    return found
+
+
+def find_app(path: str | None = None) -> SQSEnv:
+    """Import the module and return the environment it holds, whose tasks may not be registered yet.
 
     The name comes from the command line or the function's configuration, never from a message.
 
@@ -50,7 +64,6 @@ def load_app(path: str | None = None) -> SQSEnv:
             raise ConfigurationError(f"application {chosen!r}: {module_name} has no {attribute!r}") from None
     if not isinstance(found, SQSEnv):
         raise ConfigurationError(f"application {chosen!r} is a {type(found).__name__}, not an SQSEnv")
-    found.load_tasks()
     return found
 
 

@@ -14,6 +14,9 @@ from sqs_tasks.message import OutgoingMessage, ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Outcome, Postponed, Rejected, Retried, UnknownTask
 from sqs_tasks.receipts import MessageId
 
+#: What the receipt handles of eager jobs begin with.
+_HANDLE = "eager-"
+
 
 class RunnableQueue(Protocol):
     """What eager delivery asks of a queue."""
@@ -76,11 +79,16 @@ def received_from(
         attributes["MessageDeduplicationId"] = message.deduplication_id
     return ReceivedMessage(
         message_id=message_id,
-        receipt_handle=f"eager-{message_id}",
+        receipt_handle=f"{_HANDLE}{message_id}",
         body=message.body,
         attributes=attributes,
         message_attributes=dict(message.attributes),
     )
+
+
+def is_eager(message: ReceivedMessage) -> bool:
+    """Whether the job of a message runs in the middle of the code that sent it."""
+    return message.receipt_handle.startswith(_HANDLE)
 
 
 def raise_failure(outcome: Outcome, queue_name: str) -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import django
 import pytest
-from django.conf import settings
 from django.db import transaction
 
 from sqs_tasks import AsyncTask, SQSEnv
 from sqs_tasks.testing import in_memory
 from sqs_tasks.transactions import OnCommit
+from tests.support import django_project
 from tests.support.counting_client import CountingClient
 
-if not settings.configured:
-    settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
-    django.setup()
+django_project.configure()
 
 
 class Shop:

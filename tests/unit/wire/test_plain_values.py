@@ -10,7 +10,6 @@ from decimal import Decimal
 
 import pytest
 from asyncpg.pgproto import pgproto
-from django.conf import settings
 from django.db.models import IntegerChoices, TextChoices
 from django.http import QueryDict
 from django.utils.safestring import mark_safe
@@ -19,6 +18,7 @@ from sqs_tasks import MemorySession, SQSEnv
 from sqs_tasks.codecs import JSONCodec
 from sqs_tasks.errors import SerializationError
 from sqs_tasks.testing import drain, in_memory
+from tests.support import django_project
 
 SOME_ID = uuid.UUID("12345678-1234-5678-1234-567812345678")
 
@@ -91,8 +91,7 @@ def test_an_ordered_dict_arrives_in_its_own_order():
 
 def test_a_query_dict_is_refused_since_it_shows_other_values_than_it_holds():
     """It would arrive with a list where the sender sees a text."""
-    if not settings.configured:
-        settings.configure()
+    django_project.configure()
 
     with pytest.raises(SerializationError, match=r"argument 'query': django.* sub-class of dict .* convert it first"):
         JSONCodec.serialize({"query": QueryDict("a=1&a=2")})

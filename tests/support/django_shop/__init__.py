@@ -1,0 +1,1 @@
+"""An app of the Django project of tests."""
