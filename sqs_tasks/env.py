@@ -34,6 +34,7 @@ from sqs_tasks.settings import (
 if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
     from sqs_tasks.middleware import Middleware
+    from sqs_tasks.priorities.priority_queues import PriorityQueues
     from sqs_tasks.provisioning import RedrivePolicy
     from sqs_tasks.queue_statistics import QueueStatistics
     from sqs_tasks.scheduling.eventbridge import Scheduler
@@ -231,6 +232,24 @@ class SQSEnv(QueuesByName):
         self._queues[queue_name] = queue
         self._made_with[queue_name] = asked
         return queue
+
+    def priority_queues(
+        self, name: str, /, *, default: str | None = None, options: QueueOptions | None = None, **weights: float
+    ) -> PriorityQueues:
+        """Register a queue for each class of jobs, ``<name>_<class>``: ``env.priority_queues("jobs", high=8, low=1)``.
+
+        Args:
+            name: What their names begin with.
+            default: The class of jobs that name none; None takes the middle one, of two the lower.
+            options: Further options of all the queues, as for :meth:`queue`.
+            **weights: The weight of each class: how much of a worker it gets while the others have jobs too.
+
+        Raises:
+            ConfigurationError: A FIFO queue, fewer than two classes, or a weight or default that cannot be.
+        """
+        from sqs_tasks.priorities.priority_queues import priority_queues  # most applications have none
+
+        return priority_queues(self.queue, name, weights, default=default, options=options)
 
     def register_type(self, cls: type[Any], name: str | None = None) -> None:
         """Let an Enum or a dataclass travel that no task's annotations name; see :mod:`sqs_tasks.codecs`."""

@@ -96,6 +96,8 @@ def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
         "max_receive_count": queue.max_receive_count,
         "dead_letter_queue": None if dead is None else _dead_letter_queue(env, dead),
         "runs_on": settings.runs_on,
+        **({"weight": settings.weight} if settings.weight != 1 else {}),
+        **({"priority_group": settings.priority_group} if settings.priority_group else {}),
         "tasks": [_task(task, queue) for task in queue.tasks],
     }
 

@@ -145,13 +145,23 @@ class JobQueue(GenericQueue):
         """Register all tasks of this queue on another, for example to run dead letters where they are."""
         self.registry.copy_to(dst_queue.registry, queue=dst_queue)
         for task in self._async_tasks.values():
-            dst_queue.adopt(task.fn, task.name)
+            if dst_queue.registry.get(task.name) is not None:
+                dst_queue.adopt(task.fn, task.name)
 
-    def adopt(self, fn: Callable[..., Any], job_name: str) -> None:
-        """Make the task object of a registration that was copied here."""
+    def adopt(
+        self, fn: Callable[..., Any], job_name: str, make: Callable[..., AsyncTask[..., Any]] = AsyncTask
+    ) -> AsyncTask[..., Any]:
+        """Make the task object of a registration that is here, in place of the one that there may be.
+
+        Raises:
+            KeyError: It is not registered here.
+        """
         registered = self.registry.get(job_name)
-        if registered is not None:
-            self._async_tasks[job_name] = AsyncTask(self, registered, fn, callable_directly=self.env.direct_calls)
+        if registered is None:
+            raise KeyError(job_name)
+        task = make(self, registered, fn, callable_directly=self.env.direct_calls)
+        self._async_tasks[job_name] = task
+        return task
 
     def add_job(
         self,
@@ -213,7 +223,7 @@ class JobQueue(GenericQueue):
     async def enqueue_many_async(
         self,
         jobs: AsyncIterator[tuple[str, Mapping[str, Any]]],
-        options: SendOptions,
+        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
         settings: TaskSettings | None,
         *,
         max_in_flight: int,
@@ -224,21 +234,23 @@ class JobQueue(GenericQueue):
             import asyncio
 
             await asyncio.to_thread(self.outbox.learn_deduplication)
+        of = options if callable(options) else lambda _: options
         messages = (
-            self.message(name, kwargs, options, settings or self._settings(name)) async for name, kwargs in jobs
+            self.message(name, kwargs, of(kwargs), settings or self._settings(name)) async for name, kwargs in jobs
         )
         return await self.outbox.send_all_async(messages, max_in_flight=max_in_flight)
 
     def enqueue_many(
         self,
         jobs: Iterable[tuple[str, Mapping[str, Any]]],
-        options: SendOptions,
+        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
         settings: TaskSettings | None,
         *,
         max_in_flight: int,
     ) -> int:
         """Send any number of jobs whose arguments are bound already; see :meth:`add_jobs`."""
-        messages = (self.message(name, kwargs, options, settings or self._settings(name)) for name, kwargs in jobs)
+        of = options if callable(options) else lambda _: options
+        messages = (self.message(name, kwargs, of(kwargs), settings or self._settings(name)) for name, kwargs in jobs)
         self._check_in_flight(max_in_flight)
         return self.outbox.send_all(messages, max_in_flight=max_in_flight)
 

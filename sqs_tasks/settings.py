@@ -50,6 +50,8 @@ class QueueOptions(TypedDict, total=False):
     max_message_bytes: int
     runs_on: RunsOn
     task_defaults: TaskDefaults | None
+    weight: float
+    priority_group: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,8 @@ class QueueSettings:
         max_message_bytes: The size limit for one message, attributes counted; 1,048,576 unless the queue has less.
         runs_on: Which worker the CDK stack gives the queue; none for ``"external"``, whose workers run elsewhere.
         task_defaults: Options of its tasks unless they say otherwise, over those of the environment.
+        weight: How much of a worker's concurrency it gets while other queues want it too; ``--weight`` says otherwise.
+        priority_group: What ``env.priority_queues`` calls the queues that one service should work together.
     """
 
     name: str
@@ -94,6 +98,8 @@ class QueueSettings:
     max_message_bytes: int = limits.MAX_MESSAGE_BYTES
     runs_on: RunsOn = "lambda"
     task_defaults: TaskDefaults | None = None
+    weight: float = 1
+    priority_group: str | None = None
 
     def __post_init__(self) -> None:
         check_queue_name(self.name)
@@ -102,6 +108,7 @@ class QueueSettings:
         _check_range(self, "message_retention_seconds", limits.MIN_RETENTION_SECONDS, limits.MAX_RETENTION_SECONDS)
         _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS)
         _check_range(self, "max_message_bytes", 1024, limits.MAX_MESSAGE_BYTES)
+        limits.check_number(self.weight, f"queue {self.name!r}: weight", 0, whole=False, above=True)
         if self.runs_on not in get_args(RunsOn):
             raise ConfigurationError(
                 f"queue {self.name!r}: runs_on={self.runs_on!r} must be 'lambda', 'fargate' or 'external'"

@@ -17,6 +17,7 @@ from typing import (
     overload,
 )
 
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.scheduling.schedule import ScheduleOptions
+    from sqs_tasks.sending.call_options import OptionsOfCall
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -151,7 +153,20 @@ class AsyncTask(Generic[P, R_co]):
 
     def options(self, **options: Unpack[SendOptionsDict]) -> TaskWithOptions[P]:
         """This task with options for its next jobs: ``task.options(delay_seconds=60).delay(...)``."""
-        return TaskWithOptions(self, self._bind, SendOptions(**options))
+        return TaskWithOptions(self, self._bind, self.send_options(options))
+
+    def send_options(self, options: Mapping[str, Any]) -> SendOptions:
+        """The keywords of :meth:`options` as an object.
+
+        Raises:
+            ConfigurationError: They name a priority, and the task is on one queue alone.
+        """
+        if options.get("priority") is not None:
+            raise ConfigurationError(
+                f"task {self.name!r} on queue {self.queue.name!r}: priority={options['priority']!r}, and its queue has "
+                "no classes; register it on env.priority_queues(...), or leave priority= out"
+            )
+        return SendOptions(**options)
 
     @overload
     def bake(self, *args: P.args, **kwargs: P.kwargs) -> BakedAsyncTask: ...
@@ -197,7 +212,15 @@ class AsyncTask(Generic[P, R_co]):
         """As :meth:`batch`, for coroutines: ``async with task.abatch():``; ``delay()`` does not block in it."""
         return self.queue.add_batch_async()
 
-    def map(self, calls: Iterable[Mapping[str, Any]], *, max_in_flight: int = 1, **options: Any) -> int:
+    def map(
+        self,
+        calls: Iterable[Mapping[str, Any]],
+        *,
+        max_in_flight: int = 1,
+        spread_seconds: float | None = None,
+        delay_seconds: float | Callable[[Mapping[str, Any]], float | None] | None = None,
+        **options: Any,
+    ) -> int:
         """Add a job for each mapping of arguments, in requests of ten, and return how many were sent.
 
         There can be any number of jobs: the iterable is read while requests are sent.
@@ -205,14 +228,16 @@ class AsyncTask(Generic[P, R_co]):
         Args:
             calls: The arguments of each job by name.
             max_in_flight: Requests under way at once. More than one helps against a distant endpoint.
+            spread_seconds: Spread the jobs evenly over this time, 0 to 900, by delays that are added to
+                ``delay_seconds``; standard queues only.
+            delay_seconds: As for :meth:`options`; or a function that gives the delay of each job by its arguments.
             **options: As for :meth:`options`.
 
         Raises:
             BatchSendError: Some jobs were not accepted; it carries those of the requests under way, and reading stops.
             TypeError: Arguments that do not fit the signature; the jobs before them have been sent.
         """
-        send_options = SendOptions(**options)
-        queue = send_options.queue or self.queue
+        queue, send_options = self._for_calls(calls, spread_seconds, delay_seconds, options)
         jobs = ((self.name, self._bind((), call)) for call in calls)
         return queue.enqueue_many(jobs, send_options, self.settings, max_in_flight=max_in_flight)
 
@@ -221,6 +246,8 @@ class AsyncTask(Generic[P, R_co]):
         calls: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
         *,
         max_in_flight: int = 1,
+        spread_seconds: float | None = None,
+        delay_seconds: float | Callable[[Mapping[str, Any]], float | None] | None = None,
         **options: Any,
     ) -> int:
         """As :meth:`map`, for coroutines. The calls are read on the event loop; those of an async iterable too.
@@ -228,6 +255,8 @@ class AsyncTask(Generic[P, R_co]):
         Args:
             calls: The arguments of each job by name.
             max_in_flight: Requests under way at once.
+            spread_seconds: As for :meth:`map`.
+            delay_seconds: As for :meth:`map`.
             **options: As for :meth:`options`.
 
         Raises:
@@ -236,10 +265,34 @@ class AsyncTask(Generic[P, R_co]):
         """
         from sqs_tasks.sending.async_stream import each  # most producers are no coroutines
 
-        send_options = SendOptions(**options)
-        queue = send_options.queue or self.queue
+        queue, send_options = self._for_calls(calls, spread_seconds, delay_seconds, options)
         jobs = ((self.name, self._bind((), call)) async for call in each(calls))
         return await queue.enqueue_many_async(jobs, send_options, self.settings, max_in_flight=max_in_flight)
+
+    def _for_calls(
+        self,
+        calls: object,
+        spread_seconds: float | None,
+        delay_seconds: float | Callable[[Mapping[str, Any]], float | None] | None,
+        options: Mapping[str, Any],
+    ) -> tuple[Enqueuer, SendOptions | OptionsOfCall]:
+        """The queue and the options of jobs that are sent together."""
+        if spread_seconds is None and not callable(delay_seconds):
+            common = self.send_options({**options, "delay_seconds": delay_seconds})
+            return common.queue or self.queue, common
+        from sqs_tasks.sending.call_options import options_of_calls  # most jobs have one delay
+
+        is_each = callable(delay_seconds)
+        common = self.send_options({**options, "delay_seconds": None if is_each else delay_seconds})
+        queue = common.queue or self.queue
+        return queue, options_of_calls(
+            common,
+            calls,
+            spread_seconds=spread_seconds,
+            delay_of=delay_seconds if callable(delay_seconds) else None,
+            is_fifo=queue.name.endswith(".fifo"),
+            own_delay_seconds=self.settings.delay_seconds,
+        )
 
     def schedule(self, name: str, expression: Expression, **options: Unpack[ScheduleOptions]) -> AsyncTask[P, R_co]:
         """Register a schedule: at these times EventBridge Scheduler adds a job of this task.

@@ -92,6 +92,8 @@ class ManifestQueue:
         max_receive_count: Deliveries before the redrive policy moves a message; headroom included (R3).
         dead_letter_queue: None when the registration declined one.
         runs_on: What works the queue.
+        weight: How much of a worker's concurrency it gets while other queues want it too.
+        priority_group: Queues of one group have one service, whose jobs they share by weight; None for no group.
         tasks: In the order of registration.
     """
 
@@ -107,6 +109,8 @@ class ManifestQueue:
     max_receive_count: int = limits.MIN_LAMBDA_RECEIVE_COUNT
     dead_letter_queue: ManifestDeadLetterQueue | None
     runs_on: RunsOn = "lambda"
+    weight: float = 1
+    priority_group: str | None = None
     tasks: tuple[ManifestTask, ...] = ()
 
 
@@ -311,6 +315,8 @@ def _queue(fields: Fields) -> ManifestQueue:
         max_receive_count=fields.integer("max_receive_count", low=1, high=limits.MAX_RECEIVE_COUNT),
         dead_letter_queue=_dead_letter_queue(fields, fifo=fifo),
         runs_on=cast("RunsOn", fields.choice("runs_on", get_args(RunsOn))),
+        weight=fields.positive_number("weight", absent=1),
+        priority_group=fields.optional_text("priority_group", absent=True),
         tasks=tuple(_task(item) for item in fields.items("tasks")),
     )
     fields.close()

@@ -100,6 +100,17 @@ class Fields:
             raise ManifestError(f"{value} is out of range; allowed is {allowed}, or null", path=path)
         return value
 
+    def positive_number(self, name: str, *, absent: float) -> int | float:
+        """A number above 0; the given one where the field is missing."""
+        if name not in self._data:
+            return absent
+        value, path = self._value(name), self._path(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ManifestError(f"{value!r} is {type_name(value)}; write a number above 0", path=path)
+        if not math.isfinite(value) or value <= 0:
+            raise ManifestError(f"{value} is out of range; allowed is any number above 0", path=path)
+        return value
+
     def optional_object(self, name: str) -> Fields | None:
         """The fields of an object, or None."""
         value = self._value(name)

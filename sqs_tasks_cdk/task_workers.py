@@ -138,7 +138,8 @@ class TaskWorkers(Construct):
         loops = call_graph.loops(self._manifest)
         for registered in self._worked:
             if registered.runs_on == "fargate":
-                self.workers[registered.name] = self._service(registered)
+                if registered.name not in self.workers:  # those of a group come together
+                    self.workers |= self._service(registered)
             else:
                 self.workers[registered.name] = self._function(registered, is_loop=registered.name in loops)
                 if self._shared.is_shared(registered.name):
@@ -159,7 +160,7 @@ class TaskWorkers(Construct):
 
     def __iter__(self) -> Iterator[LambdaWorker | FargateWorker]:
         """The workers, in the order of registration of their queues."""
-        return iter(self.workers.values())
+        return iter(dict.fromkeys(self.workers.values()))
 
     @cached_property
     def cluster(self) -> ecs.ICluster:
@@ -205,7 +206,10 @@ class TaskWorkers(Construct):
             self._codes[key] = made.to_code(runtime=runtime, architecture=architecture)
         return self._codes[key]
 
-    def _service(self, registered: ManifestQueue) -> FargateWorker:
+    def _service(self, registered: ManifestQueue) -> dict[str, FargateWorker]:
+        """The service of a queue, by the names of all queues that it works: those of its priority group too."""
+        group = self._group(registered)
+        self._check_group_settings(group)
         settings: dict[str, Any] = {
             **(self._settings.get("fargate_defaults") or {}),
             **(self._settings.get("fargate_settings") or {}).get(registered.name, {}),
@@ -218,8 +222,28 @@ class TaskWorkers(Construct):
             if "cluster" not in self._settings and "vpc" not in self._settings:
                 settings.setdefault("assign_public_ip", True)
         place = self._place(registered)
-        task_queue = self._queue(registered.name, place)
-        return FargateWorker(place, registered.name, task_queues=[task_queue], app=app, **settings)
+        task_queues = [self._queue(one.name, place) for one in group]
+        service = FargateWorker(place, registered.name, task_queues=task_queues, app=app, **settings)
+        return dict.fromkeys([one.name for one in group], service)
+
+    def _group(self, registered: ManifestQueue) -> list[ManifestQueue]:
+        """The queues that one service works together with this one, which is among them."""
+        if registered.priority_group is None:
+            return [registered]
+        return [
+            one
+            for one in self._worked
+            if one.runs_on == registered.runs_on and one.priority_group == registered.priority_group
+        ]
+
+    def _check_group_settings(self, group: Sequence[ManifestQueue]) -> None:
+        """Refuse settings of a service by the name of a queue that is not the first of its group."""
+        for one in group[1:]:
+            if one.name in (self._settings.get("fargate_settings") or {}):
+                raise StackError(
+                    f"fargate_settings for queue {one.name!r}, whose priority group {one.priority_group!r} has one "
+                    f"service; its settings are those of its first queue: give them for {group[0].name!r}"
+                )
 
     def _name_service(self, settings: dict[str, Any], app: str) -> None:
         """Give a stage a service name of its own: the queues' logical names are those of all stages."""
@@ -294,7 +318,8 @@ class TaskWorkers(Construct):
         """Where the worker of a queue is made."""
         if self._parts is None:
             return self
-        part = self._parts.of(self._shared.leader(registered.name))
+        is_service = registered.runs_on == "fargate"
+        part = self._parts.of(self._group(registered)[0].name if is_service else self._shared.leader(registered.name))
         if not self._is_apart:
             # In a nested stack the queue is known by name, so the CDK does not see that its mapping needs it.
             depend_on(part, self._queues[registered.name].resource)

@@ -84,7 +84,7 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     "weights",
     multiple=True,
     metavar="QUEUE=N",
-    help="How much of the concurrency a queue gets while others want it too; by default 1.",
+    help="How much of the concurrency a queue gets while others want it too; by default as registered.",
 )
 @setting(
     "--strict-priority",

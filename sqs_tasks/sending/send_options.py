@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +30,7 @@ class SendOptions:
         content_type: The codec to write it with.
         message_attributes: Further SQS message attributes; a string is enough for each.
         queue: The queue to send to instead of the task's own.
+        priority: The class of the job, where its task is on ``env.priority_queues(...)``; None for the default one.
     """
 
     delay_seconds: float | None = None
@@ -39,6 +40,7 @@ class SendOptions:
     content_type: str | None = None
     message_attributes: Mapping[str, str | MessageAttribute] = field(default_factory=dict)
     queue: Enqueuer | None = None
+    priority: str | None = None
 
 
 class SendOptionsDict(TypedDict, total=False):
@@ -51,6 +53,7 @@ class SendOptionsDict(TypedDict, total=False):
     content_type: str | None
     message_attributes: Mapping[str, str | MessageAttribute]
     queue: Enqueuer | None
+    priority: str | None
 
 
 class Enqueuer(Protocol):
@@ -73,7 +76,7 @@ class Enqueuer(Protocol):
     def enqueue_many(
         self,
         jobs: Iterable[tuple[str, Mapping[str, Any]]],
-        options: SendOptions,
+        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
         settings: TaskSettings | None,
         *,
         max_in_flight: int,
@@ -88,7 +91,7 @@ class Enqueuer(Protocol):
     async def enqueue_many_async(
         self,
         jobs: AsyncIterator[tuple[str, Mapping[str, Any]]],
-        options: SendOptions,
+        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
         settings: TaskSettings | None,
         *,
         max_in_flight: int,

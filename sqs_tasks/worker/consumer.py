@@ -54,7 +54,7 @@ class Consumer:
             alive, and released at the stop. 0 receives nothing that would have to wait. Not for FIFO queues.
         wait_seconds: How long one long poll waits, 0 to 20; never longer than the grace period.
         grace_seconds: How long running jobs may take to finish after the stop; the default fits ECS's 30 s.
-        weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
+        weights: A weight by queue name, for when several queues want more slots than there are; else as registered.
         strict_priority: A queue gets slots only while all those before it are empty.
         metrics: Counts what is done.
     """
@@ -304,9 +304,10 @@ def _policy(given: ShutdownPolicy | Callable[[], ShutdownPolicy]) -> ShutdownPol
 
 
 def _weights(queues: Sequence[WorkedQueue], weights: Mapping[str, float]) -> list[float]:
-    names = [queue.name for queue in queues]
+    registered = {queue.name: queue.settings.weight for queue in queues}
+    names = list(registered)
     for name, weight in weights.items():
         if name not in names:
             raise ConfigurationError(f"weights: {name!r} is none of the queues to work: {', '.join(names)}")
         limits.check_number(weight, f"weights: {name!r}", 0, whole=False, above=True)
-    return [weights.get(name, 1) for name in names]
+    return [weights.get(name, registered[name]) for name in names]

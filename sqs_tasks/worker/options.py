@@ -14,7 +14,7 @@ class WorkerOptions(TypedDict, total=False):
         async_concurrency: ``async def`` jobs at a time, on an event loop; as ``concurrency`` unless given.
         prefetch: Messages to receive before they can start, so that short jobs come in tens; 0 unless given.
         wait_seconds: How long one long poll waits, 0 to 20; 20 unless given.
-        weights: A weight by queue name, for when several queues want more slots than there are; 1 unless given.
+        weights: A weight by queue name, for when several queues want more slots than there are; else as registered.
         strict_priority: A queue gets slots only while all those registered before it are empty.
         grace_seconds: How long running jobs may take to finish after a signal; 25 unless given.
     """

@@ -472,6 +472,35 @@ def test_registry_takes_a_network(app: App) -> None:
     assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] == "DISABLED"
 
 
+def test_classes_of_jobs_share_a_service(app: App) -> None:
+    """It takes their weights from the registry; settings for another than the first queue would have no service."""
+    group = [
+        queue(f"jobs_{name}", runs_on="fargate", weight=weight, priority_group="jobs")
+        for name, weight in (("high", 8), ("low", 1.5))
+    ]
+    stack = TaskStack(
+        app,
+        "Shop",
+        manifest=manifest(*group, queue("films", runs_on="fargate")),
+        fargate_defaults={"image": IMAGE},
+        fargate_settings={"jobs_high": {"max_tasks": 7}},
+    )
+
+    resources = Resources(stack)
+    workers = stack.tasks.workers
+    assert workers["jobs_high"] is workers["jobs_low"]
+    assert len(list(workers)) == len(resources.of_type("ECS::Service")) == 2
+    assert [one.logical_name for one in workers["jobs_low"].task_queues] == ["jobs_high", "jobs_low"]
+    with pytest.raises(StackError, match="give them for 'jobs_high'"):
+        TaskStack(
+            app,
+            "Other",
+            manifest=manifest(*group),
+            fargate_defaults={"image": IMAGE},
+            fargate_settings={"jobs_low": {"max_tasks": 7}},
+        )
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
