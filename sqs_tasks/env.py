@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver
     from sqs_tasks.shutdown_policies import ShutdownPolicy
+    from sqs_tasks.store.protocol import Store
     from sqs_tasks.worker.options import WorkerOptions
 
 Q = TypeVar("Q", bound=GenericQueue)
@@ -69,6 +70,7 @@ class SQSEnv(QueuesByName):
         client_config: Keyword arguments of ``botocore.config.Config`` over the library's own.
         codecs: Your own codecs; each must be named in ``codec`` or ``accept`` to be used.
         scheduler: Where jobs are held that are due later than SQS can hold them back; None takes what the stack says.
+        store: Where is remembered what tasks ask for: ``DynamoDBStore("jobs")`` or ``SQLiteStore(path)``.
         direct_calls: A call of a task, ``send_email(...)``, runs its function; otherwise it is refused as a mistake.
         eager: Run each job where it is sent, in this process and without SQS: for tests and first steps.
         send: When jobs are sent: ``OnCommit()`` of :mod:`sqs_tasks.transactions`; None for at once.
@@ -110,6 +112,7 @@ class SQSEnv(QueuesByName):
         client_config: Mapping[str, Any] | None = None,
         codecs: Sequence[Codec] = (),
         scheduler: Scheduler | None = None,
+        store: Store | None = None,
         direct_calls: bool = False,
         eager: bool = False,
         send: Hold | None = None,
@@ -149,6 +152,7 @@ class SQSEnv(QueuesByName):
             region_name=region_name,
             config=with_retries(client_config, retry_max_attempts, retry_mode),
         )
+        self.store = None if store is None else store.for_environment(self.client.of_service, self.client.now)
         self.urls = QueueUrls(self.client)
         self._given_urls: Mapping[str, str] | None = None
         self.pre_send: Hook[[OutgoingMessage]] = Hook("pre_send")

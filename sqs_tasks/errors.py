@@ -72,6 +72,10 @@ class JobExpiredError(SQSTasksError):
     """A job that waited longer than its task's ``max_age``; it is rejected, never executed."""
 
 
+class StoreUnavailableError(SQSTasksError):
+    """The store cannot be reached, is throttled or refuses; whether a write was made is not known."""
+
+
 class TaskTimeoutError(SQSTasksError, TimeoutError):
     """A task that ran longer than its ``timeout``; it failed and its backoff policy decides."""
 

@@ -19,7 +19,7 @@ def in_memory(env: SQSEnv, *, clock: ManualClock | None = None, schedules: bool 
 
     All registered queues are there with their dead-letter queues and redrive policies, empty. ``session.advance(60)``
     moves their clock on, and the registered schedules send what becomes due on the way, each run once. A rate without
-    a start runs first after one period.
+    a start runs first after one period. An environment with a store has an empty one in memory meanwhile.
 
     Args:
         env: The environment of the application, as it is imported by it.
@@ -29,7 +29,7 @@ def in_memory(env: SQSEnv, *, clock: ManualClock | None = None, schedules: bool 
     env.load_tasks()
     session = MemorySession(clock or ManualClock())
     client = session.client("sqs")
-    with env.connected_to(client):
+    with env.connected_to(client), _store_in_memory(env):
         env.create_queues()
         for queue in env.queues.values():
             if queue.settings.queue_url is not None:
@@ -46,6 +46,24 @@ def in_memory(env: SQSEnv, *, clock: ManualClock | None = None, schedules: bool 
                 now=datetime.fromtimestamp(session.clock.now(), UTC),
             )
         yield session
+
+
+@contextmanager
+def _store_in_memory(env: SQSEnv) -> Iterator[None]:
+    """An empty store by the clock of the queues in memory, in the place of the environment's, if it has one."""
+    before = env.store
+    if before is None:
+        yield
+        return
+    from sqs_tasks.store.sqlite import SQLiteStore  # few environments have a store
+
+    memory = SQLiteStore(":memory:")
+    env.store = memory.for_environment(env.client.of_service, env.client.now)
+    try:
+        yield
+    finally:
+        env.store = before
+        memory.close()
 
 
 @contextmanager
