@@ -16,7 +16,7 @@ CRITICAL: Final = "critical"
 WARNING: Final = "warning"
 
 #: What is not critical. A loop or a throttle costs money or time, and jobs are still done.
-_WARNINGS: Final = frozenset({"time-to-drain", "duration", "throttles", "recursion"})
+_WARNINGS: Final = frozenset({"time-to-drain", "duration", "throttles", "recursion", "rejected"})
 
 #: The page that says what to do, with an anchor for each alarm.
 DEFAULT_RUNBOOK: Final = "docs/alarms.md of sqs_tasks, "

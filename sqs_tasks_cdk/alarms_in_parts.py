@@ -23,6 +23,9 @@ _ALARMS_OF_A_QUEUE: Final = 9
 #: measures them, and those that one template may take of its 1 MB.
 _BYTES_OF_A_QUEUE, _BYTES_OF_A_TASK, _MAX_BYTES = 14_600, 850, 980_000
 
+#: Bytes of a log alarm with what its roles may do.
+_BYTES_OF_A_LOG_ALARM = 2_500
+
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
@@ -42,10 +45,14 @@ class Watch:
 
 
 def watches_of(
-    scope: Construct, queues: Sequence[TaskQueue], workers: Sequence[LambdaWorker | FargateWorker]
+    scope: Construct,
+    queues: Sequence[TaskQueue],
+    workers: Sequence[LambdaWorker | FargateWorker],
+    *,
+    log_alarms: bool = False,
 ) -> list[Watch]:
     """Queues and workers in one group, or in one for each nested stack if one stack cannot hold all their alarms."""
-    if _fit([len(queue.tasks) for queue in queues]):
+    if _fit([len(queue.tasks) for queue in queues], log_alarms=log_alarms):
         return [Watch(scope=scope, queues=list(queues), workers=list(workers))]
     parts = Parts(scope, "Part")
     watches: dict[str, Watch] = {}
@@ -89,17 +96,17 @@ def combined_alarm(
     return composite
 
 
-def place_of_alarms(scope: Construct, queues: Sequence[TaskQueue]) -> Construct:
+def place_of_alarms(scope: Construct, queues: Sequence[TaskQueue], *, log_alarms: bool = False) -> Construct:
     """Where the alarms of these queues go: the construct itself, or a nested stack if its stack has no room."""
-    needed = len(queues) * _ALARMS_OF_A_QUEUE
-    if needed < MAX_RESOURCES / 4 or not _fit([len(queue.tasks) for queue in queues]):
+    needed = len(queues) * (_ALARMS_OF_A_QUEUE + log_alarms)
+    if needed < MAX_RESOURCES / 4 or not _fit([len(queue.tasks) for queue in queues], log_alarms=log_alarms):
         return scope  # there is room, or they are in parts anyway
     stack = Stack.of(scope)
     present = sum(isinstance(one, CfnResource) and Stack.of(one) is stack for one in stack.node.find_all())
     return scope if present + needed < MAX_RESOURCES else NestedStack(scope, "Watch")
 
 
-def _fit(tasks: Sequence[int]) -> bool:
+def _fit(tasks: Sequence[int], *, log_alarms: bool) -> bool:
     """Whether one template holds the alarms and the dashboard of queues with so many tasks each."""
-    size = len(tasks) * _BYTES_OF_A_QUEUE + sum(tasks) * _BYTES_OF_A_TASK
-    return len(tasks) * _ALARMS_OF_A_QUEUE < MAX_RESOURCES and size < _MAX_BYTES
+    size = len(tasks) * (_BYTES_OF_A_QUEUE + log_alarms * _BYTES_OF_A_LOG_ALARM) + sum(tasks) * _BYTES_OF_A_TASK
+    return len(tasks) * (_ALARMS_OF_A_QUEUE + log_alarms) < MAX_RESOURCES and size < _MAX_BYTES

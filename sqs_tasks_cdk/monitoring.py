@@ -18,6 +18,7 @@ from sqs_tasks_cdk.dashboard import TaskDashboard
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
+from sqs_tasks_cdk.log_alarms import LogAlarms
 from sqs_tasks_cdk.places import require_here
 from sqs_tasks_cdk.schedules import TaskSchedules
 from sqs_tasks_cdk.settings import given
@@ -46,6 +47,11 @@ class MonitoringSettings(TypedDict, total=False):
 
     #: What to change of alarms, by what they watch (``"age"``) or by their whole name (``"emails age"``).
     alarm_options: Mapping[str, AlarmOptions] | None
+
+    #: Whether there is a log alarm too for each worker with a log group of its own: it says which tasks' jobs were
+    #: rejected, or which task is not registered, and quotes lines. There is none when left out: each log line is then
+    #: queried once, which costs.
+    log_alarms: bool
 
     #: Which alarms there are not, by what they watch or by their whole name.
     without_alarms: Sequence[str]
@@ -88,6 +94,7 @@ class TaskMonitoring(Construct):
         composite_alarm: The one that tells of all, or None.
         composite_alarms: The composite alarms by severity, when there are topics by severity.
         alarms: The alarms by name: a queue's logical name and what it watches, as in ``"emails dead-letters"``.
+        log_alarms: The log alarms by name, as in ``"emails rejected"``; they notify by themselves, ``combined`` or not.
         dashboard: The dashboard, or None.
         dashboards: The dashboard and what follows it: CloudWatch shows 2,500 metrics on one, which is some 400 tasks.
 
@@ -142,7 +149,9 @@ class TaskMonitoring(Construct):
 
         combined = bool(settings.get("combined"))
         policy = _policy(settings)
-        watches = watches_of(self, queues, workers)
+        has_log_alarms = bool(settings.get("log_alarms"))
+        watches = watches_of(self, queues, workers, log_alarms=has_log_alarms)
+        self.log_alarms: dict[str, cloudwatch.CfnLogAlarm] = {}
         for watch in watches:
             watch.alarms = alarms = Alarms(watch.scope, "Alarms", policy=policy, silent=combined)
             for queue in watch.queues:
@@ -152,6 +161,10 @@ class TaskMonitoring(Construct):
                     alarms.watch_function(worker, objectives_of(worker.task_queue.logical_name))
                 else:
                     alarms.watch_service(worker)
+            if has_log_alarms:
+                of_logs = LogAlarms(watch.scope, "LogAlarms", policy=policy)
+                of_logs.watch(watch.workers)
+                self.log_alarms.update(of_logs.by_name)
         if schedules is not None:
             watches[0].alarms.watch_schedules(schedules)
         policy.close()

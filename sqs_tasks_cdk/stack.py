@@ -197,7 +197,7 @@ class SqsTasks(Construct):
             else:
                 watched.append(queue)
         return TaskMonitoring(
-            scope if scope is not None else place_of_alarms(self, watched),
+            scope if scope is not None else place_of_alarms(self, watched, log_alarms=bool(settings.get("log_alarms"))),
             construct_id,
             queues=watched,
             workers=list(self.workers),
