@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqs_tasks.message import JobBatch as JobBatch
     from sqs_tasks.message import ReceivedMessage as ReceivedMessage
     from sqs_tasks.middleware import context_middleware as context_middleware
+    from sqs_tasks.offload.s3_offload import S3Offload as S3Offload
     from sqs_tasks.outcome import BatchProcessingResult as BatchProcessingResult
     from sqs_tasks.outcome import Postpone as Postpone
     from sqs_tasks.outcome import Reject as Reject
@@ -54,6 +55,7 @@ _MODULES = {
     "ExponentialBackoff": "backoff_policies",
     "LinearBackoff": "backoff_policies",
     "TableBackoff": "backoff_policies",
+    "S3Offload": "offload.s3_offload",
     "BatchProcessingResult": "outcome",
     "BatchMessages": "batching",
     "NoBatching": "batching",

@@ -144,7 +144,7 @@ class ClientProvider:
         if given is not None and self.is_in_memory:
             return getattr(given, "of_service")(service_name=service)  # noqa: B009 - no SQSClient has it
         with making:
-            key = f"{os.getpid()} {service} {id(given)}"
+            key = f"{os.getpid()} {service} {endpoint_url} {id(given)}"
             if key not in self._others:
                 region = self._region_name or getattr(getattr(given, "meta", None), "region_name", None)
                 options = {"endpoint_url": endpoint_url, "region_name": region}

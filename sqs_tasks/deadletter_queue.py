@@ -32,8 +32,11 @@ class DeadLetterQueue(RawQueue):
     Body, attributes, message group and X-Ray header are kept, and the attributes about the failure are removed. On a
     FIFO queue a message gets a new deduplication id, or SQS would drop it within five minutes of its first send (fault
     W17). A message leaves the dead-letter queue once SQS has accepted it upstream. Standard queues are sent to
-    in tens; FIFO queues one message after the other, since one that is refused must not be overtaken.
+    in tens; FIFO queues one message after the other, since one that is refused must not be overtaken. A body in S3
+    stays there, and the message points to it.
     """
+
+    payloads = None
 
     def __init__(
         self, env: Environment, settings: QueueSettings, *, upstream_queue: GenericQueue, **options: Any

@@ -34,6 +34,7 @@ from sqs_tasks.settings import (
 if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
     from sqs_tasks.middleware import Middleware
+    from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.priorities.priority_queues import PriorityQueues
     from sqs_tasks.provisioning import RedrivePolicy
     from sqs_tasks.queue_statistics import QueueStatistics
@@ -77,6 +78,7 @@ class SQSEnv(QueuesByName):
         log_retries: How a failed attempt is logged that is not the last: ``"message"``, or with its ``"traceback"``.
         include: The modules that register tasks, as ``["shop.tasks", "billing.*"]``; see :meth:`load_tasks`.
         task_defaults: Options of all tasks unless their queue or they themselves say otherwise.
+        offload: Where bodies go that are too large for messages, as ``S3Offload()``; None keeps them there.
 
     Attributes:
         context: Values that travel with every job added here; see :class:`~sqs_tasks.context.SQSContext`.
@@ -119,6 +121,7 @@ class SQSEnv(QueuesByName):
         log_retries: Literal["message", "traceback"] = "message",
         include: Sequence[str] = (),
         task_defaults: TaskDefaults | None = None,
+        offload: S3Offload | None = None,
     ) -> None:
         self.queue_prefix = staged_prefix(queue_prefix, os.environ)
         self.codecs = CodecRegistry()
@@ -140,6 +143,7 @@ class SQSEnv(QueuesByName):
         self._to_import = include
         check_task_defaults(task_defaults, "SQSEnv")
         self.task_defaults = task_defaults
+        self.offload = offload
         self.deliver: Deliver | None = None
         if eager:
             from sqs_tasks.execution.eager import EagerDelivery

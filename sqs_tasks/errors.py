@@ -8,6 +8,7 @@
     ├── SerializationError          an argument the codec cannot carry (also a TypeError)
     ├── MessageTooLargeError        a job over the size limit (also a ValueError)
     ├── UndecodableMessageError     a message whose body or attributes cannot be read
+    ├── PayloadUnavailableError     a message whose body is in S3 and cannot be fetched now
     ├── SignatureMismatchError      a message whose arguments do not fit the task
     ├── JobExpiredError             a job older than its task's max_age
     ├── TaskTimeoutError            a task that ran longer than its timeout (also a TimeoutError)
@@ -62,6 +63,10 @@ class MessageTooLargeError(SQSTasksError, ValueError):
 
 class UndecodableMessageError(SQSTasksError):
     """A message whose body or attributes cannot be read; it is rejected, never executed."""
+
+
+class PayloadUnavailableError(SQSTasksError):
+    """A message whose body is in S3 and cannot be fetched now; it comes back, and no attempt is counted."""
 
 
 class SignatureMismatchError(SQSTasksError):

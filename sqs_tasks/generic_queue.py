@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sqs_tasks.execution.job_copier import JobCopier
     from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.middleware import Middleware
+    from sqs_tasks.offload.payload_store import PayloadStore
+    from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.queue_statistics import QueueStatistics
     from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.sending.held_messages import Hold
@@ -71,6 +73,7 @@ class Environment(Protocol):
     scheduler: Scheduler | None
     direct_calls: bool
     task_defaults: TaskDefaults | None
+    offload: S3Offload | None
     deliver: Deliver | None
     pre_send: Hook[[OutgoingMessage]]
     post_send: Hook[[OutgoingMessage, Receipt]]
@@ -119,6 +122,9 @@ class GenericQueue:
         self.fifo = settings.fifo
         self.backoff_policy = backoff_policy or env.backoff_policy
         self._outbox: Outbox | None = None
+        offload = settings.offload or env.offload
+        if offload is not None:
+            offload.check_queue(settings.name, settings.message_retention_seconds)
         self.batch_size = batching_policy.batch_size if batching_policy is not None else 0
 
     @property
@@ -139,6 +145,16 @@ class GenericQueue:
                     deliver=lambda: None if env.deliver is None else partial(env.deliver, self),
                 )
             return self._outbox
+
+    @cached_property
+    def payloads(self) -> PayloadStore | None:
+        """The large bodies of this queue in S3; None where bodies stay in their messages."""
+        settings = self.settings.offload or self.env.offload
+        if settings is None:
+            return None
+        from sqs_tasks.offload.payload_store import PayloadStore
+
+        return PayloadStore(settings, self.env.client, queue_name=self.name)
 
     @classmethod
     def maker(cls, **kwargs: Any) -> Callable[..., Self]:
@@ -218,6 +234,10 @@ class GenericQueue:
         """As :meth:`add_batch`, for the asyncio task that opens it: ``async with queue.add_batch_async():``."""
         return self.outbox.batch_async()
 
+    def _offloaded(self, payloads: PayloadStore, message: OutgoingMessage) -> OutgoingMessage:
+        """The message, with a pointer for a body where that is large."""
+        return payloads.offloaded(message, fifo=self.fifo, max_message_bytes=self.settings.max_message_bytes)
+
     # --- working ----------------------------------------------------------------------------------------------------
 
     def task_options(self, options: TaskOptions) -> TaskOptions:
@@ -258,10 +278,12 @@ class GenericQueue:
         return self._make_intake(None, None)
 
     def _make_intake(self, last_receive: int | None, now: Callable[[], float] | None) -> Intake:
+        payloads = self.payloads
         return Intake(
             queue_name=self.name,
             tasks=self._lookup(),
             decode=self._decode,
+            blocks=None if payloads is None else payloads.has_payload,
             backoff_policy=self.backoff_policy,
             post_task=self.env.post_task,
             last_receive=last_receive,
@@ -304,6 +326,11 @@ class GenericQueue:
         """
         from sqs_tasks.execution.settlement import Settlement  # a function whose jobs all succeed needs none
 
+        kind: Callable[..., Settlement] = Settlement
+        if self.payloads is not None and self.payloads.settings.remove_with_job:
+            from sqs_tasks.execution.payload_removal import RemovingSettlement
+
+            kind = partial(RemovingSettlement, self.payloads)
         letters = None
         if self.settings.dead_letter_queue is not None:
             from sqs_tasks.execution.dead_letter_copier import DeadLetters  # only what fails needs it
@@ -315,7 +342,7 @@ class GenericQueue:
                 fifo=self.fifo,
                 now=self.env.client.now,
             )
-        return Settlement(
+        return kind(
             queue_name=self.name,
             client=self.env.client,
             queue_url=queue_url or (lambda: self.queue_url),

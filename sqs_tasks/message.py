@@ -16,6 +16,7 @@ from typing import Any, NotRequired, TypedDict
 
 from sqs_tasks.errors import MAX_QUOTED_CHARS, UndecodableMessageError, one_line
 from sqs_tasks.limits import MAX_DELAY_SECONDS
+from sqs_tasks.protocols import StoredBody
 
 JOB_NAME = "JobName"
 CONTENT_TYPE = "ContentType"
@@ -71,6 +72,8 @@ class OutgoingMessage:
     queue_name: str = ""
     job_name: str = ""
     job_id: str | None = None
+    #: The body itself where ``body`` points to an object in S3; it has to be stored before the message is sent.
+    payload: StoredBody | None = None
 
     def as_request(self) -> dict[str, Any]:
         """The keyword arguments of ``send_message``, without the queue URL."""

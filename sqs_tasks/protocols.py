@@ -68,6 +68,17 @@ class SQSClient(Protocol):
         ...
 
 
+class StoredBody(Protocol):
+    """The body of a message that travels outside of it."""
+
+    @property
+    def text(self) -> str:
+        """The body."""
+
+    def store(self) -> None:
+        """Put it where its receiver finds it; more than once is as good as once."""
+
+
 class SQSSession(Protocol):
     """What ``SQSEnv(session)`` accepts: the ``boto3`` module, a ``boto3.Session`` or a ``MemorySession``."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.client import making
-from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
 from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
@@ -57,7 +57,7 @@ class JobQueue(GenericQueue):
                 codecs=self.env.codecs,
                 content_type=self.settings.codec or self.env.codec,
                 compress_above_bytes=self.settings.compress_above_bytes,
-                max_message_bytes=self.settings.max_message_bytes,
+                max_message_bytes=None if self.payloads is not None else self.settings.max_message_bytes,
                 queue_name=self.settings.name,
             )
             return self._writer
@@ -309,7 +309,8 @@ class JobQueue(GenericQueue):
 
             own = content_id(job_name, job_kwargs, message.body, self.env.codecs)
             message = dataclasses.replace(message, deduplication_id=own)
-        return message if run_at is None else dataclasses.replace(message, run_at=run_at)
+        message = message if run_at is None else dataclasses.replace(message, run_at=run_at)
+        return message if self.payloads is None else self._offloaded(self.payloads, message)
 
     def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
         """Register a schedule of a task: its arguments are checked, and its message is made.
@@ -339,6 +340,11 @@ class JobQueue(GenericQueue):
         message = (self._writer or self._make_writer()).write(
             task.name, arguments, {}, delay_seconds=settings.delay_seconds or None, group_id=group_id
         )
+        if message.size_bytes > self.settings.max_message_bytes:
+            raise MessageTooLargeError(
+                f"schedule {name!r} on queue {self.name!r}: its message is {message.size_bytes} bytes, at most "
+                f"{self.settings.max_message_bytes} are allowed, and none goes to S3; give it smaller arguments"
+            )
         made = registered(schedule, message, queue_name=self.name, job_name=task.name, label=label, fifo=self.fifo)
         task.schedules[label] = made
         return made
@@ -408,7 +414,7 @@ class JobQueue(GenericQueue):
 
     @property
     def _decode(self) -> Decode:
-        return self._reader.read
+        return self._reader.read if self.payloads is None else self.payloads.resolving(self._reader.read)
 
 
 def automatic_name(fn: Callable[..., Any]) -> str:

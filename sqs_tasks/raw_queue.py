@@ -115,6 +115,8 @@ class RawQueue(GenericQueue):
             group_id=outbox.group_id(group_id),
             queue_name=self.name,
         )
+        if self.payloads is not None:
+            message = self._offloaded(self.payloads, message)
         if message.size_bytes > self.settings.max_message_bytes:
             raise MessageTooLargeError(
                 f"queue {self.name!r}: the message is {message.size_bytes} bytes with its attributes, at most "
@@ -127,7 +129,7 @@ class RawQueue(GenericQueue):
 
     @property
     def _decode(self) -> Decode:
-        return self._job
+        return self._job if self.payloads is None else self.payloads.resolving(self._job)
 
     def _job(self, message: ReceivedMessage) -> Job:
         name = "" if self._registered is None else self._registered.name

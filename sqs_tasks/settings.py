@@ -15,6 +15,7 @@ from sqs_tasks.backoff_policies import BackoffPolicy, first_delay_seconds
 from sqs_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
 
@@ -52,6 +53,7 @@ class QueueOptions(TypedDict, total=False):
     task_defaults: TaskDefaults | None
     weight: float
     priority_group: str | None
+    offload: S3Offload | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class QueueSettings:
         task_defaults: Options of its tasks unless they say otherwise, over those of the environment.
         weight: How much of a worker's concurrency it gets while other queues want it too; ``--weight`` says otherwise.
         priority_group: What ``env.priority_queues`` calls the queues that one service should work together.
+        offload: Where its large bodies go, as ``S3Offload(prefix="reports/")``; None takes the environment's.
     """
 
     name: str
@@ -100,6 +103,7 @@ class QueueSettings:
     task_defaults: TaskDefaults | None = None
     weight: float = 1
     priority_group: str | None = None
+    offload: S3Offload | None = None
 
     def __post_init__(self) -> None:
         check_queue_name(self.name)

@@ -66,7 +66,11 @@ class EagerDelivery:
 def received_from(
     message: OutgoingMessage, *, message_id: str, receive_count: int = 1, now: Callable[[], float] = time.time
 ) -> ReceivedMessage:
-    """A message as its receiver would see it."""
+    """A message as its receiver would see it; a body that is to go to S3 is in it."""
+    if message.payload is not None:
+        from sqs_tasks.offload.pointer import inline  # most bodies are in their messages
+
+        message = inline(message)
     moment = str(int(now() * 1000))
     attributes = {
         "ApproximateFirstReceiveTimestamp": moment,

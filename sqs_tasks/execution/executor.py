@@ -114,7 +114,11 @@ class Executor:
             message: The message; that of a plain task would block the loop.
             limited: Keeps the task to its timeout.
         """
-        taken = self.intake.take(message)
+        intake = self.intake
+        if intake.blocks is not None and intake.blocks(message):  # asyncio is there, since this is a coroutine of it
+            taken: tuple[Job, RegisteredTask] | Outcome = await sys.modules["asyncio"].to_thread(intake.take, message)
+        else:
+            taken = intake.take(message)
         if not isinstance(taken, tuple):
             return taken
         job, task = taken

@@ -13,6 +13,7 @@ from sqs_tasks.backoff_policies import BackoffPolicy, ExponentialBackoff, visibi
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, CodecRegistry, JSONCodec
 from sqs_tasks.errors import (
     JobExpiredError,
+    PayloadUnavailableError,
     SignatureMismatchError,
     UndecodableMessageError,
     UnknownTaskError,
@@ -22,7 +23,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.limits import MIN_LAMBDA_RECEIVE_COUNT
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, WIRE_FORMAT, Job, ReceivedMessage
-from sqs_tasks.outcome import UNKNOWN_TASK_NAME, Outcome, Postponed, Rejected, Skipped, UnknownTask
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Postponed, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ class JobReader:
         else:
             kwargs = deserialize(message.body)
         if not _is_by_name(kwargs):
-            raise UndecodableMessageError(f"the body holds {type(kwargs).__name__}, not arguments by name")
+            hint = " (it may be a pointer to S3: this queue has no offload=)" if isinstance(kwargs, list) else ""
+            raise UndecodableMessageError(f"the body holds {type(kwargs).__name__}, not arguments by name{hint}")
         # Most jobs have an empty context, and nothing has to be decoded to know what that means in JSON.
         if not context_text or (context_text == "{}" and content_type == DEFAULT_CONTENT_TYPE):
             context = {}
@@ -176,6 +178,7 @@ class Intake:
         fifo: Whether the queue is FIFO.
         now: The wall clock in seconds, for ages and moments; a test gives that of its SQS.
         log_retries: Whether an attempt that is followed by another is logged with its traceback.
+        blocks: Says of a message whether taking it in needs a request, for its body is in S3; None: none does.
     """
 
     queue_name: str
@@ -189,6 +192,7 @@ class Intake:
     fifo: bool
     now: Callable[[], float]
     log_retries: Literal["message", "traceback"]
+    blocks: Callable[[ReceivedMessage], bool] | None = None
 
     def take(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
         """A message's job and its task, or why it never runs: all that can be said before its task runs (S49)."""
@@ -197,6 +201,8 @@ class Intake:
             job = decode(message)
         except UndecodableMessageError as error:
             return self._refuse(message, error)
+        except PayloadUnavailableError as error:
+            return self._unavailable(message, error)
         except Exception as error:  # a custom codec, reader or registered type: user code fed by a message
             # Its text and its frames may hold the message's values, which are logged for those who ask for DEBUG.
             logger.error(  # noqa: TRY400
@@ -349,6 +355,22 @@ class Intake:
         outcome = UnknownTask(job_name=job.job_name, delay_seconds=delay)
         self.post_task.emit(job, outcome)
         return outcome
+
+    def _unavailable(self, message: ReceivedMessage, error: PayloadUnavailableError) -> NotStarted:
+        """The outcome of a message whose body cannot be fetched: it comes back, however long that lasts."""
+        delay = visibility_seconds(self.backoff_policy, message) or 0
+        logger.error(
+            "job %s was not started: %s; it comes back in %d s",
+            shortened(repr(message.job_name)),
+            error,
+            delay,
+            extra={
+                "action": "payload_unavailable",
+                "task_name": self.task_name(message),
+                **message.log_fields(self.queue_name),
+            },
+        )
+        return NotStarted(reason=str(error), delay_seconds=delay)
 
     def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
         """The outcome of a message that must never run: no attempt will make it better."""

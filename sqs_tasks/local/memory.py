@@ -29,6 +29,7 @@ from sqs_tasks.local.model.faults import SQSFault
 from sqs_tasks.local.model.poll import Poll
 from sqs_tasks.local.model.queue import MAX_IN_FLIGHT
 from sqs_tasks.local.model.service import ACTIONS, Service
+from sqs_tasks.local.objects import MemoryObjects
 from sqs_tasks.local.scheduler.client import MemorySchedulerClient
 from sqs_tasks.local.scheduler.service import SchedulerService
 
@@ -37,10 +38,10 @@ BASE_URL = "http://sqs.memory.invalid"
 
 
 class MemorySession:
-    """An SQS and an EventBridge Scheduler of its own, in the shape of a ``boto3.Session``.
+    """An SQS, an EventBridge Scheduler and an S3 of its own, in the shape of a ``boto3.Session``.
 
-    All clients of one session see the same queues and schedules, from any thread. Schedules send to the queues of the
-    session; a clock that is moved fires what becomes due on the way.
+    All clients of one session see the same queues, schedules and objects, from any thread. Schedules send to the
+    queues of the session; a clock that is moved fires what becomes due on the way.
 
     Args:
         clock: A :class:`~sqs_tasks.local.clock.ManualClock` to advance time by hand; real time when left out.
@@ -62,6 +63,7 @@ class MemorySession:
         self.region_name = region_name
         self._service = Service(self.clock, enforce_waits=enforce_waits, max_in_flight=max_in_flight)
         self._scheduler: SchedulerService | None = None
+        self._objects = MemoryObjects()
         # One lock around the models; threads in a long poll wait on it for any other call to change something.
         self._changed = threading.Condition()
 
@@ -75,10 +77,13 @@ class MemorySession:
     def client(self, service_name: Literal["scheduler"], /, **_options: Any) -> MemorySchedulerClient: ...
 
     @overload
+    def client(self, service_name: Literal["s3"], /, **_options: Any) -> MemoryObjects: ...
+
+    @overload
     def client(self, service_name: str, /, **_options: Any) -> Any: ...
 
-    def client(self, service_name: str = "sqs", /, **_options: Any) -> MemoryClient | MemorySchedulerClient:
-        """A client for SQS or EventBridge Scheduler.
+    def client(self, service_name: str = "sqs", /, **_options: Any) -> Any:
+        """A client for SQS, EventBridge Scheduler or S3; that for S3 has what the bodies of messages need.
 
         Options such as ``endpoint_url`` or ``config`` are accepted and have no meaning here.
         """
@@ -86,8 +91,11 @@ class MemorySession:
             return MemoryClient(self)
         if service_name == "scheduler":
             return MemorySchedulerClient(self.call_scheduler, region_name=self.region_name, endpoint_url=BASE_URL)
+        if service_name == "s3":
+            return self._objects
         raise ValueError(
-            f"service_name={service_name!r}: a MemorySession has 'sqs' and 'scheduler'; use boto3 for other services"
+            f"service_name={service_name!r}: a MemorySession has 'sqs', 'scheduler' and 's3'; use boto3 for "
+            "other services"
         )
 
     def advance(self, seconds: float) -> None:

@@ -37,14 +37,14 @@ class JobWriter:
         codecs: The environment's codecs.
         content_type: What bodies are written in unless a send says otherwise.
         compress_above_bytes: JSON bodies above it go out as ``json+zlib``; None never.
-        max_message_bytes: The size limit of one message with its attributes.
+        max_message_bytes: The size limit of one message with its attributes; None leaves it to the caller.
         queue_name: The queue's name in code, for hooks.
     """
 
     codecs: CodecRegistry
     content_type: str = DEFAULT_CONTENT_TYPE
     compress_above_bytes: int | None = None
-    max_message_bytes: int = limits.MAX_MESSAGE_BYTES
+    max_message_bytes: int | None = limits.MAX_MESSAGE_BYTES
     queue_name: str = ""
 
     def write(
@@ -118,21 +118,22 @@ class JobWriter:
             job_name=job_name,
             job_id=job_id,
         )
-        self._check_size(message, kwargs)
+        if self.max_message_bytes is not None:
+            self._check_size(message, kwargs, self.max_message_bytes)
         return message
 
-    def _check_size(self, message: OutgoingMessage, kwargs: Mapping[str, Any]) -> None:
+    def _check_size(self, message: OutgoingMessage, kwargs: Mapping[str, Any], most: int) -> None:
         # A body of ASCII, as all our codecs write, is at most this long; the exact count is only needed near the limit.
-        if len(message.body) < self.max_message_bytes // 4 and not message.attributes.keys() - _OWN_ATTRIBUTES:
+        if len(message.body) < most // 4 and not message.attributes.keys() - _OWN_ATTRIBUTES:
             return
         size = message.size_bytes
-        if size <= self.max_message_bytes:
+        if size <= most:
             return
         sizes = {name: len(self.codecs.get(self.content_type).serialize({name: kwargs[name]})) for name in kwargs}
         largest = max(sizes, key=lambda name: sizes[name], default=None)
         hint = "" if largest is None else f"; the largest argument is {largest!r} with {sizes[largest]} bytes"
         raise MessageTooLargeError(
-            f"job {message.job_name!r} is {size} bytes with its attributes, at most {self.max_message_bytes} are "
+            f"job {message.job_name!r} is {size} bytes with its attributes, at most {most} are "
             f"allowed{hint}; store large data elsewhere and send its address"
         )
 

@@ -104,6 +104,8 @@ class ScheduledJobs:
             Exception: What Scheduler or the network answered in the end.
         """
         place = self.place(f"job {message.job_name!r} is due later")
+        if message.payload is not None:
+            message.payload.store()
         with made(self._env.around_request, "send", message.queue_name, lambda: [message]):
             self._create(one_shot_request(message, place, queue_url=queue_url))
         job_id = message.job_id or ""

@@ -84,6 +84,8 @@ class Sender:
         if batch is not None and batch.is_ours():
             return batch.add(message)
         self._note_blocked_loop()
+        if message.payload is not None:
+            message.payload.store()
         with made(self._around(), "send", self.queue_name, lambda: [message]):
             answer = self._client().send_message(QueueUrl=self._queue_url(), **message.as_request())
         message_id = self._message_id(message, answer)
@@ -98,6 +100,10 @@ class Sender:
         self._note_blocked_loop()
 
         def call(indexes: Sequence[int]) -> dict[str, Any]:
+            for index in indexes:
+                payload = chunk[index].payload
+                if payload is not None:
+                    payload.store()
             with made(self._around(), "send", self.queue_name, lambda: [chunk[index] for index in indexes]):
                 return self._client().send_message_batch(
                     QueueUrl=self._queue_url(),

@@ -49,8 +49,8 @@ def test_clients_of_a_session_share_their_queues(session: MemorySession, url: st
 
 def test_there_is_no_other_service(session: MemorySession) -> None:
     """The error says so."""
-    with pytest.raises(ValueError, match="service_name='s3': a MemorySession has 'sqs' and 'scheduler'"):
-        session.client("s3")
+    with pytest.raises(ValueError, match="service_name='s4': a MemorySession has 'sqs', 'scheduler' and 's3'"):
+        session.client("s4")
 
 
 def test_an_unknown_method_is_an_attribute_error(session: MemorySession) -> None:
