@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINISTACK := .venv-ministack
 AWSCLI := .venv-awscli
+LOCKTOOLS := .venv-locktools
 STAMPS := .stamps
 
 # Fake credentials and nothing of the user's own: no target but `test-aws` may reach an account.
@@ -56,12 +57,18 @@ $(STAMPS)/awscli: requirements-awscli.lock
 		$(AWSCLI)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-awscli.lock)
 	@mkdir -p $(STAMPS) && touch $@
 
+$(STAMPS)/locktools: requirements-locktools.lock
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer on the PATH"; exit 1; }
+	$(call step,pdm and poetry and pipenv,$(PYTHON) -m venv $(LOCKTOOLS) && \
+		$(LOCKTOOLS)/bin/python -m pip install -qq --disable-pip-version-check -r requirements-locktools.lock)
+	@mkdir -p $(STAMPS) && touch $@
+
 .PHONY: demo
 demo: $(STAMPS)/python ## Run a small shop on the embedded SQS: container workers and the Lambda path
 	$(call step,the demo,$(LOCAL_AWS) $(BIN)/python -m examples.shop.demo)
 
 .PHONY: test
-test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Lint, check types and run every test
+test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli $(STAMPS)/locktools ## Lint, check types and run every test
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
 	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
@@ -69,7 +76,7 @@ test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Li
 
 # Not in `make test`: to trace each line costs half as much again as the tests themselves, and no test depends on it.
 .PHONY: coverage
-coverage: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli ## Run every test once more, and show the lines that none enters
+coverage: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli $(STAMPS)/locktools ## Run every test once more, and show the lines that none enters
 	$(call step,tests and their coverage,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS))
 
 # As long as wanted, e.g. `make soak MINUTES=480`; SEED=… for an order of events that was seen before.

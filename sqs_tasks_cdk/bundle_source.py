@@ -16,6 +16,7 @@ from typing import Final
 
 from sqs_tasks_cdk import lock_files, wheels
 from sqs_tasks_cdk.errors import BundlingError
+from sqs_tasks_cdk.python_versions import check_python
 from sqs_tasks_cdk.wheels import Target
 
 logger = logging.getLogger(__name__)
@@ -169,6 +170,20 @@ class Staging:
             "fi; done"
         )
         yield "cp -R /asset-input/code/. /asset-output/"
+
+
+def check_function_python(bundle: BundleSource, target: Target) -> None:
+    """Refuse a runtime whose Python the project does not run on.
+
+    Raises:
+        BundlingError: The project's ``requires-python`` excludes it.
+    """
+    check_python(
+        Path(bundle.source),
+        target.python_version,
+        where=f"the runtime python{target.python_version}",
+        instead="choose another runtime",
+    )
 
 
 def build(staging: Staging, output: Path, *, target: Target, include_boto3: bool) -> bool:

@@ -22,10 +22,11 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_ecr_assets import Platform
 
-from sqs_tasks_cdk.bundle_source import BundleSource, Staging
+from sqs_tasks_cdk.bundle_source import BundleSource, Staging, check_function_python
 from sqs_tasks_cdk.bundle_source import build as build_bundle
 from sqs_tasks_cdk.defaults import HANDLER
 from sqs_tasks_cdk.errors import BundlingError
+from sqs_tasks_cdk.python_versions import check_image, check_python, image_python
 from sqs_tasks_cdk.wheels import Target
 
 logger = logging.getLogger(__name__)
@@ -59,18 +60,25 @@ class PythonBundle(BundleSource):
     """What goes into a function's code, and into the image of a container worker.
 
     Attributes:
-        base_image: What container workers are built on. A tag may be moved; a digest (``python@sha256:...``) may not.
+        base_image: What container workers are built on: a tag with a version, or a digest. A tag may be moved; a digest
+            (``python@sha256:...``) may not.
     """
 
     base_image: str = BASE_IMAGE
+
+    @property
+    def image_python(self) -> str | None:
+        """The Python of container workers, as in ``"3.13"``; None if the name of their base image does not say it."""
+        return image_python(self.base_image)
 
     def to_code(self, *, runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> lambda_.Code:
         """The bundle as a function's ``code``, built when it is synthesised and not built before.
 
         Raises:
-            BundlingError: A package or the lock file is not there, or names collide.
+            BundlingError: A package or the lock file is not there, names collide, or the project needs another Python.
         """
         target = Target.of(runtime=runtime, architecture=architecture)
+        check_function_python(self, target)
         staging = Staging.of(self)
         code = lambda_.Code.from_asset(
             str(staging.directory),
@@ -94,8 +102,16 @@ class PythonBundle(BundleSource):
         """An image of the same parts for a container worker, built by Docker when it is deployed and not before.
 
         Raises:
-            BundlingError: A package or the lock file is not there.
+            BundlingError: A package or the lock file is not there, the base image has no version, or its Python is none
+                that the project runs on.
         """
+        check_image(self.base_image)
+        check_python(
+            Path(self.source),
+            self.image_python,
+            where=f"base_image {self.base_image!r}",
+            instead="give PythonBundle(base_image=...) one that has it",
+        )
         staging = Staging.of(self, for_container=True)
         install = " && ".join(f"pip install --no-cache-dir {options}" for options in staging.pip_options(".")) or "true"
         (staging.directory / "Dockerfile").write_text(

@@ -85,6 +85,7 @@ class FargateWorker(Construct):
         connections: What its tasks may connect to.
         grant_principal: Who is granted what it is granted.
         scaling: What changes its number of tasks.
+        python_version: The Python of an image that is built here, as in ``"3.13"``; None if that is unknown.
 
     Raises:
         RuleError: R2.
@@ -188,8 +189,10 @@ class FargateWorker(Construct):
     ) -> ecs.ContainerDefinition:
         image = settings.get("image")
         is_hardened = settings.get("hardened", image is None)
+        self.python_version: str | None = None
         if image is None:
             bundle = settings.get("bundle") or PythonBundle(packages=[app_package(app)])
+            self.python_version = bundle.image_python
             image = bundle.to_image(cpu_architecture=settings.get("cpu_architecture") or ecs.CpuArchitecture.ARM64)
         log_level = settings.get("log_level", "INFO")
         health_port = settings.get("health_port", DEFAULT_HEALTH_PORT)

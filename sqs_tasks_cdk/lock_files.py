@@ -27,6 +27,9 @@ _EXPORTS: Final[Mapping[str, Sequence[str]]] = {
     "Pipfile.lock": ("pipenv", "requirements", "--hash"),
 }
 
+#: What else a tool needs to export: poetry has that in a plugin, and pdm 2.29 fails with hishel 2.
+_WITH: Final[Mapping[str, str]] = {"poetry": " poetry-plugin-export", "pdm": " 'hishel<2'"}
+
 #: What a bundle has, or Lambda's runtime brings, without being asked.
 _ALWAYS_THERE: Final = frozenset({"sqs-tasks", "boto3", "botocore", "s3transfer"})
 
@@ -72,7 +75,8 @@ def requirements_text(lock: Path) -> str:
     tool = find_uv() if name == "uv" else _find(name)
     if tool is None:
         raise BundlingError(
-            f"reading {str(lock)!r} needs {name}, which is not on the PATH; install it with 'pip install {name}', or "
+            f"reading {str(lock)!r} needs {name}, which is not on the PATH; install it with 'pip install {name}"
+            f"{_WITH.get(name, '')}', or "
             f"export a requirements.lock with '{' '.join(export)}' and name it with PythonBundle(requirements=...)"
         )
     done = subprocess.run(  # noqa: S603  # the arguments are ours, and nothing goes through a shell

@@ -146,6 +146,7 @@ class TaskWorkers(Construct):
                     has_loop = not loops.isdisjoint(self._shared.names(registered.name))
                     prepare_shared(self.workers[registered.name], has_loop=has_loop)
         self._grant_sends()
+        self._warn_of_two_pythons()
 
     def __getitem__(self, name: str) -> LambdaWorker | FargateWorker:
         """The worker of the queue of that logical name."""
@@ -313,6 +314,24 @@ class TaskWorkers(Construct):
                 place, names = self._place(registered), call_graph.targets(self._manifest, registered)
                 grant_send_to(worker, [self._queue(name, place) for name in names])
         warn_of_undeclared(self, self._worked)
+
+    def _warn_of_two_pythons(self) -> None:
+        """Say it when the same code runs on one Python in functions and on another in services."""
+        functions = {
+            worker.function.runtime.name.removeprefix("python")
+            for worker in self.workers.values()
+            if isinstance(worker, LambdaWorker) and isinstance(worker.function, lambda_.Function)
+        }
+        services = {worker.python_version for worker in self.workers.values() if isinstance(worker, FargateWorker)}
+        pythons = sorted(one for one in functions if one[:1].isdigit())
+        others = sorted(one for one in services if one is not None)
+        if pythons and others and pythons != others:
+            Annotations.of(self).add_warning_v2(
+                "sqs-tasks:two-pythons",
+                f"Functions run on Python {' and '.join(pythons)} and services on Python {' and '.join(others)}, with "
+                "the same code and lock file: set runtime= of the functions, or give the services "
+                "bundle=PythonBundle(base_image=...), to have one.",
+            )
 
     def _place(self, registered: ManifestQueue) -> Construct:
         """Where the worker of a queue is made."""

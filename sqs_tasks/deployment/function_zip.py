@@ -69,7 +69,7 @@ def write_function_zip(
     Raises:
         ConfigurationError: A package or a lock file is missing, names collide, or a dependency has no wheel.
     """
-    from sqs_tasks_cdk.bundle_source import BundleSource, Staging, build
+    from sqs_tasks_cdk.bundle_source import BundleSource, Staging, build, check_function_python
     from sqs_tasks_cdk.environment import app_package
     from sqs_tasks_cdk.errors import BundlingError
     from sqs_tasks_cdk.wheels import Target
@@ -83,6 +83,7 @@ def write_function_zip(
     )
     try:
         target = Target.named(runtime=f"python{python}", architecture=architecture)
+        check_function_python(parts, target)
         with tempfile.TemporaryDirectory(prefix="sqs-tasks-zip-") as directory:
             built = Path(directory)
             if not build(Staging.of(parts), built, target=target, include_boto3=include_boto3):
