@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqs_tasks_cdk.errors import ManifestError
 from sqs_tasks_cdk.manifest_fields import Fields
@@ -15,6 +16,9 @@ MAX_FLEXIBLE_MINUTES = 1_440
 
 #: Seconds for which EventBridge Scheduler can go on trying to deliver a run.
 MIN_EVENT_AGE_SECONDS, MAX_EVENT_AGE_SECONDS = 60, 86_400
+
+#: Scheduler refuses a start date that is longer ago.
+_OLDEST_START: Final = timedelta(minutes=5)
 
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _EXPRESSION = re.compile(r"(cron|rate|at)\([^()]+\)")
@@ -78,6 +82,29 @@ class ManifestSchedule:
                 path=f"{fields.path}.request",
             )
         return schedule
+
+
+def event_age_seconds(schedule: ManifestSchedule) -> int:
+    """Seconds for which a run is worth sending: until the next one is due, as far as Scheduler allows."""
+    return min(max(schedule.period_seconds, MIN_EVENT_AGE_SECONDS), MAX_EVENT_AGE_SECONDS)
+
+
+def start_date(*, start: str | None, expression: str, period_seconds: int, now: datetime) -> str | None:
+    """The start date that Scheduler takes now: one that has passed is not needed, but a rate keeps its step by it."""
+    if start is None:
+        return None
+    begins = datetime.fromisoformat(start)
+    if begins > now - _OLDEST_START:
+        return utc(start)
+    if not expression.startswith("rate("):
+        return None
+    period = timedelta(seconds=period_seconds)
+    return utc((begins + ((now - begins) // period + 1) * period).isoformat())
+
+
+def utc(moment: str) -> str:
+    """A moment in ISO 8601 as Scheduler takes it."""
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _matching(fields: Fields, name: str, pattern: re.Pattern[str], allowed: str) -> str:

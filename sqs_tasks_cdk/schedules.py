@@ -7,7 +7,7 @@ group alone, and a message without attributes names no task.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, TypedDict, Unpack, cast
 
 from aws_cdk import Acknowledgment, ArnFormat, CfnOutput, Stack, Token, Validations
@@ -20,7 +20,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk.dead_letter_queue import DeadLetterQueue
 from sqs_tasks_cdk.errors import StackError
-from sqs_tasks_cdk.manifest_schedules import MAX_EVENT_AGE_SECONDS, MIN_EVENT_AGE_SECONDS, ManifestSchedule
+from sqs_tasks_cdk.manifest_schedules import ManifestSchedule, event_age_seconds, start_date, utc
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
 from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
@@ -37,9 +37,6 @@ DEAD_LETTER_VARIABLE: Final = "SQS_TASKS_SCHEDULER_DEAD_LETTER_ARN"
 
 #: How often Scheduler tries within the maximum age of an event; its default.
 MAX_RETRY_ATTEMPTS: Final = 185
-
-#: Scheduler refuses a start date that is longer ago.
-_OLDEST_START: Final = timedelta(minutes=5)
 
 
 class TaskSchedulesSettings(TypedDict, total=False):
@@ -194,8 +191,13 @@ class TaskSchedules(Construct):
             state="ENABLED" if schedule.enabled else "DISABLED",
             schedule_expression=schedule.expression,
             schedule_expression_timezone=schedule.timezone,
-            start_date=_start_date(schedule, datetime.now(UTC)),
-            end_date=None if schedule.end is None else _utc(schedule.end),
+            start_date=start_date(
+                start=schedule.start,
+                expression=schedule.expression,
+                period_seconds=schedule.period_seconds,
+                now=datetime.now(UTC),
+            ),
+            end_date=None if schedule.end is None else utc(schedule.end),
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(
                 mode="OFF" if flexible is None else "FLEXIBLE", maximum_window_in_minutes=flexible
             ),
@@ -210,9 +212,7 @@ class TaskSchedules(Construct):
                 role_arn=self.role.role_arn,
                 input=stack.to_json_string({"QueueUrl": queue.queue.queue_url, **schedule.request}),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
-                    maximum_event_age_in_seconds=min(
-                        max(schedule.period_seconds, MIN_EVENT_AGE_SECONDS), MAX_EVENT_AGE_SECONDS
-                    ),
+                    maximum_event_age_in_seconds=event_age_seconds(schedule),
                     maximum_retry_attempts=MAX_RETRY_ATTEMPTS,
                 ),
                 dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.dead_letter_queue.queue_arn),
@@ -266,23 +266,6 @@ class TaskSchedules(Construct):
                 f"queue {queue.logical_name!r} is in {theirs} and its schedules would be in {ours}; EventBridge "
                 f"Scheduler sends within its own region; give the registry of that queue a stack in {theirs}"
             )
-
-
-def _start_date(schedule: ManifestSchedule, now: datetime) -> str | None:
-    """The start date that Scheduler takes now: one that has passed is not needed, but a rate keeps its step by it."""
-    if schedule.start is None:
-        return None
-    start = datetime.fromisoformat(schedule.start)
-    if start > now - _OLDEST_START:
-        return _utc(schedule.start)
-    if not schedule.expression.startswith("rate("):
-        return None
-    period = timedelta(seconds=schedule.period_seconds)
-    return _utc((start + ((now - start) // period + 1) * period).isoformat())
-
-
-def _utc(moment: str) -> str:
-    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def has_schedules(queues: TaskQueues) -> bool:

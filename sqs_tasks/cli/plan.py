@@ -48,8 +48,8 @@ def plan(*, app: str | None, as_json: bool) -> None:
     table.print()
 
 
-def plan_of(app: str | None) -> dict[str, Any]:
-    """The plan of the application of that name.
+def plan_of(app: str | None, *, kms_key_arn: str | None = None) -> dict[str, Any]:
+    """The plan of the application of that name, with the key of its queues if they have one of your own.
 
     Raises:
         click.ClickException: It cannot be loaded.
@@ -60,4 +60,4 @@ def plan_of(app: str | None) -> dict[str, Any]:
     path, _ = split_app([app] if app else [])
     env = load(path)
     check_has_tasks(env, path)
-    return make_plan(env.manifest(app=path))
+    return make_plan(env.manifest(app=path), kms_key_arn=kms_key_arn)

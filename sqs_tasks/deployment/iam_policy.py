@@ -89,10 +89,9 @@ def iam_policy(
     chosen = [by_name[name] for name in queues] or list(by_name.values())
 
     def arn(queue: Mapping[str, Any]) -> str:
-        # A queue that is known by its URL may be in another account and region than the others.
-        url = queue.get("queue_url") or ""
-        own_region, own_account = region_of(url) or region, account_of(url) or account
-        return f"arn:{_partition_of(own_region) or partition}:sqs:{own_region}:{own_account}:{queue['queue_name']}"
+        return queue_arn(
+            queue["queue_name"], queue.get("queue_url"), partition=partition, region=region, account=account
+        )
 
     statements: list[dict[str, Any]] = []
 
@@ -140,6 +139,13 @@ def iam_policy(
             {"Sid": "UseTheKey", "Effect": "Allow", "Action": list(KEY_ACTIONS[role]), "Resource": [kms_key_arn]}
         )
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def queue_arn(queue_name: str, queue_url: str | None, *, partition: str, region: str, account: str) -> str:
+    """The ARN of a queue; one that is known by its URL may be in another account and region than the others."""
+    url = queue_url or ""
+    own_region, own_account = region_of(url) or region, account_of(url) or account
+    return f"arn:{_partition_of(own_region) or partition}:sqs:{own_region}:{own_account}:{queue_name}"
 
 
 def _dead_letter_queue(queue: Mapping[str, Any]) -> Mapping[str, Any]:

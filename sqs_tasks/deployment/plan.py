@@ -19,6 +19,7 @@ from sqs_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
+    from sqs_tasks_cdk.manifest_schedules import ManifestSchedule
 
 #: Raised when a field changes its meaning; new fields do not raise it.
 SCHEMA_VERSION: Final = 1
@@ -30,11 +31,12 @@ SCHEMA_PATH: Final = Path(__file__).parent / "plan.schema.json"
 QUEUE_URL: Final = "https://sqs.${region}.${url_suffix}/${account}/"
 
 
-def plan(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def plan(manifest: Mapping[str, Any], *, kms_key_arn: str | None = None) -> dict[str, Any]:
     """The plan of a registry.
 
     Args:
         manifest: What ``env.manifest(app=...)`` returned.
+        kms_key_arn: The key that the queues are encrypted with, if it is one of your own.
 
     Raises:
         ConfigurationError: The manifest does not say where its environment is, or the stack would refuse a queue.
@@ -55,13 +57,17 @@ def plan(manifest: Mapping[str, Any]) -> dict[str, Any]:
             "sqs_tasks_version": __version__,
             "app": registry.app,
             "queue_prefix": registry.queue_prefix,
+            "kms_key_arn": kms_key_arn,
             "queues": [_queue(registry, queue, functions.get(queue.name)) for queue in registry.queues],
             "workers": [
-                _worker(registry, queue, functions.get(queue.name), manifest)
+                _worker(registry, queue, functions.get(queue.name), manifest, kms_key_arn)
                 for queue in registry.queues
                 if queue.tasks
             ],
             "schedules": [one.name for queue in registry.queues for task in queue.tasks for one in task.schedules],
+            "schedule_definitions": [
+                _schedule(queue, one) for queue in registry.queues for task in queue.tasks for one in task.schedules
+            ],
         }
     except StackError as error:
         raise ConfigurationError(str(error)) from error
@@ -116,10 +122,32 @@ def _dead_letter_url(queue: ManifestQueue) -> str | None:
     return neighbour_of(queue.queue_url, dead.queue_name)
 
 
+def _schedule(queue: ManifestQueue, schedule: ManifestSchedule) -> dict[str, Any]:
+    from sqs_tasks_cdk.manifest_schedules import event_age_seconds
+
+    return {
+        "name": schedule.name,
+        "queue": queue.name,
+        "expression": schedule.expression,
+        "timezone": schedule.timezone,
+        "enabled": schedule.enabled,
+        "start": schedule.start,
+        "end": schedule.end,
+        "flexible_minutes": schedule.flexible_minutes,
+        "period_seconds": schedule.period_seconds,
+        "maximum_event_age_seconds": event_age_seconds(schedule),
+        "request": dict(schedule.request),
+    }
+
+
 def _worker(
-    registry: Manifest, queue: ManifestQueue, function: QueueFunction | None, manifest: Mapping[str, Any]
+    registry: Manifest,
+    queue: ManifestQueue,
+    function: QueueFunction | None,
+    manifest: Mapping[str, Any],
+    kms_key_arn: str | None,
 ) -> dict[str, Any]:
-    from sqs_tasks_cdk import defaults, limits
+    from sqs_tasks_cdk import call_graph, defaults, limits
     from sqs_tasks_cdk.environment import TASKS_VARIABLE, app_package, tasks_hash, worker_environment
     from sqs_tasks_cdk.stages import stage_variables
     from sqs_tasks_cdk.url_entries import QUEUE_URLS_VARIABLE
@@ -132,6 +160,7 @@ def _worker(
     }
     common = {
         "queue": queue.name,
+        "adds_jobs_anywhere": call_graph.enqueues_anywhere(queue),
         "policy": iam_policy(
             manifest,
             role="worker",
@@ -139,6 +168,7 @@ def _worker(
             partition="${partition}",
             region="${region}",
             account="${account}",
+            kms_key_arn=kms_key_arn,
         ),
     }
     if function is not None:
@@ -159,7 +189,7 @@ def _worker(
         }
     return {
         **common,
-        "runs_on": "fargate",
+        "runs_on": queue.runs_on,
         "command": ["python", "-m", "sqs_tasks", "worker", app, queue.name],
         "stop_timeout_seconds": limits.MAX_STOP_TIMEOUT_SECONDS,
         "environment": {

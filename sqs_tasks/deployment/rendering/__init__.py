@@ -1,0 +1,1 @@
+"""A plan as a template of CloudFormation or AWS SAM."""

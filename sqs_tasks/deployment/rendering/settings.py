@@ -1,0 +1,76 @@
+"""What a plan leaves open and a rendering needs: the form, the function's platform, its code, its concurrency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from sqs_tasks.errors import ConfigurationError
+
+#: The forms, by the names that the command takes.
+Form = Literal["cloudformation", "sam"]
+
+FORMS: Final[tuple[Form, ...]] = ("cloudformation", "sam")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderSettings:
+    """How a plan is rendered.
+
+    Attributes:
+        form: The form.
+        python: The functions' Python, as in ``3.13``.
+        architecture: ``arm64`` or ``x86_64``.
+        code: The path of the zip file with the functions' code, as the template is to name it; None for a parameter.
+        max_concurrency: Concurrent invocations at most, by the name of the queue in code.
+        reserved_concurrency: The function's own share of the account's concurrency, by the name of the queue in code.
+    """
+
+    form: Form
+    python: str = "3.13"
+    architecture: str = "arm64"
+    code: str | None = None
+    max_concurrency: Mapping[str, int] = field(default_factory=dict)
+    reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
+
+    def check(self, plan: Mapping[str, Any]) -> None:
+        """Refuse what does not fit the plan, or what Lambda would refuse.
+
+        Raises:
+            ConfigurationError: Says which setting, and what is allowed.
+        """
+        from sqs_tasks_cdk import rules
+        from sqs_tasks_cdk.errors import StackError
+        from sqs_tasks_cdk.wheels import Target
+
+        if self.form == "cloudformation" and self.code is not None:
+            raise ConfigurationError(
+                f"code={self.code!r} is a path, and CloudFormation takes the code of functions from S3 alone; leave it "
+                "out and give the parameters CodeBucket and CodeKey at deployment, or render the form sam"
+            )
+        functions = {one["queue"]: one for one in plan["workers"] if one["runs_on"] == "lambda"}
+        for name in (*self.max_concurrency, *self.reserved_concurrency):
+            if name not in functions:
+                raise ConfigurationError(
+                    f"concurrency is given for queue {name!r}, which no function works; those with functions are "
+                    f"{', '.join(map(repr, functions)) or 'none'}; correct the name"
+                )
+        fifo = {one["name"]: one["fifo"] for one in plan["queues"]}
+        try:
+            Target.named(runtime=f"python{self.python}", architecture=self.architecture)
+            for name, function in functions.items():
+                most, reserved = self.max_concurrency.get(name), self.reserved_concurrency.get(name)
+                rules.check_mapping(
+                    queue=name,
+                    fifo=fifo[name],
+                    batch_size=function["event_source"]["batch_size"],
+                    window_seconds=function["event_source"]["batching_window_seconds"],
+                    max_concurrency=most,
+                    provisioned_pollers=False,
+                    reserved_concurrency=reserved,
+                )
+                if reserved is not None:
+                    rules.check_reserved(queues=[name], maxima=[most], reserved=reserved)
+        except StackError as error:
+            raise ConfigurationError(str(error)) from error
