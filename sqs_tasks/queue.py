@@ -15,7 +15,7 @@ from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id,
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry
-from sqs_tasks.sending.send_options import SendOptions
+from sqs_tasks.sending.send_options import OptionsOfCall, SendOptions
 from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task, group_id_of
 from sqs_tasks.task import AsyncTask, split_reserved
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
@@ -202,7 +202,12 @@ class JobQueue(GenericQueue):
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
     ) -> Receipt:
         """Send a job whose arguments are bound already; every way of sending ends here."""
-        return self.outbox.send(self.message(job_name, job_kwargs, options, settings))
+        message = self.message(job_name, job_kwargs, options, settings)
+        if options.outbox is None:
+            return self.outbox.send(message)
+        from sqs_tasks.transactions.outbox.writing import write  # most jobs are sent at once
+
+        return write(self.outbox, message, options.outbox)
 
     def enqueue_async(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
@@ -210,7 +215,14 @@ class JobQueue(GenericQueue):
         """As :meth:`enqueue`, for coroutines: the message is made now, and sent while the event loop goes on."""
         if self.outbox.must_ask:
             return self._enqueue_once_known(job_name, job_kwargs, options, settings)
-        return self.outbox.send_async(self.message(job_name, job_kwargs, options, settings))
+        return self._send_async(self.message(job_name, job_kwargs, options, settings), options)
+
+    def _send_async(self, message: OutgoingMessage, options: SendOptions) -> Coroutine[Any, Any, Receipt]:
+        if options.outbox is None:
+            return self.outbox.send_async(message)
+        from sqs_tasks.transactions.outbox.writing import write_async
+
+        return write_async(self.outbox, message, options.outbox)
 
     async def _enqueue_once_known(
         self, job_name: str, job_kwargs: Mapping[str, Any], options: SendOptions, settings: TaskSettings | None
@@ -218,12 +230,12 @@ class JobQueue(GenericQueue):
         import asyncio
 
         await asyncio.to_thread(self.outbox.learn_deduplication)
-        return await self.outbox.send_async(self.message(job_name, job_kwargs, options, settings))
+        return await self._send_async(self.message(job_name, job_kwargs, options, settings), options)
 
     async def enqueue_many_async(
         self,
         jobs: AsyncIterator[tuple[str, Mapping[str, Any]]],
-        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
+        options: SendOptions | OptionsOfCall,
         settings: TaskSettings | None,
         *,
         max_in_flight: int,
@@ -238,12 +250,16 @@ class JobQueue(GenericQueue):
         messages = (
             self.message(name, kwargs, of(kwargs), settings or self._settings(name)) async for name, kwargs in jobs
         )
+        if options.outbox is not None:
+            from sqs_tasks.transactions.outbox.writing import write_many_async
+
+            return await write_many_async(self.outbox, messages, options.outbox)
         return await self.outbox.send_all_async(messages, max_in_flight=max_in_flight)
 
     def enqueue_many(
         self,
         jobs: Iterable[tuple[str, Mapping[str, Any]]],
-        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
+        options: SendOptions | OptionsOfCall,
         settings: TaskSettings | None,
         *,
         max_in_flight: int,
@@ -252,6 +268,10 @@ class JobQueue(GenericQueue):
         of = options if callable(options) else lambda _: options
         messages = (self.message(name, kwargs, of(kwargs), settings or self._settings(name)) for name, kwargs in jobs)
         self._check_in_flight(max_in_flight)
+        if options.outbox is not None:
+            from sqs_tasks.transactions.outbox.writing import write_many
+
+            return write_many(self.outbox, messages, options.outbox)
         return self.outbox.send_all(messages, max_in_flight=max_in_flight)
 
     def _check_in_flight(self, max_in_flight: int) -> None:
@@ -278,9 +298,10 @@ class JobQueue(GenericQueue):
                 )
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
                 group_id = group_id_of(job_kwargs[by])
+        is_written = options.outbox is not None
         outbox, job_id, deduplication_id = self.outbox, new_job_id(), options.deduplication_id
         if delay is not None or run_at is not None:
-            delay, run_at = outbox.when(delay, run_at)
+            delay, run_at = outbox.when(delay, run_at, is_kept=is_written)
         if self.fifo or deduplication_id is not None:
             deduplication_id = outbox.deduplication_id(deduplication_id, lambda: job_id)
         message = (self._writer or self._make_writer()).write(
@@ -289,8 +310,8 @@ class JobQueue(GenericQueue):
             self.env.context.to_dict(),
             # SQS may drop it as a duplicate, and answers with the id of the message that counts: that is the job's id,
             # since nobody may be given an id that no job has.
-            # EventBridge Scheduler's jobs are held under their own.
-            job_id=None if self.fifo and deduplication_id != job_id and run_at is None else job_id,
+            # EventBridge Scheduler's jobs are held under their own, and those of a database may be sent again.
+            job_id=None if self.fifo and deduplication_id != job_id and run_at is None and not is_written else job_id,
             content_type=options.content_type,
             message_attributes={
                 name: string_attribute(value) if isinstance(value, str) else value

@@ -21,14 +21,13 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.sending.send_options import Enqueuer, SendOptions, SendOptionsDict
+from sqs_tasks.sending.send_options import Enqueuer, OptionsOfCall, SendOptions, SendOptionsDict
 from sqs_tasks.wire.signature import RESERVED_NAMES
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.scheduling.schedule import ScheduleOptions
-    from sqs_tasks.sending.call_options import OptionsOfCall
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.limits import MAX_DELAY_SECONDS, check_number
-from sqs_tasks.sending.send_options import SendOptions
-
-#: Gives the options of each job by its arguments; asked once for each, in their order.
-OptionsOfCall: TypeAlias = Callable[[Mapping[str, Any]], SendOptions]
+from sqs_tasks.sending.send_options import OptionsOfCall, SendOptions
 
 #: Its multiples fall evenly between two whole numbers, however many there are (the golden ratio).
 _GOLDEN = 0.618_033_988_749_895
@@ -71,7 +68,18 @@ def options_of_calls(
         base = delay if delay is not None else (own_delay_seconds or 0)
         return replace(options, delay_seconds=base + int(spread_seconds * share()))
 
-    return options_of
+    return _Each(options_of, options.outbox)
+
+
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """OptionsOfCall."""
+
+    of: Callable[[Mapping[str, Any]], SendOptions]
+    outbox: object
+
+    def __call__(self, call: Mapping[str, Any], /) -> SendOptions:
+        return self.of(call)
 
 
 def _shares(calls: object) -> Callable[[], float]:

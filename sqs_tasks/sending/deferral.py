@@ -129,6 +129,11 @@ class _OpenDeferral:
         self._otherwise = otherwise
         self.opened: ContextVar[Deferral | None] = ContextVar("sqs_tasks_deferral", default=None)
 
+    @property
+    def keeps_until_due(self) -> bool:
+        """Whether jobs that are due later are kept by a database in the end."""
+        return bool(getattr(self._otherwise, "keeps_until_due", False))
+
     def __call__(
         self, outbox: SendsHeld, message: OutgoingMessage, pending: PendingMessage | None = None, /
     ) -> Receipt | None:

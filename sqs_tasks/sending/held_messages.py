@@ -18,6 +18,9 @@ class SendsHeld(Protocol):
     ) -> tuple[list[OutgoingMessage], list[Any]]:
         """Send messages in tens; those that were not accepted, and why. Nothing is raised for what SQS does."""
 
+    def now(self) -> float:
+        """The time in seconds."""
+
 
 class Hold(Protocol):
     """Takes a message that is to be sent later, or leaves it."""

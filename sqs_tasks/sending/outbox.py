@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqs_tasks.sending.async_sender import AsyncSender
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.one_shots import OneShots
+    from sqs_tasks.sending.written_messages import Results
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +215,16 @@ class Outbox:
                     self._env.post_send.emit(message, receipts[id(message)])
         return unsent, failures
 
+    def send_written(self, messages: Sequence[OutgoingMessage]) -> Results:
+        """Send messages of one request that a database has kept; for each its receipt, or why it was not accepted."""
+        from sqs_tasks.sending.written_messages import send_written  # a relay's
+
+        return send_written(self.sender, self._deliver(), messages)
+
+    def now(self) -> float:
+        """The time in seconds: that of the queues in memory, whose clock can be moved, or the present."""
+        return self._env.client.now()
+
     def call_hooks(self, message: OutgoingMessage) -> Sequence[str]:
         """Call the pre_send hooks, and see that the message can be sent with what they added to its attributes."""
         hook = self._env.pre_send
@@ -348,8 +359,15 @@ class Outbox:
         if self._is_content_based is None:
             self._is_content_based = self._ask_content_based()
 
-    def when(self, delay_seconds: float | None, run_at: datetime | None) -> tuple[float | None, datetime | None]:
+    def when(
+        self, delay_seconds: float | None, run_at: datetime | None, *, is_kept: bool = False
+    ) -> tuple[float | None, datetime | None]:
         """How a job waits: the seconds for which SQS holds it back, or when EventBridge Scheduler sends it.
+
+        Args:
+            delay_seconds: What the sender asked for, or None.
+            run_at: The same as a moment.
+            is_kept: Whether the job is kept by a database until it is due, and needs no Scheduler.
 
         Raises:
             ConfigurationError: Both are given, or Scheduler is needed and nobody says where schedules are made.
@@ -360,7 +378,8 @@ class Outbox:
 
         now = self._env.client.now()
         seconds, due = later(delay_seconds, run_at, fifo=self._fifo, label=f"queue {self._name!r}", now=now)
-        if due is not None and self._deliver() is None:
+        is_kept = is_kept or getattr(self._env.hold, "keeps_until_due", False)
+        if due is not None and not is_kept and self._deliver() is None:
             ScheduledJobs(self._env).place(
                 f"queue {self._name!r} is FIFO, where SQS delays only all messages alike (delay_seconds on env.queue())"
                 if self._fifo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +31,8 @@ class SendOptions:
         message_attributes: Further SQS message attributes; a string is enough for each.
         queue: The queue to send to instead of the task's own.
         priority: The class of the job, where its task is on ``env.priority_queues(...)``; None for the default one.
+        outbox: Writes the job as a row into the transaction of a Session, an AsyncSession or a Connection of
+            SQLAlchemy, or of a database of Django by its alias; ``sqs-tasks outbox relay`` sends it after the commit.
     """
 
     delay_seconds: float | None = None
@@ -41,6 +43,7 @@ class SendOptions:
     message_attributes: Mapping[str, str | MessageAttribute] = field(default_factory=dict)
     queue: Enqueuer | None = None
     priority: str | None = None
+    outbox: object = None
 
 
 class SendOptionsDict(TypedDict, total=False):
@@ -54,6 +57,18 @@ class SendOptionsDict(TypedDict, total=False):
     message_attributes: Mapping[str, str | MessageAttribute]
     queue: Enqueuer | None
     priority: str | None
+    outbox: object
+
+
+class OptionsOfCall(Protocol):
+    """Gives the options of each job by its arguments; asked once for each, in their order."""
+
+    @property
+    def outbox(self) -> object:
+        """What all of them have in common; see :class:`SendOptions`."""
+
+    def __call__(self, call: Mapping[str, Any], /) -> SendOptions:
+        """The options of a job with these arguments."""
 
 
 class Enqueuer(Protocol):
@@ -76,7 +91,7 @@ class Enqueuer(Protocol):
     def enqueue_many(
         self,
         jobs: Iterable[tuple[str, Mapping[str, Any]]],
-        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
+        options: SendOptions | OptionsOfCall,
         settings: TaskSettings | None,
         *,
         max_in_flight: int,
@@ -91,7 +106,7 @@ class Enqueuer(Protocol):
     async def enqueue_many_async(
         self,
         jobs: AsyncIterator[tuple[str, Mapping[str, Any]]],
-        options: SendOptions | Callable[[Mapping[str, Any]], SendOptions],
+        options: SendOptions | OptionsOfCall,
         settings: TaskSettings | None,
         *,
         max_in_flight: int,

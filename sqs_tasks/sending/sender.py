@@ -20,7 +20,7 @@ from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.protocols import SQSClient
 from sqs_tasks.receipts import MessageId, PendingMessage, Receipt
 from sqs_tasks.sending import blocked_loop
-from sqs_tasks.transport.batch_call import carry_out, doubling
+from sqs_tasks.transport.batch_call import Failure, carry_out, doubling
 
 logger = kept_logger(__name__)
 
@@ -97,6 +97,11 @@ class Sender:
 
         Never raises for what SQS or the network does: an exception counts as the failure of all its entries.
         """
+        ids, failed = self.send_entries(chunk)
+        return ids, list(failed.values())
+
+    def send_entries(self, chunk: Sequence[OutgoingMessage]) -> tuple[list[MessageId | None], dict[int, Failure]]:
+        """As :meth:`send_chunk`, with the failures by the indexes of their messages."""
         self._note_blocked_loop()
 
         def call(indexes: Sequence[int]) -> dict[str, Any]:
@@ -122,7 +127,7 @@ class Sender:
         for index, entry in answer.successful.items():
             if "MessageId" in entry:
                 ids[index] = self._message_id(chunk[index], entry)
-        return ids, list(answer.failed.values())
+        return ids, answer.failed
 
     def _note_blocked_loop(self) -> None:
         """Say, once in a process, that a coroutine sends by the plain way; queues in memory answer at once."""

@@ -1,0 +1,215 @@
+"""``task.options(outbox=session)``: a job is a row of the caller's transaction, and its message is fixed by the call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, MetaData, create_engine, event, select
+from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from sqs_tasks import SQSEnv
+from sqs_tasks.local.clock import ManualClock
+from sqs_tasks.receipts import Receipt
+from sqs_tasks.testing import drain, in_memory
+from sqs_tasks.transactions.outbox import Relay
+from sqs_tasks.transactions.outbox.sqlalchemy_database import SQLAlchemyDatabase
+from sqs_tasks.transactions.outbox.table import outbox_table
+
+TABLE = outbox_table(MetaData())
+
+
+class Shop:
+    """An application with its queues in memory, and its database in a file."""
+
+    def __init__(self, engine: Engine, **options: Any) -> None:
+        self.engine = engine
+        self.ran: list[str] = []
+        self.env = env = SQSEnv(**options)
+        emails = env.queue("emails")
+        orders = env.queue("orders.fifo", content_based_deduplication=False)
+
+        @emails.processor("email")
+        def email(to: str) -> None:
+            self.ran.append(to)
+
+        @orders.processor("order", group_by="customer")
+        def order(number: int, customer: str = "c") -> None:
+            self.ran.append(f"{customer}{number}")
+
+        self.email, self.order = email, order
+
+    def rows(self) -> list[Any]:
+        """What has been committed."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(TABLE).order_by(TABLE.c.id)))
+
+    def drained(self) -> list[str]:
+        """What the jobs did that were sent."""
+        drain(self.env)
+        return self.ran
+
+    def relay(self) -> int:
+        """Relay what is ready; how many jobs were sent."""
+        return Relay(self.env, SQLAlchemyDatabase(self.engine)).run_once().sent
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """A database with the table, whose savepoints work as everywhere else."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    _with_savepoints(engine)
+    TABLE.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def _with_savepoints(engine: Engine) -> None:
+    """As SQLAlchemy's documentation tells users of pysqlite to do."""
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+@pytest.fixture
+def shop(engine: Engine) -> Iterator[Shop]:
+    """An application in memory."""
+    shop = Shop(engine)
+    with in_memory(shop.env):
+        yield shop
+
+
+@pytest.mark.parametrize("kind", ["session", "scoped session", "connection"])
+def test_a_row_is_written_by_the_callers_transaction(shop: Shop, engine: Engine, kind: str) -> None:
+    """It is there after the commit and not before, and gone after a rollback or that of its savepoint."""
+    makers: dict[str, Callable[[], Any]] = {
+        "session": lambda: Session(engine),
+        "scoped session": lambda: scoped_session(sessionmaker(engine)),
+        "connection": engine.connect,
+    }
+    target = makers[kind]()
+    receipt = shop.email.options(outbox=target).delay("kept")
+    with target.begin_nested():
+        shop.email.options(outbox=target).delay("kept too")
+    inner = target.begin_nested()
+    shop.email.options(outbox=target).delay("rolled back")
+    inner.rollback()
+    assert shop.rows() == []
+    target.commit()
+    shop.email.options(outbox=target).delay("rolled back")
+    target.rollback()
+    target.close()
+
+    assert shop.rows()[0].job_id == receipt.job_id
+    assert shop.ran == []
+    assert shop.relay() == 2
+    assert shop.rows() == []
+    assert shop.drained() == ["kept", "kept too"]
+
+
+def test_async_sessions_and_connections(shop: Shop, tmp_path: Path) -> None:
+    """A session writes with its flush, so that delay() works in it too; a connection is awaited."""
+
+    async def main() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+        _with_savepoints(engine.sync_engine)
+        sessions = async_sessionmaker(engine)
+        async with sessions() as session:
+            await shop.email.options(outbox=session).adelay("a")
+            shop.email.options(outbox=session).delay("b")
+            async with session.begin_nested():
+                await shop.email.options(outbox=session).adelay("c")
+            inner = await session.begin_nested()
+            await shop.email.options(outbox=session).adelay("rolled back")
+            await inner.rollback()
+            assert await shop.email.amap([{"to": "d"}, {"to": "e"}], outbox=session) == 2
+            await session.commit()
+            await shop.email.options(outbox=session).adelay("rolled back")
+            await session.rollback()
+        scoped = async_scoped_session(sessions, scopefunc=asyncio.current_task)
+        await shop.email.options(outbox=scoped).adelay("f")
+        await scoped.commit()
+        await scoped.remove()
+        async with engine.begin() as connection:
+            await shop.email.options(outbox=connection).adelay("g")
+            with pytest.raises(TypeError, match=r"is an AsyncConnection, on which delay\(\) cannot wait; write 'await"):
+                shop.email.options(outbox=connection).delay("x")
+        await engine.dispose()
+
+    asyncio.run(main())
+
+    assert shop.relay() == 7
+    assert shop.drained() == list("abcdefg")
+
+
+def test_the_message_is_fixed_by_the_call(shop: Shop, engine: Engine) -> None:
+    """Arguments, context, trace, group, attributes and id: what changes afterwards changes nothing."""
+    seen: list[str] = []
+    shop.env.pre_send(lambda message: message.attributes.update(traceparent=_string("trace-1")))
+    shop.env.post_send(lambda message, receipt: seen.append(f"{message.job_id} {receipt.message_id}"))
+    shop.env.context.set(user="zoë")
+    to = ["a@example.com"]
+    with Session(engine) as session:
+        receipt = shop.order.options(
+            outbox=session, message_attributes={"kind": "x", "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"}}
+        ).delay(7, customer="c1")
+        shop.env.context.set(user="bob")
+        to.append("b")
+        session.commit()
+    assert receipt.message_id is None
+    [before] = shop.rows()
+    assert (before.queue_name, before.group_id, before.job_name) == ("orders.fifo", "c1", "order")
+
+    assert shop.relay() == 1
+
+    [sent] = shop.env.queue("orders.fifo").get_raw_messages(0)
+    assert seen == [f"{receipt.job_id} {sent.message_id}"]
+    assert sent.attributes["MessageDeduplicationId"] == sent.job_id == receipt.job_id
+    assert (sent.group_id, sent.body) == ("c1", '{"number": 7, "customer": "c1"}')
+    assert sent.attribute("JobContext") == '{"user": "zo\\u00eb"}'
+    assert (sent.attribute("traceparent"), sent.attribute("kind")) == ("trace-1", "x")
+    assert sent.message_attributes["raw"] == {"DataType": "Binary", "BinaryValue": b"\x00\xff"}
+
+
+def _string(value: str) -> Any:
+    return {"DataType": "String", "StringValue": value}
+
+
+def test_what_is_due_later_waits_in_the_table(engine: Engine) -> None:
+    """Up to 900 s are left to SQS; FIFO jobs wait till they are due. No EventBridge Scheduler is asked for."""
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    shop = Shop(engine)
+    with in_memory(shop.env, clock=clock, schedules=False):
+        with Session(engine) as session:
+            later: Receipt = shop.email.options(outbox=session, delay_seconds=1000).delay("in 1000 s")
+            shop.email.options(outbox=session, delay_seconds=60).delay("in 60 s")
+            shop.email.options(outbox=session, run_at=datetime(2026, 1, 2, tzinfo=UTC)).delay("tomorrow")
+            shop.order.options(outbox=session, delay_seconds=30).delay(1)
+            session.commit()
+        assert later.run_at == datetime(2026, 1, 1, 0, 16, 40, tzinfo=UTC)
+        clock.advance(20.5)
+        assert shop.relay() == 1
+        assert shop.env.queue("emails").get_raw_messages(0) == [], "SQS holds it back for the rest, 40 s"
+        clock.advance(10)
+        assert shop.relay() == 1, "the FIFO job is due"
+        clock.advance(29.4)
+        assert shop.env.queue("emails").get_raw_messages(0) == []
+        clock.advance(0.6)
+        [email] = shop.env.queue("emails").get_raw_messages(0)
+        assert "in 60 s" in email.body
+        clock.advance(40)
+        assert shop.relay() == 1
+        assert shop.relay() == 0
+        clock.advance(86_400)
+        assert shop.relay() == 1
+        assert shop.rows() == []
