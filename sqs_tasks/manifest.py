@@ -27,6 +27,7 @@ from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import PREFIX_VARIABLE, STAGE_VARIABLE, queue_name_in
 
 if TYPE_CHECKING:
+    from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
 
 #: Fields that are written only where the process has the variable.
@@ -96,9 +97,19 @@ def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
         "max_receive_count": queue.max_receive_count,
         "dead_letter_queue": None if dead is None else _dead_letter_queue(env, dead),
         "runs_on": settings.runs_on,
+        **({} if queue.payloads is None else {"offload": _offload(queue.payloads.settings)}),
         **({"weight": settings.weight} if settings.weight != 1 else {}),
         **({"priority_group": settings.priority_group} if settings.priority_group else {}),
         "tasks": [_task(task, queue) for task in queue.tasks],
+    }
+
+
+def _offload(settings: S3Offload) -> dict[str, Any]:
+    return {
+        "bucket": settings.bucket,
+        "prefix": settings.prefix,
+        "expire_days": settings.expire_days,
+        "removes": settings.remove_with_job,
     }
 
 

@@ -76,6 +76,23 @@ class ManifestDeadLetterQueue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestOffload:
+    """Where the bodies of a queue go that are too large for messages.
+
+    Attributes:
+        bucket: A bucket that is there already; None for the one of the stack.
+        prefix: What the keys of objects begin with.
+        expire_days: Days after which an object is removed.
+        removes: Whether workers remove it with its job.
+    """
+
+    bucket: str | None = None
+    prefix: str = ""
+    expire_days: int = 30
+    removes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestQueue:
     """One queue of the registry with the tasks on it.
 
@@ -94,6 +111,7 @@ class ManifestQueue:
         runs_on: What works the queue.
         weight: How much of a worker's concurrency it gets while other queues want it too.
         priority_group: Queues of one group have one service, whose jobs they share by weight; None for no group.
+        offload: Where large bodies go; None keeps them in their messages.
         tasks: In the order of registration.
     """
 
@@ -111,6 +129,7 @@ class ManifestQueue:
     runs_on: RunsOn = "lambda"
     weight: float = 1
     priority_group: str | None = None
+    offload: ManifestOffload | None = None
     tasks: tuple[ManifestTask, ...] = ()
 
 
@@ -317,6 +336,7 @@ def _queue(fields: Fields) -> ManifestQueue:
         runs_on=cast("RunsOn", fields.choice("runs_on", get_args(RunsOn))),
         weight=fields.positive_number("weight", absent=1),
         priority_group=fields.optional_text("priority_group", absent=True),
+        offload=_offload(fields),
         tasks=tuple(_task(item) for item in fields.items("tasks")),
     )
     fields.close()
@@ -372,6 +392,20 @@ def _dead_letter_queue(fields: Fields, *, fifo: bool) -> ManifestDeadLetterQueue
     )
     dead.close()
     return queue
+
+
+def _offload(fields: Fields) -> ManifestOffload | None:
+    offload = fields.optional_object("offload", absent=True)
+    if offload is None:
+        return None
+    read = ManifestOffload(
+        bucket=offload.optional_text("bucket"),
+        prefix=offload.text("prefix", empty=True),
+        expire_days=offload.integer("expire_days", low=1),
+        removes=offload.boolean("removes"),
+    )
+    offload.close()
+    return read
 
 
 def _task(fields: Fields) -> ManifestTask:

@@ -111,9 +111,9 @@ class Fields:
             raise ManifestError(f"{value} is out of range; allowed is any number above 0", path=path)
         return value
 
-    def optional_object(self, name: str) -> Fields | None:
-        """The fields of an object, or None."""
-        value = self._value(name)
+    def optional_object(self, name: str, *, absent: bool = False) -> Fields | None:
+        """The fields of an object, or None; with ``absent`` the field may be missing."""
+        value = self._value(name, absent=absent)
         return None if value is None else self._object(value, self._path(name))
 
     def mapping(self, name: str) -> Mapping[str, Any]:

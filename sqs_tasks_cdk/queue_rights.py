@@ -13,6 +13,7 @@ from constructs import IConstruct
 
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.other_accounts import show_other_account
+from sqs_tasks_cdk.payload_rights import PayloadRights, allow
 from sqs_tasks_cdk.queue_urls import QueueUrls, Worker
 from sqs_tasks_cdk.target_variables import HasEnvironment
 
@@ -57,10 +58,14 @@ class QueueRights:
     #: What else a process must have in its environment to find the queue by its name: the stage.
     variables: Mapping[str, str] = MappingProxyType({})
 
+    #: Where its large bodies are; None if they stay in their messages.
+    payloads: PayloadRights | None = None
+
     def grant_send(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
         """Let ``grantee`` add jobs, and tell it the queue's URL if it has an environment."""
         queue = self.seen_from(grantee)
         queue.tell_url(grantee)
+        grant_payloads(queue, grantee)
         return _grant(queue, queue.queue, grantee, SEND_ACTIONS, SEND_KEY_ACTIONS)
 
     def grant_consume(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
@@ -70,6 +75,7 @@ class QueueRights:
         """
         queue = self.seen_from(grantee)
         queue.tell_url(grantee)
+        grant_payloads(queue, grantee, works=True)
         if self.fifo:
             grant = _grant(queue, queue.queue, grantee, CONSUME_ACTIONS, CONSUME_KEY_ACTIONS)
         else:
@@ -106,6 +112,16 @@ class QueueRights:
     def seen_from(self, _target: Any) -> QueueRights:
         """This queue as a grantee may use it."""
         return self
+
+
+def grant_payloads(rights: QueueRights, grantee: iam.IGrantable | Worker, *, works: bool = False) -> None:
+    """Let ``grantee`` put the large bodies of a queue, or, if it works the queue, get them."""
+    payloads = rights.payloads
+    if payloads is None:
+        return
+    payloads.tell(grantee.queue_environment if isinstance(grantee, Worker) else grantee)
+    principal = cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
+    allow(payloads, principal, works=works)
 
 
 def _tell_dead_letter_url(rights: QueueRights, target: Any) -> None:

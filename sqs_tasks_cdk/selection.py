@@ -13,6 +13,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.existing_queues import queue_at
 from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
 from sqs_tasks_cdk.parts import MAX_RESOURCES, RESOURCES_OF_A_QUEUE
+from sqs_tasks_cdk.payload_rights import PayloadRights
 from sqs_tasks_cdk.stages import stage_variables
 from sqs_tasks_cdk.task_queue import TaskQueue
 
@@ -95,5 +96,5 @@ def queue_of_other_stack(scope: Construct, registered: ManifestQueue, manifest: 
         )
     queue = TaskQueue(place, registered.name, logical_name=registered.name, tasks=registered.tasks, queue=imported)
     queue.explicit_queue_name = registered.queue_name
-    queue.variables = stage_variables(manifest)
+    queue.variables, queue.payloads = stage_variables(manifest), PayloadRights.of(registered.offload, manifest)
     return queue

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk.call_graph import enqueues_anywhere
 from sqs_tasks_cdk.manifest import ManifestQueue
-from sqs_tasks_cdk.queue_rights import SEND_ACTIONS, SEND_KEY_ACTIONS, grant_key
+from sqs_tasks_cdk.queue_rights import SEND_ACTIONS, SEND_KEY_ACTIONS, grant_key, grant_payloads
 from sqs_tasks_cdk.queue_urls import QueueUrls, Worker
 from sqs_tasks_cdk.target_variables import HasEnvironment
 from sqs_tasks_cdk.task_queue import TaskQueue
@@ -39,6 +39,8 @@ def grant_send_to(worker: Worker, queues: Sequence[TaskQueue]) -> None:
         resource_arns=[queue.queue.queue_arn for queue in queues],
     )
     _grant_keys(worker, _keys_of(queues))
+    for queue in queues:
+        grant_payloads(queue, worker)
 
 
 class SendAnywhere(Construct):
@@ -88,6 +90,8 @@ class SendAnywhere(Construct):
         for policy in self.policies:
             worker.role.add_managed_policy(policy)
         _grant_keys(worker, self._keys)
+        for queue in self._queues:
+            grant_payloads(queue, worker)
         for queue in self._others:
             queue.tell_url(worker)
         environment = worker.queue_environment

@@ -320,7 +320,7 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         )
         reference.visibility = self.visibility
         deploy_after(reference, self)
-        reference.variables = self.variables
+        reference.variables, reference.payloads = self.variables, self.payloads
         return reference
 
     def seen_from(self, target: Any) -> TaskQueue:

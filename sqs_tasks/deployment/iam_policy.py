@@ -6,6 +6,7 @@ What the CDK constructs grant is the same, by the same rules (C4, R5).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from sqs_tasks.client import account_of, neighbour_of, region_of
@@ -102,13 +103,16 @@ def iam_policy(
 
     own = chosen
     dead = [_dead_letter_queue(queue) for queue in chosen if queue["dead_letter_queue"] is not None]
+    payloads = partial(_payload_statements, manifest, partition=partition, region=region, account=account)
     if role == "producer":
         allow("AddJobs", SEND_ACTIONS, own)
+        statements += payloads(own)
     elif role == "worker":
         allow("WorkQueues", CONSUME_ACTIONS, own)
         allow("SendOn", ("sqs:SendMessage",), [queue for queue in own if not queue["fifo"]])
         targets = _targets(chosen, by_name)
         allow("SendFurther", SEND_ACTIONS, [*dead, *targets])
+        statements += [*payloads(own, works=True), *payloads(targets)]
     elif role == "scheduler":
         allow("SendRuns", ("sqs:SendMessage",), own)
     else:
@@ -146,6 +150,40 @@ def queue_arn(queue_name: str, queue_url: str | None, *, partition: str, region:
     url = queue_url or ""
     own_region, own_account = region_of(url) or region, account_of(url) or account
     return f"arn:{_partition_of(own_region) or partition}:sqs:{own_region}:{own_account}:{queue_name}"
+
+
+def _payload_statements(
+    manifest: Mapping[str, Any],
+    queues: Sequence[Mapping[str, Any]],
+    *,
+    works: bool = False,
+    partition: str,
+    region: str,
+    account: str,
+) -> list[dict[str, Any]]:
+    """What a producer, or a worker, does with the bodies that are too large for the messages of these queues."""
+    from sqs_tasks_cdk import payload_names as names
+
+    resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for offload in (queue["offload"] for queue in queues if queue.get("offload") is not None):
+        own = names.bucket_name(manifest["queue_prefix"], account=account, region=region)
+        bucket = f"arn:{partition}:s3:::{offload['bucket'] or own}"
+        objects = f"{bucket}/{offload['prefix']}*"
+        if works:
+            more = names.REMOVE_ACTIONS if offload["removes"] else ()
+            resources.setdefault(("GetBodies", (*names.GET_ACTIONS, *more)), []).append(objects)
+            resources.setdefault(("FindBodies", names.LIST_ACTIONS), []).append(bucket)
+        else:
+            resources.setdefault(("PutBodies", names.PUT_ACTIONS), []).append(objects)
+    return [
+        {
+            "Sid": f"{sid}{'AndRemove' * (len(actions) > 1)}",
+            "Effect": "Allow",
+            "Action": list(actions),
+            "Resource": list(dict.fromkeys(named)),
+        }
+        for (sid, actions), named in resources.items()
+    ]
 
 
 def _dead_letter_queue(queue: Mapping[str, Any]) -> Mapping[str, Any]:

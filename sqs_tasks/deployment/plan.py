@@ -102,6 +102,7 @@ def _queue(registry: Manifest, queue: ManifestQueue, function: QueueFunction | N
         "visibility_timeout_seconds": slowest if visibility is None else visibility,
         "message_retention_seconds": queue.message_retention_seconds,
         "max_receive_count": None if dead is None else queue.max_receive_count,
+        **_offload(registry, queue),
         "dead_letter_queue": None
         if dead is None
         else {
@@ -111,6 +112,24 @@ def _queue(registry: Manifest, queue: ManifestQueue, function: QueueFunction | N
             "is_a_queue_of_the_registry": dead.queue_name in listed,
             "message_retention_seconds": DEAD_LETTER_RETENTION_SECONDS,
         },
+    }
+
+
+def _offload(registry: Manifest, queue: ManifestQueue) -> dict[str, Any]:
+    """The bucket of its large bodies, and the rule that removes them; nothing where bodies stay in their messages."""
+    from sqs_tasks_cdk.payload_names import bucket_name
+
+    offload = queue.offload
+    if offload is None:
+        return {}
+    own = bucket_name(registry.queue_prefix, account="${account}", region="${region}")
+    return {
+        "offload": {
+            "bucket": offload.bucket or own,
+            "must_be_made": offload.bucket is None,
+            "prefix": offload.prefix,
+            "expire_days": offload.expire_days,
+        }
     }
 
 
@@ -156,6 +175,7 @@ def _worker(
     environment = {
         **worker_environment(app=app, service_name=app_package(app), log_level=defaults.DEFAULT_LOG_LEVEL, user=None),
         **stage_variables(registry),
+        **_bucket_variable(registry, queue),
         QUEUE_URLS_VARIABLE: json.dumps(dict(_urls(registry, queue)), separators=(",", ":")),
     }
     common = {
@@ -201,6 +221,17 @@ def _worker(
             "SQS_TASKS_LOG_FORMAT": "json",
         },
     }
+
+
+def _bucket_variable(registry: Manifest, queue: ManifestQueue) -> dict[str, str]:
+    """Where a worker finds the bucket for large bodies: of its own queue, or of one that it adds jobs to."""
+    from sqs_tasks_cdk import call_graph, payload_names
+
+    named = {queue.name, *call_graph.targets(registry, queue)}
+    if not any(one.offload is not None and one.offload.bucket is None for one in registry.queues if one.name in named):
+        return {}
+    own = payload_names.bucket_name(registry.queue_prefix, account="${account}", region="${region}")
+    return {payload_names.BUCKET_VARIABLE: own}
 
 
 def _urls(registry: Manifest, queue: ManifestQueue) -> Iterator[tuple[str, str]]:
