@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -90,7 +89,9 @@ class Alarms(Construct):
 
     def watch_queue(self, queue: TaskQueue, objectives: Objectives) -> None:
         """Watch what lies in a queue and its dead-letter queue."""
-        name, pace = queue.logical_name, _pace(queue)
+        name = queue.logical_name
+        # Of three such periods in a row one sees the end of a job, however long it may run.
+        pace = queue.pace
         self._check_age(queue, objectives)
         if queue.dead_letter_queue is not None:
             self._add(
@@ -135,15 +136,7 @@ class Alarms(Construct):
         self._add(
             f"{name} nothing-finished",
             f"Messages of queue {name} are received and none is deleted: the worker fails, or answers Lambda wrongly",
-            cloudwatch.MathExpression(
-                expression="IF(FILL(received, 0) > 0 AND FILL(deleted, 0) == 0, 1, 0)",
-                using_metrics={
-                    "received": queue.metric_received(period=pace),
-                    "deleted": queue.metric_deleted(period=pace),
-                },
-                period=pace,
-                label="Received and not finished",
-            ),
+            queue.metric_nothing_finished(),
             threshold=1,
             comparison=_AT_LEAST,
             periods=3,
@@ -294,9 +287,3 @@ class Alarms(Construct):
 def is_fair(queue: TaskQueue) -> bool:
     """Whether messages of the queue have tenants, by what its tasks say (``fair_by``)."""
     return not queue.fifo and any(task.fair for task in queue.tasks)
-
-
-def _pace(queue: TaskQueue) -> Duration:
-    """A period so long that of three in a row one sees the end of a job, however long it may run."""
-    longest = rules.longest_timeout_seconds(queue.tasks)
-    return Duration.minutes(max(5, math.ceil(longest / 2 / 60)))

@@ -109,7 +109,8 @@ class FargateSettings(TypedDict, total=False):
     #: Fargate Spot, for example; a Spot interruption is a SIGTERM.
     capacity_provider_strategies: Sequence[ecs.CapacityProviderStrategy] | None
 
-    #: Alarms that end a deployment and take it back; besides tasks that do not stay up, which always do.
+    #: Alarms that end a deployment and take it back: these, and one of ours for each queue, for messages that are
+    #: received while none is done. ``[]`` takes ours alone; none when left out. Tasks that do not stay up always do.
     deployment_alarms: Sequence[cloudwatch.IAlarm]
 
     #: An existing role of the tasks, in place of one of their own. What the worker needs is added to it, if its policy

@@ -27,6 +27,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.fargate_settings import FargateSettings, FargateWorkerSettings
 from sqs_tasks_cdk.hardened_container import DEFAULT_USER, harden
 from sqs_tasks_cdk.job_metrics import MetricsBy, count_logged_jobs
+from sqs_tasks_cdk.service_deployment import failing_queue_alarms
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.unresolved import known_seconds, needed, number_text
@@ -139,7 +140,9 @@ class FargateWorker(Construct):
         network = WorkerNetwork.choose(
             self.cluster.vpc, subnets=settings.get("vpc_subnets"), assign_public_ip=settings.get("assign_public_ip")
         )
-        alarms = settings.get("deployment_alarms")
+        alarms = None
+        if "deployment_alarms" in settings:
+            alarms = [*failing_queue_alarms(self, self.task_queues), *settings["deployment_alarms"]]
         self.service = ecs.FargateService(
             self,
             "Service",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, TypedDict, Unpack
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 
-from sqs_tasks_cdk import limits
+from sqs_tasks_cdk import limits, rules
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.manifest import ManifestTask
 
 #: How fine SQS's own metrics are.
 METRIC_PERIOD: Final = Duration.minutes(1)
@@ -35,6 +37,12 @@ class QueueMetrics:
     explicit_queue_name: str | None
     dead_letter_queue: sqs.IQueue | None
     explicit_dead_letter_queue_name: str | None
+    tasks: tuple[ManifestTask, ...]
+
+    @property
+    def pace(self) -> Duration:
+        """A period so long that of three in a row one sees the end of a job, however long it may run."""
+        return Duration.minutes(max(5, math.ceil(rules.longest_timeout_seconds(self.tasks) / 2 / 60)))
 
     def metric_age_of_oldest(self, **settings: Unpack[MetricSettings]) -> cloudwatch.Metric:
         """Seconds that the oldest message has waited.
@@ -119,6 +127,19 @@ class QueueMetrics:
             },
             period=period,
             label=label,
+        )
+
+    def metric_nothing_finished(self) -> cloudwatch.MathExpression:
+        """1 while messages are received and none is deleted, otherwise 0; by periods of :attr:`pace`."""
+        period = self.pace
+        return cloudwatch.MathExpression(
+            expression="IF(FILL(received, 0) > 0 AND FILL(deleted, 0) == 0, 1, 0)",
+            using_metrics={
+                "received": self.metric_received(period=period),
+                "deleted": self.metric_deleted(period=period),
+            },
+            period=period,
+            label="Received and not finished",
         )
 
     def metric_dead_letters(self, **settings: Unpack[MetricSettings]) -> cloudwatch.Metric:

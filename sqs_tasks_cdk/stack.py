@@ -24,13 +24,6 @@ from sqs_tasks_cdk.task_workers import TaskWorkers, TaskWorkersSettings
 class SqsTasksSettings(TaskWorkersSettings, total=False):
     """Settings of :class:`SqsTasks`, besides its manifest."""
 
-    #: Which stage this is, as part of queue names: ``shop-emails`` becomes ``shop-dev-emails``. Workers, and producers
-    #: that are granted a queue, get it in their environment.
-    stage: str | None
-
-    #: What queue names begin with in place of the registry's prefix.
-    queue_prefix: str | None
-
     #: Settings for every queue.
     queue_defaults: TaskQueueSettings | None
 

@@ -63,6 +63,21 @@ def stage_variables(manifest: Manifest) -> dict[str, str]:
     return {name: value for name, value in variables.items() if value}
 
 
+def check_same_stage(manifest: Manifest, *, stage: str | None, queue_prefix: str | None) -> None:
+    """Refuse workers of another stage than their queues, which would look for queues that are not there.
+
+    Raises:
+        StackError: The queues say another stage or prefix, or none.
+    """
+    said = (("stage", stage, manifest.stage), ("queue_prefix", queue_prefix, manifest.given_prefix))
+    for name, of_workers, of_queues in said:
+        if of_workers is not None and of_workers != of_queues:
+            raise StackError(
+                f"{name}={of_workers!r} for workers whose queues have {name}={of_queues!r}; workers find queues by "
+                f"their names: give {name}= to the TaskQueues, and leave it out here"
+            )
+
+
 def check_environment(environment: Mapping[str, str] | None) -> None:
     """Refuse a worker's environment that says another stage than the stack.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self, Unpack, cast
 
-from aws_cdk import Duration, Stack, Token
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -16,9 +16,11 @@ from sqs_tasks_cdk.manifest import ManifestQueue
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.places import place_of
 from sqs_tasks_cdk.queue_metrics import QueueMetrics
+from sqs_tasks_cdk.queue_names import check_kind, check_name, dead_queue_name, type_of
 from sqs_tasks_cdk.queue_properties import QueueProperties, existing_properties
 from sqs_tasks_cdk.queue_rights import QueueRights
 from sqs_tasks_cdk.queue_sources import QueueSources
+from sqs_tasks_cdk.redrive_permission import check_admitted
 from sqs_tasks_cdk.settings import given, names_in
 from sqs_tasks_cdk.stack_references import are_apart, deploy_after, key_arn_in
 from sqs_tasks_cdk.task_queue_settings import (
@@ -100,6 +102,8 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         self.max_receive_count = found.max_receive_count
         self.retention_seconds = found.retention_seconds
         self._take_dead_letter_queue(found.dead_letter_queue, settings.get("dead_letter_logical_name"))
+        check_name(self.explicit_queue_name, fifo=self.fifo)
+        self._check_admitted(queue)
         self._check_redrive(dead_letter=self.dead_letter_queue is not None)
         self._check_dead_letter_retention()
         self.visibility = QueueVisibility(
@@ -126,6 +130,8 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         self._take_dead_letter_queue(dead_letter_queue, settings.get("dead_letter_logical_name"))
         if isinstance(dead_letter_queue, DeadLetterQueue):
             dead_letter_queue.allow_source(queue_name=self.explicit_queue_name)
+        else:
+            self._check_admitted(None)
         self._check_dead_letter_retention()
 
         key = settings.get("encryption_master_key")
@@ -182,6 +188,12 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
                 dead_letter_seconds=letters.retention_seconds,
             )
 
+    def _check_admitted(self, queue: sqs.IQueue | None) -> None:
+        letters = self.dead_letter_queue
+        # Another queue of a registry admits this one later (allow_redrive_from), when this one has its name.
+        if letters is not None and not isinstance(letters.node.scope, TaskQueue):
+            check_admitted(letters, queue, source_name=self.explicit_queue_name, queue=self.logical_name)
+
     def _check_declined(self, settings: NewTaskQueueSettings) -> None:
         if settings.get("without_dead_letter_queue"):
             self._refuse(
@@ -201,12 +213,12 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         self._check_declined(settings)
         if "encryption_master_key" not in settings:
             self._refuse("SSE-SQS has no", "give encryption_master_key as well", names_in(settings, ["data_key_reuse"]))
-        self._check_name(self.explicit_queue_name)
+        check_name(self.explicit_queue_name, fifo=self.fifo)
         claim_name(self, "queue", self.explicit_queue_name)
 
     def _make_dead_letter_queue(self, settings: NewTaskQueueSettings) -> DeadLetterQueue:
-        name = settings.get("dead_letter_queue_name") or _dead_queue_name(self.explicit_queue_name)
-        self._check_name(name)
+        name = settings.get("dead_letter_queue_name") or dead_queue_name(self.explicit_queue_name)
+        check_name(name, fifo=self.fifo)
         return DeadLetterQueue(
             self,
             "DeadLetters",
@@ -230,6 +242,7 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         if dead is not None and not settings.get("without_dead_letter_queue"):
             arguments["dead_letter_logical_name"] = dead.name
         if "queue" in settings:
+            check_kind(registered, settings["queue"])
             arguments["without_dead_letter_queue"] = dead is None and "dead_letter_queue" not in settings
         else:
             arguments |= {
@@ -367,8 +380,8 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         if self.dead_letter_queue.fifo != self.fifo:
             # The CDK only warns of this, and CloudFormation fails half way through a deploy (S30).
             raise StackError(
-                f"queue {self.logical_name!r} is a {_type(self.fifo)} queue and its dead-letter queue "
-                f"{self.dead_letter_logical_name!r} a {_type(self.dead_letter_queue.fifo)} queue; SQS needs both of "
+                f"queue {self.logical_name!r} is a {type_of(self.fifo)} queue and its dead-letter queue "
+                f"{self.dead_letter_logical_name!r} a {type_of(self.dead_letter_queue.fifo)} queue; SQS needs both of "
                 "one type"
             )
 
@@ -398,23 +411,6 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
             key_arn=None if key is None else key_arn_in(scope, key, home=self),
         )
 
-    def _check_name(self, name: str | None) -> None:
-        if name is None or Token.is_unresolved(name):
-            return
-        if len(name) > limits.MAX_QUEUE_NAME_CHARS:
-            raise RuleError(
-                "R7",
-                f"queue name {name!r} has {len(name)} characters; SQS allows {limits.MAX_QUEUE_NAME_CHARS}, '.fifo' "
-                "included; shorten it",
-            )
-        if self.fifo != name.endswith(".fifo"):
-            fix = f"'{name}.fifo'" if self.fifo else f"{name.removesuffix('.fifo')!r}, or set fifo=True"
-            raise RuleError(
-                "R7",
-                f"queue name {name!r} {'must' if self.fifo else 'must not'} end with '.fifo' for a {_type(self.fifo)} "
-                f"queue; try {fix}",
-            )
-
     def _refuse(self, what: str, fix: str, names: Sequence[str]) -> None:
         if names:
             raise StackError(f"queue {self.logical_name!r}: {what} {', '.join(names)}; {fix}")
@@ -424,16 +420,5 @@ def _arn(scope: Construct, queue_name: str) -> str:
     return Stack.of(scope).format_arn(service="sqs", resource=queue_name)
 
 
-def _dead_queue_name(queue_name: str | None) -> str | None:
-    if queue_name is None:
-        return None
-    stem = queue_name.removesuffix(".fifo")
-    return f"{stem}_dead{queue_name.removeprefix(stem)}"
-
-
 def _duration(seconds: int | None) -> Duration | None:
     return None if seconds is None else Duration.seconds(seconds)
-
-
-def _type(fifo: bool) -> str:
-    return "FIFO" if fifo else "standard"

@@ -25,7 +25,7 @@ from sqs_tasks_cdk.send_rights import SendAnywhere, grant_send_to, warn_of_undec
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.shared_functions import SharedFunctions, prepare_shared
 from sqs_tasks_cdk.stack_references import deploy_after
-from sqs_tasks_cdk.stages import check_environment
+from sqs_tasks_cdk.stages import check_environment, check_same_stage
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues, check_names
 
@@ -35,6 +35,13 @@ class TaskWorkersSettings(TypedDict, total=False):
 
     #: Where workers find the registry, as ``module:attribute``; what the manifest says when left out.
     app: str | None
+
+    #: Which stage this is, as part of queue names: ``shop-emails`` becomes ``shop-dev-emails``. Workers, and producers
+    #: that are granted a queue, get it in their environment. For ``TaskWorkers`` it is that of the queues.
+    stage: str | None
+
+    #: What queue names begin with in place of the registry's prefix.
+    queue_prefix: str | None
 
     #: Settings for every function.
     lambda_defaults: LambdaWorkerSettings | None
@@ -104,6 +111,7 @@ class TaskWorkers(Construct):
         self.workers: dict[str, LambdaWorker | FargateWorker] = {}
         self._manifest = queues.manifest
         self._settings = settings
+        check_same_stage(self._manifest, stage=settings.get("stage"), queue_prefix=settings.get("queue_prefix"))
         self._check_tasks()
         self._check_settings("lambda", settings.get("lambda_settings"))
         self._check_settings("fargate", settings.get("fargate_settings"))

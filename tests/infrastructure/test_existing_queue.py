@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Token
+from aws_cdk import App, Duration, Environment, Fn, RemovalPolicy, Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -18,6 +19,7 @@ from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import ManifestTask
 from sqs_tasks_cdk.stack import SqsTasks
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.task_queues import TaskQueues
 from tests.support.manifests import manifest, queue, task
 from tests.support.templates import Resources, joined, warnings
 
@@ -253,3 +255,65 @@ def test_number_that_is_known_at_the_deploy_passes(stack: Stack) -> None:
 
     assert worker.batch_size > 1
     assert warnings(stack) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_refused"),
+    [
+        ({"redrivePermission": "denyAll"}, True),
+        ({"redrivePermission": "allowAll"}, False),
+        ({"redrivePermission": "byQueue", "sourceQueueArns": ["arn:aws:sqs:us-east-1:123456789012:other"]}, True),
+        ({"redrivePermission": "byQueue", "sourceQueueArns": ["arn:aws:sqs:us-east-1:123456789012:films"]}, False),
+        ({"redrivePermission": "byQueue", "sourceQueueArns": [Fn.import_value("Films")]}, False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("is_made_here", [True, False])
+def test_r8_dead_letter_queue_that_does_not_admit_the_queue_is_refused(
+    stack: Stack, policy: dict[str, Any] | None, is_refused: bool, is_made_here: bool
+) -> None:
+    """SQS would refuse it halfway through the deploy, for a queue that exists and for one that is made."""
+    dead = sqs.Queue(stack, "Dead", retention_period=Duration.days(14))
+    assert isinstance(dead.node.default_child, sqs.CfnQueue)
+    dead.node.default_child.redrive_allow_policy = policy
+    settings: dict[str, Any] = {"queue_name": "films", "dead_letter_queue": dead}
+    if not is_made_here:
+        letters = sqs.DeadLetterQueue(queue=dead, max_receive_count=8)
+        settings = {"queue": sqs.Queue(stack, "Old", queue_name="films", dead_letter_queue=letters)}
+
+    with (
+        pytest.raises(RuleError, match=r"'films' has the dead-letter queue 'Test/Dead', .* does not admit it.*\[R8\]")
+        if is_refused
+        else nullcontext()
+    ):
+        TaskQueue(stack, "films", **settings)
+
+
+def test_r8_dead_letter_queue_that_names_the_queue_admits_it(stack: Stack) -> None:
+    """By a reference to the queue itself, whatever its name will be."""
+    dead = sqs.Queue(stack, "Dead", retention_period=Duration.days(14))
+    old = sqs.Queue(stack, "Old", dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=8))
+    assert isinstance(dead.node.default_child, sqs.CfnQueue)
+    dead.node.default_child.redrive_allow_policy = {"redrivePermission": "byQueue", "sourceQueueArns": [old.queue_arn]}
+
+    assert TaskQueue(stack, "films", queue=old).dead_letter_queue is dead
+
+
+@pytest.mark.parametrize("is_made_here", [True, False])
+def test_r7_existing_queue_of_the_other_type_is_refused(stack: Stack, is_made_here: bool) -> None:
+    """A registry that orders its jobs gets no standard queue, and the other way round."""
+    old = sqs.Queue(stack, "Old") if is_made_here else sqs.Queue.from_queue_arn(stack, "Old", ARN)
+    registry = manifest(queue("orders.fifo", tasks=[task()]))
+
+    with pytest.raises(RuleError, match=r"'orders.fifo' is a FIFO queue in the registry, and queue= is the standard"):
+        TaskQueues(stack, "Tasks", manifest=registry, settings={"orders.fifo": {"queue": old}})
+
+
+def test_r7_name_of_an_existing_queue_is_checked(stack: Stack) -> None:
+    """A name that SQS refuses is refused wherever the queue is made."""
+    old = sqs.Queue(stack, "Old", queue_name="x" * 80)
+    assert isinstance(old.node.default_child, sqs.CfnQueue)
+    old.node.default_child.queue_name = "x" * 81
+
+    with pytest.raises(RuleError, match=r"has 81 characters; SQS allows 80.*\[R7\]"):
+        TaskQueue(stack, "films", queue=old)

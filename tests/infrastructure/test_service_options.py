@@ -125,10 +125,16 @@ def test_container_of_ours_may_do_little(services: Services) -> None:
 
 
 def test_alarm_ends_a_deployment(services: Services) -> None:
-    """An alarm takes a deployment back, besides the circuit breaker."""
+    """An alarm takes a deployment back, besides the circuit breaker: the user's and ours for a queue without progress."""
     deployment = services.of("front", "ECS::Service")["DeploymentConfiguration"]
+    ((ours, alarm),) = services.resources.of_type("CloudWatch::Alarm").items()
 
-    assert deployment["Alarms"] == {"AlarmNames": ["checkout"], "Enable": True, "Rollback": True}
+    assert deployment["Alarms"] == {"AlarmNames": [{"Ref": ours}, "checkout"], "Enable": True, "Rollback": True}
+    received = [one["MetricStat"]["Metric"] for one in alarm["Properties"]["Metrics"] if "MetricStat" in one]
+    assert {one["MetricName"] for one in received} == {"NumberOfMessagesReceived", "NumberOfMessagesDeleted"}
+    # On the queue alone: an alarm on the service would need it, and ECS needs the alarm first.
+    assert {one["Dimensions"][0]["Name"] for one in received} == {"QueueName"}
+    assert (alarm["Properties"]["EvaluationPeriods"], alarm["Properties"]["Threshold"]) == (3, 1)
     assert services.of("both", "ECS::Service")["DeploymentConfiguration"]["Alarms"]["Enable"] is False
 
 

@@ -197,6 +197,23 @@ def test_workers_in_a_stack_of_their_own_know_the_stage(app: App) -> None:
     assert ":acme-dev-emails" in json.dumps(resources.of_type("Lambda::EventSourceMapping"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"stage": "prod"}, "stage='prod' for workers whose queues have stage='dev'"),
+        ({"queue_prefix": "other-"}, "queue_prefix='other-' for workers whose queues have queue_prefix=None"),
+    ],
+)
+def test_workers_of_another_stage_than_their_queues_are_refused(app: App, settings: dict[str, Any], says: str) -> None:
+    """They would look for queues that are not there; to say the same again is taken."""
+    stack = Stack(app, "Shop")
+    queues = TaskQueues(stack, "Queues", manifest=REGISTRY, stage="dev")
+
+    with pytest.raises(StackError, match=says):
+        TaskWorkers(stack, "Workers", queues=queues, lambda_defaults={"code": CODE}, **settings)
+    TaskWorkers(stack, "Same", queues=queues, lambda_defaults={"code": CODE}, stage="dev")
+
+
 def test_every_argument_of_a_stack_passes_through(app: App) -> None:
     """Whatever ``Stack`` takes, ``TaskStack`` takes; three of them seen in what is synthesised."""
     taken = {name for name in inspect.signature(Stack.__init__).parameters if name not in {"self", "scope", "id"}}
