@@ -151,6 +151,27 @@ class ClientProvider:
                 self._others[key] = self._made(service, {k: v for k, v in options.items() if v is not None})
             return self._others[key]
 
+    def without_retries(self) -> SQSClient:
+        """A client that makes each request once, for those who must know of an answer that was lost.
+
+        A client that was given is the same as ever, and so is that of another session than boto3's.
+        """
+        session = self._session
+        if self._given is not None or (session is not None and not _is_boto3(session)):
+            return self()
+        from sqs_tasks.transport.boto3_client import follow_regions, make_client
+
+        with making:
+            key = f"{os.getpid()} once"
+            if key not in self._others:
+                options = {"endpoint_url": self._endpoint_url, "region_name": self._region_name}
+                config = {**self._config, "retries": {"total_max_attempts": 1, "mode": "standard"}}
+                self._others[key] = make_client(
+                    session, config, **{name: value for name, value in options.items() if value is not None}
+                )
+                follow_regions(self._others[key], region_of)
+            return self._others[key]  # type: ignore[no-any-return]
+
     def _made(self, service: str, options: dict[str, Any]) -> Any:
         session = self._session
         if session is not None and not _is_boto3(session):

@@ -63,6 +63,10 @@ class SQSClient(Protocol):
         """As boto3 has it."""
         ...
 
+    def cancel_message_move_task(self, **kwargs: Any) -> dict[str, Any]:
+        """As boto3 has it."""
+        ...
+
     def list_message_move_tasks(self, **kwargs: Any) -> dict[str, Any]:
         """As boto3 has it."""
         ...

@@ -170,6 +170,7 @@ class TaskDefaults(TypedDict, total=False):
     ignore_unknown_arguments: bool
     delay_seconds: int | None
     enqueues: Sequence[str] | None
+    redact: Sequence[str] | Callable[[dict[str, Any]], Any]
 
 
 class TaskOptions(TaskDefaults, total=False):
@@ -210,6 +211,8 @@ class TaskSettings:
         enqueues: Queues this task adds jobs to, for least privilege and recursion checks at synth; None for any.
         schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
             them with arguments and options. Several are added by ``task.schedule(...)``.
+        redact: What of the arguments is hidden where dead letters are shown: names of arguments, or a function that
+            gets the arguments as plain data of JSON and returns what may be seen.
     """
 
     name: str
@@ -230,6 +233,7 @@ class TaskSettings:
     delay_seconds: int | None = None
     enqueues: Sequence[str] | None = field(default=None)
     schedule: Schedule | Expression | None = None
+    redact: Sequence[str] | Callable[[dict[str, Any]], Any] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.aliases, str):
@@ -239,6 +243,11 @@ class TaskSettings:
                 raise ConfigurationError(
                     f"task name {name!r} must be 1 to 256 characters without control characters; try 'send_email'"
                 )
+        if isinstance(self.redact, str):
+            raise ConfigurationError(
+                f"task {self.name!r}: redact={self.redact!r} must be a list of names of arguments, or a function; "
+                f"try redact=[{self.redact!r}]"
+            )
         _check_range(self, "max_attempts", 1, limits.MAX_RECEIVE_COUNT, optional=True)
         _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)

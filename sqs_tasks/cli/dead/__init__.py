@@ -1,0 +1,1 @@
+"""``sqs-tasks dead``: dead letters found, understood, retried, edited, dropped and kept."""
