@@ -31,6 +31,7 @@ _COMMANDS = {
     "schedules": _Place(
         "sqs_tasks.cli.schedules.command", "schedules", "See, deploy and run an application's schedules."
     ),
+    "outbox": _Place("sqs_tasks.cli.outbox.command", "outbox", "Send the jobs that a database keeps, and see them."),
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
     "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
     "plan": _Place("sqs_tasks.cli.plan", "plan", "Print what an application needs when it is deployed."),

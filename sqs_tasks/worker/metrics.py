@@ -27,6 +27,11 @@ _HELP = {
     "sqs_tasks_leases_lost_total": "Leases lost while their jobs ran.",
     "sqs_tasks_resident_bytes": "Resident memory of the worker processes.",
     "sqs_tasks_queue_messages": "Messages of a queue, as SQS counts them.",
+    "sqs_tasks_outbox_sent_total": "Jobs of the outbox that SQS has accepted.",
+    "sqs_tasks_outbox_failed_total": "Jobs of the outbox that were not accepted, and are tried again.",
+    "sqs_tasks_outbox_refused_total": "Jobs of the outbox that SQS has refused for good.",
+    "sqs_tasks_outbox_rows": "Jobs in the outbox, by state.",
+    "sqs_tasks_outbox_oldest_age_seconds": "For how long the oldest job of the outbox could have been sent.",
 }
 
 _Labels = tuple[tuple[str, str], ...]

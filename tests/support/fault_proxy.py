@@ -11,7 +11,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 #: What becomes of a request: called with its action ("ReceiveMessage"), gives a fault or None. Faults: "throttle",
-#: "error", "cut" (before the endpoint sees it), "cut answer" (after), "hang" (never answered), or seconds of delay.
+#: "error", "cut" (before the endpoint sees it), "cut answer" (after), "hang" (never answered, before the endpoint sees it), "hang answer" (after),
+#: or seconds of delay.
 Plan = Callable[[str], str | float | None]
 
 THROTTLED = b'{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}'
@@ -120,6 +121,8 @@ class FaultProxy:
                 answer_head, answer_body = await _message(upstream_reader)
                 if fault == "cut answer":
                     return
+                if fault == "hang answer":
+                    await asyncio.sleep(3600)
                 writer.write(answer_head + answer_body)
                 await writer.drain()
         finally:

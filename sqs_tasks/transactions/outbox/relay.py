@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,9 @@ logger = kept_logger(__name__)
 
 #: Seconds between two looks at the table.
 POLL_SECONDS = 1.0
+
+#: Seconds between two reports of what was done, and of how full the table is.
+REPORT_SECONDS = 10.0
 
 #: Seconds for which a queue rests after a failure; they double up to the second.
 REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 60.0
@@ -97,6 +101,12 @@ class Relay:
         on_unsent: Called with the messages that SQS refuses for good, and the error; that of ``SQSEnv(send=Outbox())``
             unless given.
         clock: Counts the seconds for which a queue rests.
+
+    Attributes:
+        total: What it has done so far.
+        depth: How full the table was at the last report.
+        problem: Why the last look at the table failed; empty when it did not.
+        looked_at: When it last took rows or tried to, by ``clock``.
     """
 
     def __init__(
@@ -114,9 +124,11 @@ class Relay:
         self._rests: dict[str, tuple[float, float]] = {}
         self._unknown: set[str] = set()
         self.total = Relayed()
+        self.depth = Depth(0, 0, 0, 0.0)
+        self.problem = ""
+        self.looked_at = clock()
 
-    @property
-    def depth(self) -> Depth:
+    def look(self) -> Depth:
         """How full the table is now."""
         return self._stored.depth()
 
@@ -127,6 +139,7 @@ class Relay:
             stop: Ends it after the request that is under way.
         """
         done = Relayed()
+        self.looked_at = self._clock()
         known = self._env.queues
         for name in self._stored.queues():
             if name not in known:
@@ -147,26 +160,32 @@ class Relay:
             stop: Ends it, after the request that is under way.
             poll_seconds: Seconds between two looks at the table.
         """
-        rest = poll_seconds
+        rest, since, reported_at = poll_seconds, Relayed(), -REPORT_SECONDS
         while not stop.is_set():
             try:
-                done = self.run_once(stop)
-                if done:
-                    self._report(done)
-                rest = poll_seconds
+                since.add(self.run_once(stop))
+                if self._clock() - reported_at >= REPORT_SECONDS:
+                    self._report(since)
+                    since, reported_at = Relayed(), self._clock()
+                rest, self.problem = poll_seconds, ""
             except Exception as error:  # noqa: BLE001 - the database's, or anybody's: the jobs are still there
                 rest = min(max(REST_SECONDS, rest * 2), LONGEST_REST_SECONDS)
                 # The database's own words; those of SQLAlchemy would quote statements and their values.
+                self.problem = described(getattr(error, "orig", None) or error)
                 logger.error(  # noqa: TRY400 - a database that is restarted needs no traceback
                     "the outbox cannot be read, next try in %g s: %s",
                     rest,
-                    described(getattr(error, "orig", None) or error),
+                    self.problem,
                     extra={"action": "outbox_failed", "error": type(error).__name__},
                 )
             stop.wait(rest)
+        if since:
+            with suppress(Exception):  # it was only for the log
+                self._report(since)
 
     def _step(self, name: str, queue: RelayedQueue) -> Relayed:
         """Take rows of a queue once, and send them."""
+        self.looked_at = self._clock()
         refused: list[tuple[OutgoingMessage, Any]] = []
         with self._stored.taken(name, fifo=queue.fifo) as taken:
             if not taken.rows:
@@ -256,20 +275,24 @@ class Relay:
             )
 
     def _report(self, done: Relayed) -> None:
-        depth = self.depth
+        self.depth = depth = self.look()
+        if not (done or depth.ready or depth.refused):
+            return
         logger.info(
-            "outbox: %d sent, %d to be tried again, %d refused; %d wait, the oldest for %.1f s",
+            "outbox: %d sent, %d to be tried again, %d refused; %d wait, the oldest for %.1f s; %d were refused",
             done.sent,
             done.failed,
             done.refused,
             depth.ready,
             depth.oldest_age_seconds,
+            depth.refused,
             extra={
                 "action": "outbox_relayed",
                 "sent": done.sent,
                 "failed": done.failed,
                 "refused": done.refused,
                 "waiting": depth.ready,
+                "refused_waiting": depth.refused,
                 "oldest_age_seconds": depth.oldest_age_seconds,
             },
         )

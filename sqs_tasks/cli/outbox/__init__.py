@@ -1,0 +1,1 @@
+"""``sqs-tasks outbox``: the jobs that a database keeps until they are sent."""
