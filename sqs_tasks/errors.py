@@ -12,6 +12,7 @@
     ├── SignatureMismatchError      a message whose arguments do not fit the task
     ├── JobExpiredError             a job older than its task's max_age
     ├── TaskTimeoutError            a task that ran longer than its timeout (also a TimeoutError)
+    ├── JobCrashedError             a job whose child process ended before it did
     └── BatchSendError              a batch of which some entries were not accepted; carries the unsent jobs
 
     TaskInterruption                what a plain task sees at its timeout; no Exception, so that nothing catches it by
@@ -83,6 +84,27 @@ class StoreUnavailableError(SQSTasksError):
 
 class TaskTimeoutError(SQSTasksError, TimeoutError):
     """A task that ran longer than its ``timeout``; it failed and its backoff policy decides."""
+
+
+class JobCrashedError(SQSTasksError):
+    """A job whose process ended before it did, or used too much memory; only where jobs run in child processes."""
+
+
+class RemoteError(SQSTasksError):
+    """What stands here for an exception of another process, of which no more than the name of its type is known.
+
+    Attributes:
+        type_name: That name.
+    """
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(f"{type_name} in a child process")
+        self.type_name = type_name
+
+
+def type_name_of(error: BaseException) -> str:
+    """The name of the type of an exception, also of one in another process."""
+    return error.type_name if isinstance(error, RemoteError) else type(error).__name__
 
 
 class TaskInterruption(BaseException):

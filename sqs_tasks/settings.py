@@ -157,6 +157,7 @@ class TaskDefaults(TypedDict, total=False):
 
     max_attempts: int | None
     timeout: float | None
+    memory_mib: int | None
     backoff_policy: BackoffPolicy | None
     no_retry_on: tuple[type[BaseException], ...]
     max_age: float | None
@@ -192,6 +193,8 @@ class TaskSettings:
         timeout: Seconds one run may take. ``async def`` tasks are cancelled then; plain ones are interrupted where
             the runtime can (Lambda's main thread); the stack computes function timeouts from it everywhere.
         backoff_policy: How long a failed job waits; None takes the queue's.
+        memory_mib: MiB that the process of one job may hold, application included, with ``sqs-tasks worker --isolate
+            process``; above it the process is killed and the job has failed. Elsewhere it limits nothing.
         no_retry_on: Exceptions after which no further attempt can help: the job goes to the dead-letter queue.
         max_age: Seconds after which a job that has not run goes to the dead-letter queue instead. They count from the
             first send of the job.
@@ -218,6 +221,7 @@ class TaskSettings:
     name: str
     max_attempts: int | None = None
     timeout: float | None = None
+    memory_mib: int | None = None
     backoff_policy: BackoffPolicy | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
     max_age: float | None = None
@@ -250,6 +254,7 @@ class TaskSettings:
             )
         _check_range(self, "max_attempts", 1, limits.MAX_RECEIVE_COUNT, optional=True)
         _check_range(self, "delay_seconds", 0, limits.MAX_DELAY_SECONDS, optional=True)
+        _check_range(self, "memory_mib", 16, 2**24, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
         if self.expired not in {"drop", "dead_letter"}:

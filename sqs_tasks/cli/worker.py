@@ -7,7 +7,8 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +21,11 @@ from sqs_tasks.cli.queue_names import names_in_code
 from sqs_tasks.cli.worked_queues import check_exists, queues_to_work
 from sqs_tasks.cli.worker_limits import WorkerLimits
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.queue_statistics import REPORT_INTERVAL_SECONDS, reporting
+
+if TYPE_CHECKING:
+    from sqs_tasks.worker.children.child_pool import ChildPool
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +77,16 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     "--supervise",
     is_flag=True,
     help="Use a supervisor for a single process too.",
+)
+@setting(
+    "--isolate",
+    type=click.Choice(["process"]),
+    help="Run each job in one of --concurrency child processes: a timeout or a crash then costs that job alone.",
+)
+@setting(
+    "--max-jobs-per-child",
+    type=click.IntRange(min=1),
+    help="With --isolate: replace a child process after this many jobs.",
 )
 @setting(
     "--prefetch",
@@ -158,6 +173,8 @@ def worker(
     async_concurrency: int | None,
     processes: int,
     supervise: bool,
+    isolate: str | None,
+    max_jobs_per_child: int | None,
     prefetch: int,
     weights: Sequence[str],
     strict_priority: bool,
@@ -213,6 +230,7 @@ def worker(
     for queue in queues:
         check_exists(queue)
     metrics = Metrics()
+    children = _children(app, queues, log_level, log_format, max_jobs_per_child) if isolate else None
     try:
         consumer = Consumer(
             queues,
@@ -224,6 +242,7 @@ def worker(
             weights={names_in_code(env, [name])[0]: weight for name, weight in weight_by_queue.items()},
             strict_priority=strict_priority,
             metrics=None if health_port is None else metrics,
+            children=children,
         )
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
@@ -244,7 +263,8 @@ def worker(
     @contextmanager
     def during() -> Iterator[None]:
         report = reporting(queues, env.report_queue_stats, report_interval, oldest_age=consumer.oldest_age_seconds)
-        with started(env), report:
+        # The hooks are for the processes that run jobs.
+        with nullcontext() if children is not None else started(env), report:
             add_job_fields(all_handlers())  # on_start may have set up logging
             yield
 
@@ -261,6 +281,25 @@ def worker(
     )
     if code:
         sys.exit(code)
+
+
+def _children(
+    app: str, queues: Sequence[GenericQueue], level: str, log_format: LogFormat, max_jobs: int | None
+) -> ChildPool:
+    """The child processes of this worker, the first of which has loaded the application."""
+    from sqs_tasks.cli.isolated_child import command_of
+    from sqs_tasks.worker.children.child import ChildNotStartedError
+    from sqs_tasks.worker.children.child_pool import ChildPool
+
+    if not hasattr(os, "killpg"):
+        raise click.UsageError("--isolate process needs process groups and signals, which this system does not have")
+    command = command_of(app, [queue.name for queue in queues], level, log_format)
+    children = ChildPool(command, max_jobs=max_jobs)
+    try:
+        children.begin()
+    except ChildNotStartedError as error:
+        raise click.ClickException(f"a child process could not load {app}: {error}") from error
+    return children
 
 
 def _check_workers_ports(health_port: int, processes: int) -> None:

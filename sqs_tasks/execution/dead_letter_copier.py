@@ -9,6 +9,7 @@ from typing import Any
 
 from sqs_tasks import limits
 from sqs_tasks.client import size_limit_in
+from sqs_tasks.errors import type_name_of
 from sqs_tasks.execution.failure_details import details_text, failure_details
 from sqs_tasks.execution.message_copy import copy_of, kept_attributes, own_attribute
 from sqs_tasks.loggers import kept_logger
@@ -123,7 +124,7 @@ def dead_letter(
 
     Where there are fewer attributes left than there is to say, the details have what the others would.
     """
-    error_type = type(outcome.error).__name__ if outcome.error is not None else ""
+    error_type = type_name_of(outcome.error) if outcome.error is not None else ""
     failure = {
         FAILURE_REASON: _sqs_text(outcome.reason)[:MAX_REASON_CHARS],
         FAILURE_TYPE: error_type,

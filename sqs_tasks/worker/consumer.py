@@ -21,11 +21,12 @@ from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.loggers import keep_loggers
 from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import NEVER_SHUTDOWN, ShutdownPolicy
-from sqs_tasks.worker.memory_limit import resident_bytes
+from sqs_tasks.worker.children.child_pool import ChildPool
+from sqs_tasks.worker.memory_limit import resident_bytes, warn_of_unlimited
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.overrun_watch import OverrunWatch, warn_of_unenforced
 from sqs_tasks.worker.poll_state import PollState
-from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool
+from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool, monotonic_deadline
 from sqs_tasks.worker.queue_loop import QueueLoop, Shared
 from sqs_tasks.worker.receive_turn import Turn
 from sqs_tasks.worker.signals import SignalWatch
@@ -40,6 +41,10 @@ CLOSE_SECONDS = 2.0
 
 #: Seconds that a receive may still take after the grace period before jobs of its queue are left to their leases.
 LAST_ANSWER_SECONDS = 0.5
+
+
+#: Seconds that child processes have for their ``on_stop`` hooks where nobody asked the worker to stop.
+LAST_CHILD_SECONDS = 30.0
 
 
 class Consumer:
@@ -57,6 +62,7 @@ class Consumer:
         weights: A weight by queue name, for when several queues want more slots than there are; else as registered.
         strict_priority: A queue gets slots only while all those before it are empty.
         metrics: Counts what is done.
+        children: Child processes that run the jobs; None runs them in threads and on the event loop of this one.
     """
 
     def __init__(
@@ -71,24 +77,32 @@ class Consumer:
         weights: Mapping[str, float] | None = None,
         strict_priority: bool = False,
         metrics: Metrics | None = None,
+        children: ChildPool | None = None,
     ) -> None:
         limits.check_number(concurrency, "concurrency", 1)
         limits.check_number(prefetch, "prefetch", 0)
         limits.check_number(wait_seconds, "wait_seconds", 0, limits.MAX_WAIT_SECONDS, unit="seconds", whole=False)
         given = _weights(queues, weights or {})
         several = len(queues) > 1
-        loops_needed = any(task.is_async and not task.batch_size for queue in queues for task in queue.tasks)
+        self._children = children
+        loops_needed = children is None and any(
+            task.is_async and not task.batch_size for queue in queues for task in queue.tasks
+        )
         on_loop = loops_needed and max(concurrency, async_concurrency or 0) > 1
         self._stop = Stop(grace_seconds)
         self._signals = SignalWatch(self._stop.request)
-        self._inline = concurrency == 1 and not several
+        self._inline = concurrency == 1 and not several and children is None
         slots = max(concurrency, len(queues))
         async_size = max(async_concurrency or concurrency, len(queues))
         async_slots = Slots(async_size + prefetch, given, strict=strict_priority) if on_loop else None
         self._pools: list[Pool] = [InlinePool() if self._inline else ThreadPool(slots)]
         if on_loop:
             self._pools.append(AsyncPool(async_size))
-        watched = not self._inline and any(task.settings.timeout for queue in queues for task in queue.tasks)
+        watched = (
+            not self._inline
+            and children is None
+            and any(task.settings.timeout for queue in queues for task in queue.tasks)
+        )
         self._overruns = OverrunWatch() if watched else None
         shared = Shared(
             stop=self._stop,
@@ -104,10 +118,14 @@ class Consumer:
             prefetch=prefetch,
             inline=self._inline,
             overruns=self._overruns,
+            children=children,
         )
         self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
         for pool in self._pools:
             self._stop.on_request(pool.release_waiting)
+        if children is not None:
+            self._stop.on_request(children.stop)
+            children.on_hopeless = self.stop
         if metrics is not None:
             self._measure(metrics)
 
@@ -170,6 +188,7 @@ class Consumer:
         with self._signals.watching(), watching:
             if self._overruns is not None:
                 warn_of_unenforced([loop.queue for loop in self._loops])
+            warn_of_unlimited([loop.queue for loop in self._loops], is_isolated=self._children is not None)
             for loop in self._loops:
                 logger.info(
                     "processing queue %s",
@@ -277,6 +296,12 @@ class Consumer:
             )
             for loop in self._loops:
                 loop.log_unfinished()
+        if self._children is not None:
+            # Before the rest is settled: jobs that are killed here go back to their queues.
+            left = self._stop.seconds_left()
+            self._children.close(LAST_CHILD_SECONDS if left is None else max(left, LAST_ANSWER_SECONDS))
+            for pool in late:
+                pool.drain(monotonic_deadline(LAST_ANSWER_SECONDS))
         for pool in self._pools:
             pool.close()
         self._settle_all()

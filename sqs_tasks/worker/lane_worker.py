@@ -23,6 +23,7 @@ from sqs_tasks.outcome import (
     UnknownTask,
     Verdict,
 )
+from sqs_tasks.worker.exit_codes import exit_code_of
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lease import set_current_lease
 from sqs_tasks.worker.metrics import Metrics
@@ -149,7 +150,7 @@ class LaneWorker:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
-        os._exit(_exit_code(outcome))
+        os._exit(exit_code_of(outcome))
 
     def _run_several(self, work: _LaneWork, lane: Lane) -> None:
         left = {message.receipt_handle: message for message in lane.messages}
@@ -242,13 +243,3 @@ class _LaneWork:
         self.seconds = now - self._started
         self._started = now  # the jobs of one call of a batch processor: the first stands for the whole of it
         return worker.settlement.conclude(message, outcome)
-
-
-def _exit_code(outcome: Outcome | None) -> int:
-    """What a forked child exits with that has left its task in this way."""
-    if isinstance(outcome, Succeeded):
-        return 0
-    error = getattr(outcome, "error", None)
-    if not isinstance(error, SystemExit) or error.code is None:
-        return 0 if isinstance(error, SystemExit) else 1
-    return error.code if isinstance(error.code, int) else 1

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqs_tasks.outcome import BatchProcessingResult
+from sqs_tasks.worker.worked_queue import WorkedQueue
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the memory.
 LOOK_SECONDS = 1.0
@@ -41,6 +45,34 @@ class MaxRSSShutdown:
             self._looked_at = now
             self._over = self._rss() > self.max_bytes
         return self._over
+
+
+def warn_of_unlimited(queues: Sequence[WorkedQueue], *, is_isolated: bool) -> None:
+    """Warn once of tasks whose ``memory_mib`` nothing enforces in this worker."""
+    names = [
+        f"{queue.name}.{task.name}"
+        for queue in queues
+        for task in queue.tasks
+        if task.settings.memory_mib is not None and not (is_isolated and resident_bytes_of(os.getpid()))
+    ]
+    if names:
+        logger.warning(
+            "memory_mib of %s is not enforced here; %s",
+            ", ".join(names),
+            "the memory of a process is not to be seen on this system"
+            if is_isolated
+            else "work their queues with --isolate process, where each job has a process",
+            extra={"action": "memory_unenforced", "tasks": names},
+        )
+
+
+def resident_bytes_of(pid: int) -> int:
+    """The resident set of another process in bytes; 0 where it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123 - read many times a second
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def resident_bytes() -> int:

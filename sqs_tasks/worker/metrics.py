@@ -21,6 +21,7 @@ _HELP = {
     "sqs_tasks_job_seconds": "How long jobs ran.",
     "sqs_tasks_jobs_in_progress": "Messages received and not settled.",
     "sqs_tasks_jobs_over_timeout": "Jobs that still run after the timeout of their task.",
+    "sqs_tasks_lost_processes_total": "Child processes that ended before their job did, by cause.",
     "sqs_tasks_unsettled_jobs": "Jobs that are over and wait to be settled.",
     "sqs_tasks_oldest_age_seconds": "Age of the oldest message of the last receive.",
     "sqs_tasks_heartbeats_total": "Leases extended.",

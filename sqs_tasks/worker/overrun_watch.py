@@ -120,8 +120,8 @@ def warn_of_unenforced(queues: Sequence[WorkedQueue]) -> None:
     if names:
         logger.warning(
             "the timeout of %s cannot be enforced here: they run in threads, which Python cannot interrupt; a job that "
-            "takes longer is reported and keeps its slot; work a queue with -c 1 (in processes: -p), make the task "
-            "async, or run it in Lambda",
+            "takes longer is reported and keeps its slot; use --isolate process, work a queue with -c 1 "
+            "(in processes: -p), make the task async, or run it in Lambda",
             ", ".join(names),
             extra={"action": "timeout_unenforced", "tasks": names},
         )

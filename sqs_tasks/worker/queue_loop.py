@@ -20,6 +20,8 @@ from sqs_tasks.hooks import Request
 from sqs_tasks.message import ReceivedMessage, from_sqs
 from sqs_tasks.outcome import BatchProcessingResult
 from sqs_tasks.shutdown_policies import ShutdownPolicy
+from sqs_tasks.worker.children.child_pool import ChildPool
+from sqs_tasks.worker.children.isolated_executor import IsolatedExecutor
 from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lane_worker import LaneWorker
 from sqs_tasks.worker.metrics import Metrics
@@ -71,6 +73,7 @@ class Shared:
         prefetch: How many of the slots are for messages that cannot start yet.
         inline: Whether the pool runs in the polling thread.
         overruns: Knows the jobs that run beyond their timeout; None where there are no timeouts, or all are enforced.
+        children: The processes that run the jobs; None runs them in this one.
     """
 
     stop: Stop
@@ -85,6 +88,7 @@ class Shared:
     prefetch: int
     inline: bool
     overruns: OverrunWatch | None = None
+    children: ChildPool | None = None
 
 
 class QueueLoop:
@@ -107,6 +111,8 @@ class QueueLoop:
             interrupter=task_timeout,
             watch=None if overruns is None else overruns.watch,
         )
+        if shared.children is not None:
+            self._executor = IsolatedExecutor.of(self._executor, shared.children, self._count_lost)
         self._settlement = queue.settlement()
         self._lease_seconds = max(queue.settings.visibility_timeout_seconds or LEASE_SECONDS, MIN_LEASE_SECONDS)
         self.heartbeat = Heartbeat(self._settlement, self._lease_seconds, fifo=queue.settings.fifo)
@@ -361,6 +367,10 @@ class QueueLoop:
         # A receive that nobody has answered yet would take them again, and with it they would be hidden once more.
         if messages and not self.state.is_receiving:
             self._settlement.change_visibility([(message, 0) for message in messages], retries=0)
+
+    def _count_lost(self, queue_name: str, task_name: str, cause: str) -> None:
+        if self._shared.metrics is not None:
+            self._shared.metrics.count("sqs_tasks_lost_processes_total", queue=queue_name, task=task_name, cause=cause)
 
     def _count_unsettled(self, unsettled: Unsettled) -> None:
         if self._shared.metrics is not None:
