@@ -35,7 +35,7 @@ _COMMANDS = {
     "manifest": _Place("sqs_tasks.cli.manifest", "manifest", "Print the registry as JSON, for CDK, Terraform or SAM."),
     "diff": _Place("sqs_tasks.cli.diff", "diff", "Compare the registry with what is deployed."),
     "plan": _Place("sqs_tasks.cli.plan", "plan", "Print what an application needs when it is deployed."),
-    "render": _Place("sqs_tasks.cli.render", "render", "Write a template of CloudFormation or AWS SAM."),
+    "render": _Place("sqs_tasks.cli.render", "render", "Write a template of CloudFormation, AWS SAM or Terraform."),
     "bundle": _Place("sqs_tasks.cli.bundle", "bundle", "Write the code of Lambda functions to a zip file."),
     "check": _Place("sqs_tasks.cli.check", "check", "Check CloudFormation templates, ours or not, by the rules."),
     "canary": _Place(

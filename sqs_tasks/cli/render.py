@@ -14,7 +14,7 @@ EPILOG = """\b
 Examples:
   $ sqs-tasks render myapp.tasks:env --format cloudformation -o template.yaml
   $ sqs-tasks render myapp.tasks:env --format sam --code function.zip -o template.yaml && sqs-tasks check template.yaml
-  $ sqs-tasks render myapp.tasks:env --format cloudformation -o template.yaml --max-concurrency emails=50
+  $ sqs-tasks render myapp.tasks:env --format terraform -o tasks.tf.json --max-concurrency emails=50
 
 The numbers, rights and variables are those of 'sqs-tasks plan': queues with dead-letter queues, functions with roles,
 logs and event source mappings, schedules. The code of functions is a parameter of the template: the zip file of
@@ -48,7 +48,7 @@ class _QueueNumber(click.ParamType[tuple[str, int]]):
     "--format",
     "form",
     required=True,
-    type=click.Choice(["cloudformation", "sam"]),
+    type=click.Choice(["cloudformation", "sam", "terraform"]),
     help="What the template is for.",
 )
 @click.option(
@@ -65,7 +65,7 @@ class _QueueNumber(click.ParamType[tuple[str, int]]):
     show_default=True,
     help="The functions' architecture.",
 )
-@click.option("--code", metavar="PATH", help="The zip file of 'sqs-tasks bundle', for sam.")
+@click.option("--code", metavar="PATH", help="The zip file of 'sqs-tasks bundle', for sam and terraform.")
 @click.option("--kms-key-arn", metavar="ARN", help="The queues' KMS key, if it is one of your own.")
 @click.option(
     "--max-concurrency",
@@ -93,7 +93,7 @@ def render(
     max_concurrency: Sequence[tuple[str, int]],
     reserved_concurrency: Sequence[tuple[str, int]],
 ) -> None:
-    """Write what APP needs as a template of CloudFormation or AWS SAM."""
+    """Write what APP needs as a template of CloudFormation, AWS SAM or Terraform."""
     from sqs_tasks.deployment.rendering.render import render as make_rendering
     from sqs_tasks.deployment.rendering.settings import RenderSettings
 

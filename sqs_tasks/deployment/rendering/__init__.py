@@ -1,1 +1,1 @@
-"""A plan as a template of CloudFormation or AWS SAM."""
+"""A plan as a template of CloudFormation, AWS SAM or Terraform."""

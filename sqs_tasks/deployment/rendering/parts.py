@@ -75,6 +75,7 @@ class WorkerPart:
 
     Attributes:
         queue: The name of its queue in code.
+        queue_name: The name of its queue in SQS.
         queue_arn: The ARN of its queue.
         plan: What the plan says of it.
         statements: The statements of its own policy.
@@ -82,6 +83,7 @@ class WorkerPart:
     """
 
     queue: str
+    queue_name: str
     queue_arn: str
     plan: Mapping[str, Any]
     statements: tuple[Mapping[str, Any], ...]
@@ -95,6 +97,7 @@ class Parts:
     Attributes:
         app: Where workers find the registry, as ``module:attribute``.
         version: The release of sqs_tasks.
+        queue_prefix: What the names of queues begin with; may be empty.
         queues: The queues that are made, each with its dead-letter queue before it.
         functions: The workers that are functions.
         containers: The workers that are not: their rights are made, their services are not.
@@ -108,6 +111,7 @@ class Parts:
 
     app: str
     version: str
+    queue_prefix: str
     queues: tuple[QueuePart, ...]
     functions: tuple[WorkerPart, ...]
     containers: tuple[WorkerPart, ...]
@@ -134,6 +138,7 @@ class Parts:
         return cls(
             app=plan["app"],
             version=plan["sqs_tasks_version"],
+            queue_prefix=plan["queue_prefix"],
             queues=tuple(_queues(plan)),
             functions=tuple(one for one in workers if one.plan["runs_on"] == "lambda"),
             containers=containers,
@@ -205,15 +210,16 @@ def _worker(plan: Mapping[str, Any], arns: Mapping[str, str], policies: dict[str
         if statement["Sid"] == _SEND_FURTHER:
             if plan["adds_jobs_anywhere"]:
                 everywhere = list(arns.values())
-                shared += _managed("Anywhere", everywhere, policies)
+                shared += _managed("anywhere", everywhere, policies)
                 resources = [arn for arn in resources if arn not in everywhere]
             elif sum(map(_chars, resources)) > _MAX_ARN_CHARS:
-                shared += _managed(plan["queue"], resources, policies)
+                shared += _managed(f"{plan['queue']}-targets", resources, policies)
                 resources = []
         if resources:
             statements.append({**statement, "Resource": resources})
     return WorkerPart(
         queue=plan["queue"],
+        queue_name=arns[plan["queue"]].rpartition(":")[2],
         queue_arn=arns[plan["queue"]],
         plan=plan,
         statements=tuple(statements),
@@ -254,6 +260,7 @@ def _url(queue_name: str) -> str:
 
 
 def _notes(plan: Mapping[str, Any], containers: Sequence[WorkerPart]) -> Iterator[str]:
+    polled = {one["queue"] for one in plan["workers"] if one["runs_on"] == "lambda"}
     for one in containers:
         yield (
             f"Queue {one.queue!r} is worked by containers: the policy for their role is rendered, their service is "
@@ -262,10 +269,15 @@ def _notes(plan: Mapping[str, Any], containers: Sequence[WorkerPart]) -> Iterato
         )
     for queue in plan["queues"]:
         if queue["queue_url"] is not None:
-            dead = queue["dead_letter_queue"]
-            yield (
-                f"Queue {queue['name']!r} is there already ({queue['queue_url']}) and is not made or changed. It needs "
-                f"a visibility timeout of {queue['visibility_timeout_seconds']} s or more"
-                + ("." if dead is None else f", and a dead-letter queue {dead['queue_name']!r} beside it.")
-            )
+            yield _note_of_existing(queue, is_polled_by_lambda=queue["name"] in polled)
     yield "Alarms and a dashboard are not rendered; docs/alarms.md says what to watch."
+
+
+def _note_of_existing(queue: Mapping[str, Any], *, is_polled_by_lambda: bool) -> str:
+    dead = queue["dead_letter_queue"]
+    return (
+        f"Queue {queue['name']!r} is there already ({queue['queue_url']}) and is not made or changed. It needs a "
+        f"visibility timeout of {queue['visibility_timeout_seconds']} s or more"
+        + ("." if dead is None else f", and a dead-letter queue {dead['queue_name']!r} beside it.")
+        + (" Lambda polls it in its own Region only: deploy there." if is_polled_by_lambda else "")
+    )

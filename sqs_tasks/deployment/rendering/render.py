@@ -36,11 +36,12 @@ def render(plan: Mapping[str, Any], settings: RenderSettings, *, now: datetime |
         ConfigurationError: The settings do not fit the plan, or the form cannot hold it.
     """
     from sqs_tasks.deployment.rendering.cloudformation import CloudFormation
+    from sqs_tasks.deployment.rendering.terraform import Terraform
 
     parts = Parts.of(plan, settings)
     moment = now or datetime.now(UTC)
-    head = list(_head(parts, settings))
-    text = CloudFormation(parts=parts, settings=settings, now=moment).text(head)
+    form = Terraform if settings.form == "terraform" else CloudFormation
+    text = form(parts=parts, settings=settings, now=moment).text(list(_head(parts, settings)))
     return Rendering(text=text, notes=parts.notes)
 
 
@@ -63,6 +64,10 @@ def _deploy(parts: Parts, settings: RenderSettings) -> Iterator[str]:
     file = settings.code or "function.zip"
     if has_functions:
         yield f"  sqs-tasks bundle {parts.app} -o {file} --python {settings.python} --arch {settings.architecture}"
+    if settings.form == "terraform":
+        given = f" -var code_zip={file}" if has_functions and settings.code is None else ""
+        yield f"  terraform init && terraform apply{given}"
+        return
     if settings.form == "sam" and settings.code is not None:
         yield "  sam deploy --template-file FILE --stack-name NAME --capabilities CAPABILITY_IAM --resolve-s3"
         return

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 from sqs_tasks.errors import ConfigurationError
 
 #: The forms, by the names that the command takes.
-Form = Literal["cloudformation", "sam"]
+Form = Literal["cloudformation", "sam", "terraform"]
 
-FORMS: Final[tuple[Form, ...]] = ("cloudformation", "sam")
+FORMS: Final[tuple[Form, ...]] = ("cloudformation", "sam", "terraform")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
