@@ -213,7 +213,7 @@ def worker(
         if health_port is not None:
             _check_workers_ports(health_port, processes)
         # The application is not loaded here: nothing of it can end, block or bloat the supervisor.
-        command = [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
+        command = click.get_current_context().obj or [sys.executable, "-m", "sqs_tasks", *sys.argv[1:]]
         sys.exit(
             run_supervisor(
                 command,

@@ -1,0 +1,1 @@
+"""Orders: a model, a view and a task."""

@@ -1,0 +1,1 @@
+"""The commands of ``manage.py``: those of ``sqs-tasks``, for the environment that the settings name."""
