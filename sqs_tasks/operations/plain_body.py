@@ -59,7 +59,7 @@ def _read(body: str, content_type: str) -> tuple[Any, str]:
         if content_type == "json":
             return json.loads(body), ""
         if content_type == "json+zlib":
-            text = inflate(binascii.a2b_base64(body), MAX_INFLATED_BYTES).decode()
+            text = inflate(binascii.a2b_base64(body, strict_mode=True), MAX_INFLATED_BYTES).decode()
             check_values(text)
             return json.loads(text), ""
     except (ValueError, RecursionError) as error:
