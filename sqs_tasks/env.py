@@ -33,6 +33,7 @@ from sqs_tasks.settings import (
 
 if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
+    from sqs_tasks.guards.handle import JobHandle
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.priorities.priority_queues import PriorityQueues
@@ -306,14 +307,28 @@ class SQSEnv(QueuesByName):
         return manifest(self, self._queues.values(), prefix=self.queue_prefix, app=app, without_tasks=without_tasks)
 
     def cancel(self, job_id: str) -> bool:
-        """Take back a job that EventBridge Scheduler holds until it is due; whether it did: SQS gives nothing back.
+        """Take back a job that EventBridge Scheduler holds until it is due, or ask for the end of a recorded one.
+
+        Whether it did. SQS gives nothing back; but a job of a task with ``record=True`` ends as cancelled when it
+        comes, and may look at ``current_job().cancelled`` while it runs.
 
         Raises:
-            ConfigurationError: Nobody says where schedules are made.
+            ConfigurationError: There is no store, and nobody says where schedules are made.
+            StoreUnavailableError: The store does not answer.
         """
-        from sqs_tasks.sending.one_shots import ScheduledJobs
+        from sqs_tasks.sending.cancelling import cancel  # few producers take jobs back
 
-        return ScheduledJobs(self).cancel(job_id)
+        return cancel(self, job_id)
+
+    def job(self, job_id: str) -> JobHandle:
+        """A job by its id, from any process: its state, progress and result, if its task has ``record=True``.
+
+        Raises:
+            ConfigurationError: The environment has no store.
+        """
+        from sqs_tasks.guards.handle import JobHandle  # most processes look at no job
+
+        return JobHandle(self, job_id)
 
     def deferred(self) -> Deferral:
         """``with env.deferred() as jobs:`` holds back what is sent in the block until it has ended, in tens then.

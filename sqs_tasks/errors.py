@@ -82,6 +82,18 @@ class StoreUnavailableError(SQSTasksError):
     """The store cannot be reached, is throttled or refuses; whether a write was made is not known."""
 
 
+class JobNotSucceededError(SQSTasksError):
+    """A job whose result is asked for ended without one.
+
+    Attributes:
+        state: How it ended: ``failed``, ``dead``, ``cancelled``, ``skipped``; ``succeeded`` if its result was not kept.
+    """
+
+    def __init__(self, text: str, *, state: str = "") -> None:
+        super().__init__(text)
+        self.state = state
+
+
 class TaskTimeoutError(SQSTasksError, TimeoutError):
     """A task that ran longer than its ``timeout``; it failed and its backoff policy decides."""
 

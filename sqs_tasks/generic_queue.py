@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
     from sqs_tasks.execution.job_copier import JobCopier
     from sqs_tasks.execution.settlement import Settlement
+    from sqs_tasks.guards.handle import JobHandle
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.payload_store import PayloadStore
     from sqs_tasks.offload.s3_offload import S3Offload
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver, Outbox
     from sqs_tasks.shutdown_policies import ShutdownPolicy
+    from sqs_tasks.store.protocol import Store
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Environment(Protocol):
     scheduler: Scheduler | None
     direct_calls: bool
     task_defaults: TaskDefaults | None
+    store: Store | None
     offload: S3Offload | None
     deliver: Deliver | None
     pre_send: Hook[[OutgoingMessage]]
@@ -85,6 +88,9 @@ class Environment(Protocol):
     around_request: AroundRequest | None
     hold: Hold | None
     log_retries: Literal["message", "traceback"]
+
+    def job(self, job_id: str) -> JobHandle:
+        """A job by its id."""
 
     def load_tasks(self) -> None:
         """Import the modules that register tasks."""

@@ -38,6 +38,9 @@ MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS = 60, 1_209_600
 #: Seconds for which a queue keeps a message by default: four days.
 DEFAULT_RETENTION_SECONDS = 345_600
 
+#: Seconds for which something may be remembered in a store: ten years, which is a mistake if it is more.
+MAX_REMEMBERED_SECONDS = 315_360_000
+
 #: Deliveries before SQS moves a message to the dead-letter queue.
 MAX_RECEIVE_COUNT = 1_000
 

@@ -106,6 +106,20 @@ class Reject(Exception):  # noqa: N818 - it steers a job, it is not an error
         self.reason = reason
 
 
+class Cancelled(Exception):  # noqa: N818 - it steers a job, it is not an error
+    """Raise in a task to end its job as cancelled: its message is deleted, and there is no dead letter.
+
+    ``current_job().raise_if_cancelled()`` raises it when somebody has called ``cancel()`` for the job.
+
+    Args:
+        reason: A few words for the logs.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or "it was cancelled while it ran")
+        self.reason = reason
+
+
 #: sqs-workers' name for :class:`Retry`.
 RetryJob = Retry
 
@@ -179,9 +193,13 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """It must not run: a schedule's run that came too late, a canary. Its message is deleted, without a dead letter."""
+    """It must not run, or not to its end. Its message is deleted, without a dead letter.
+
+    A schedule's run that came too late, a canary, a job that was done before, or one that was cancelled.
+    """
 
     reason: str
+    is_cancelled: bool = False
 
 
 #: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.

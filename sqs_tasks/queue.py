@@ -21,6 +21,7 @@ from sqs_tasks.task import AsyncTask, split_reserved
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
 if TYPE_CHECKING:
+    from sqs_tasks.guards.guard import Guard
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.scheduling.schedule import Schedule
     from sqs_tasks.sending.job_writer import JobWriter
@@ -411,7 +412,15 @@ class JobQueue(GenericQueue):
         by = settings.fair_by or settings.group_by
         if by is not None and not batch_size:
             processor.signature.check_parameter(by, "fair_by" if settings.fair_by else "group_by")
-        registered = RegisteredTask(settings=settings, processor=processor, is_async=is_async, batch_size=batch_size)
+        guards: tuple[Guard, ...] = ()
+        if settings.record or settings.idempotent:
+            from sqs_tasks.guards.resolved import guards_of  # most tasks ask for nothing
+
+            codec = self.settings.codec or self.env.codec
+            guards = guards_of(self.env, self.settings, settings, codec=codec, batch_size=batch_size)
+        registered = RegisteredTask(
+            settings=settings, processor=processor, is_async=is_async, batch_size=batch_size, guards=guards
+        )
         self.env.codecs.collect_types_of(fn)
         if settings.schedule is not None:
             from sqs_tasks.scheduling.schedule import Schedule  # most tasks have none

@@ -4,7 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
+
+from sqs_tasks.errors import ConfigurationError
+
+#: Gives what is known of a job by its id: ``env.job``.
+Look: TypeAlias = Callable[[str], "LooksAtJob"]
+
+
+class LooksAtJob(Protocol):
+    """What a receipt asks of a job's handle; see :class:`~sqs_tasks.guards.handle.JobHandle`."""
+
+    def status(self) -> str:
+        """The job's state."""
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """The job's record, once it has ended."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What its task returned."""
+
+    def cancel(self) -> bool:
+        """Ask for its end."""
+
+    async def astatus(self) -> str:
+        """As ``status``."""
+
+    async def await_(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as the plain one has it
+        """As ``wait``."""
+
+    async def aresult(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as the plain one has it
+        """As ``result``."""
+
 
 #: Takes back a job that has not been sent yet.
 Cancel: TypeAlias = Callable[[], bool]
@@ -24,13 +55,14 @@ class MessageId(str):
             within five minutes. Of those that another process has sent SQS says nothing.
     """
 
-    __slots__ = ("_cancel", "is_duplicate", "job_id", "run_at", "sequence_number")
+    __slots__ = ("_cancel", "_look", "is_duplicate", "job_id", "run_at", "sequence_number")
 
     job_id: str | None
     sequence_number: str | None
     run_at: datetime | None
     is_duplicate: bool
     _cancel: Cancel | None
+    _look: Look | None
 
     def __new__(
         cls,
@@ -49,6 +81,7 @@ class MessageId(str):
         self.run_at = run_at
         self.is_duplicate = is_duplicate
         self._cancel = cancel
+        self._look = None
         return self
 
     @property
@@ -57,8 +90,54 @@ class MessageId(str):
         return str(self) if self.run_at is None else None
 
     def cancel(self) -> bool:
-        """Take the job back if EventBridge Scheduler still holds it; whether it did. SQS gives nothing back."""
-        return self._cancel is not None and self._cancel()
+        """Take the job back if EventBridge Scheduler still holds it, or ask for its end if it is recorded.
+
+        Whether it did. SQS gives nothing back: a recorded job ends as cancelled when it comes.
+        """
+        is_taken_back = self._cancel is not None and self._cancel()
+        return is_taken_back if self._look is None else self.job.cancel() or is_taken_back
+
+    def seen_by(self, look: Look) -> None:
+        """Remember who knows the job; for what records its send."""
+        self._look = look
+
+    @property
+    def job(self) -> LooksAtJob:
+        """The job's handle, for tasks with ``record=True``.
+
+        Raises:
+            ConfigurationError: The task keeps no records, or the job is not sent yet: its batch is open.
+        """
+        if self._look is None or self.job_id is None:
+            raise ConfigurationError(
+                f"job {self.job_id}: nothing is recorded of it, or its batch is still open; register its task with "
+                "record=True, and look after the batch; in other processes ask env.job(job_id)"
+            )
+        return self._look(self.job_id)
+
+    def status(self) -> str:
+        """The job's state: ``queued``, ``running``, ``succeeded`` … ; ``unknown`` where nothing is recorded yet."""
+        return self.job.status()
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait until the job has ended, and return its record; raises TimeoutError after so many seconds."""
+        return self.job.wait(timeout)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until the job has succeeded, and return what its task returned; see ``JobHandle.result``."""
+        return self.job.result(timeout)
+
+    async def astatus(self) -> str:
+        """As :meth:`status`, while the event loop goes on."""
+        return await self.job.astatus()
+
+    async def await_(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as the plain one has it
+        """As :meth:`wait`, while the event loop goes on."""
+        return await self.job.await_(timeout)
+
+    async def aresult(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as the plain one has it
+        """As :meth:`result`, while the event loop goes on."""
+        return await self.job.aresult(timeout)
 
 
 class PendingMessage(MessageId):
@@ -79,7 +158,7 @@ class PendingMessage(MessageId):
         """A receipt without an id."""
         self = str.__new__(cls)
         self.job_id, self.sequence_number, self.is_duplicate = job_id, None, False
-        self.run_at, self._cancel, self._message_id = run_at, cancel, None
+        self.run_at, self._cancel, self._message_id, self._look = run_at, cancel, None, None
         return self
 
     @property
@@ -96,6 +175,7 @@ class PendingMessage(MessageId):
         self.job_id = message_id.job_id
         self.sequence_number = message_id.sequence_number
         self.is_duplicate = message_id.is_duplicate
+        self._look = self._look or message_id._look  # noqa: SLF001 - of its own class
 
     # Each is itself: as strings all of them would be equal.
     __eq__ = object.__eq__

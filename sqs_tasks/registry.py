@@ -12,6 +12,7 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.settings import TaskSettings
 
 if TYPE_CHECKING:
+    from sqs_tasks.guards.guard import Guard
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
 
 
@@ -26,6 +27,8 @@ class RegisteredTask:
     batch_size: int = 0
     #: Its schedules by label; the empty label is the one of the registration itself.
     schedules: dict[str, RegisteredSchedule] = field(default_factory=dict)
+    #: What the store is asked around its jobs, in this order; nothing for tasks that ask for nothing.
+    guards: tuple[Guard, ...] = ()
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from sqs_tasks.execution.running_job import RUNNING, RunningJob
 from sqs_tasks.message import Job, JobBatch
 
 if TYPE_CHECKING:
+    from sqs_tasks.guards.guard import GuardedRun
     from sqs_tasks.worker.lease import Lease
 
 
@@ -77,6 +78,50 @@ class CurrentJob:
             lefts.append(of_runtime())
         left = min(lefts, default=math.inf)
         return None if left == math.inf else left
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has called ``cancel()`` for the job; always False for tasks without ``record=True``.
+
+        It becomes true within some seconds: the record is looked at with each write of progress, and every 15 seconds.
+        """
+        run = self._guarded
+        return run is not None and run.cancelled
+
+    def raise_if_cancelled(self) -> None:
+        """End the job as cancelled if somebody has called ``cancel()`` for it.
+
+        Raises:
+            Cancelled: The job ends by it, without a dead letter; let it pass.
+        """
+        if self.cancelled:
+            from sqs_tasks.outcome import Cancelled  # few jobs are
+
+            raise Cancelled
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the job is, for those who look at its record; nothing for tasks without ``record=True``.
+
+        It can be called as often as wanted: it is written once a second at most, and the last word with the end.
+
+        Args:
+            done: How much is done.
+            total: Of how much, if that is known.
+            note: A few words.
+        """
+        run = self._guarded
+        if run is not None and run.note_progress is not None:
+            run.progress = (done, total, note)
+            run.note_progress(run)
+
+    @property
+    def _guarded(self) -> GuardedRun | None:
+        if not self._task.guards or isinstance(self._call, JobBatch):
+            return None
+        from sqs_tasks.guards.guard import GUARDED  # few tasks have some
+
+        run = GUARDED.get()
+        return run if run is not None and run.job is self._call else None
 
     @property
     def lease(self) -> Lease | None:

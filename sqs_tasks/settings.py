@@ -172,6 +172,11 @@ class TaskDefaults(TypedDict, total=False):
     delay_seconds: int | None
     enqueues: Sequence[str] | None
     redact: Sequence[str] | Callable[[dict[str, Any]], Any]
+    record: bool
+    record_seconds: float | None
+    idempotent: bool
+    once_seconds: float | None
+    interrupt_on_cancel: bool
 
 
 class TaskOptions(TaskDefaults, total=False):
@@ -212,6 +217,11 @@ class TaskSettings:
         ignore_unknown_arguments: Drop arguments the function does not take instead of rejecting the job.
         delay_seconds: How long SQS delays each job, 0 to 900; standard queues only.
         enqueues: Queues this task adds jobs to, for least privilege and recursion checks at synth; None for any.
+        record: Whether the state, progress and result of each job are kept in the store; see ``docs/store.md``.
+        record_seconds: How long after the last change; None for 14 days.
+        idempotent: Whether a job that was done does not run again when SQS delivers it again.
+        once_seconds: How long a job that was done is remembered; None for 14 days.
+        interrupt_on_cancel: ``async def`` tasks with records: end them at once when their job is cancelled.
         schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
             them with arguments and options. Several are added by ``task.schedule(...)``.
         redact: What of the arguments is hidden where dead letters are shown: names of arguments, or a function that
@@ -236,6 +246,11 @@ class TaskSettings:
     ignore_unknown_arguments: bool = False
     delay_seconds: int | None = None
     enqueues: Sequence[str] | None = field(default=None)
+    record: bool = False
+    record_seconds: float | None = None
+    idempotent: bool = False
+    once_seconds: float | None = None
+    interrupt_on_cancel: bool = False
     schedule: Schedule | Expression | None = None
     redact: Sequence[str] | Callable[[dict[str, Any]], Any] = ()
 
@@ -257,6 +272,8 @@ class TaskSettings:
         _check_range(self, "memory_mib", 16, 2**24, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
+        for seconds in ("record_seconds", "once_seconds"):
+            _check_positive(self, seconds, limits.MAX_REMEMBERED_SECONDS)
         if self.expired not in {"drop", "dead_letter"}:
             raise ConfigurationError(
                 f'task {self.name!r}: expired={self.expired!r} must be "dead_letter" or "drop"; leave it out for '
@@ -264,14 +281,9 @@ class TaskSettings:
             )
         targets: Any = self.enqueues
         if targets is not None and (isinstance(targets, str) or not all(isinstance(one, str) for one in targets)):
-            names = (
-                [targets]
-                if isinstance(targets, str)
-                else [one if isinstance(one, str) else _name_of(one) for one in targets]
-            )
-            raise ConfigurationError(
-                f"task {self.name!r}: enqueues={targets!r} must be a list of names of queues; try enqueues={names!r}"
-            )
+            from sqs_tasks.registration.task_checks import no_queue_names
+
+            raise no_queue_names(self.name, targets)
         if self.backoff_policy is not None and not hasattr(self.backoff_policy, "get_visibility_timeout"):
             raise ConfigurationError(
                 f"task {self.name!r}: backoff_policy={self.backoff_policy!r} is not a backoff policy; "
@@ -346,11 +358,6 @@ def check_task(task: TaskSettings, queue: QueueSettings, backoff_policy: Backoff
         is_own_policy=task.backoff_policy is not None,
         fields={"queue_name": queue.name, "job_name": task.name},
     )
-
-
-def _name_of(thing: object) -> str:
-    """The name of the queue that was meant by a queue or a task."""
-    return str(getattr(getattr(thing, "queue", thing), "name", "emails"))
 
 
 def check_queue_name(name: object) -> None:

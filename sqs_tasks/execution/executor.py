@@ -126,6 +126,13 @@ class Executor:
         refused = None if self.admit is None else self.admit(call, task)
         if refused is not None:
             return refused
+        if task.guards:
+            from sqs_tasks.execution.guarded import run_guarded_async  # few tasks ask for something
+
+            return await run_guarded_async(job, task, self.intake, lambda: self._watched_async(call, task, limited))
+        return await self._watched_async(call, task, limited)
+
+    async def _watched_async(self, call: Call, task: RegisteredTask, limited: CoroutineLimiter) -> Outcome:
         with _UNWATCHED if self.watch is None else self.watch(call, task):
             outcome = await self._run_async(call, task, limited)
         one: Outcome = outcome[0] if task.batch_size else outcome
@@ -151,6 +158,13 @@ class Executor:
             refused = admit(call, task)
             if refused is not None:
                 return [refused] * len(call.jobs) if task.batch_size else refused
+        if task.guards:
+            from sqs_tasks.execution.guarded import run_guarded  # few tasks ask for something
+
+            return run_guarded(call, task, self.intake, lambda: self._watched(call, task))
+        return self._watched(call, task)
+
+    def _watched(self, call: Call, task: RegisteredTask) -> Any:
         if self.watch is None:
             return copy_context().run(self._run_admitted, call, task)
         with self.watch(call, task):
@@ -172,6 +186,8 @@ class Executor:
                     return [outcome for job in call.jobs for outcome in self._run_batch((job,), task)]
             return self._judge(call, task, perf_counter() - started, error)
         if task.batch_size:
+            return self._judge(call, task, perf_counter() - started, None, result)
+        if task.guards:
             return self._judge(call, task, perf_counter() - started, None, result)
         return self._conclude(call, task, perf_counter() - started)  # what most calls come to
 
@@ -230,6 +246,10 @@ class Executor:
                 f"task {task.name!r} is async and {type(task.processor).__name__}.process() returned "
                 f"{type(coroutine).__name__}; return what super().process(...) returns"
             )
+        if task.settings.interrupt_on_cancel:
+            from sqs_tasks.execution.guarded import interruptible
+
+            return interruptible(coroutine)
         return coroutine
 
     def _is_failure(self, error: BaseException) -> bool:
@@ -249,6 +269,10 @@ class Executor:
     ) -> Any:
         """The outcome of a call that raised or returned: one, or a list with one for each job of a batch."""
         if not task.batch_size:
+            if task.guards and error is None:
+                from sqs_tasks.guards.guard import note_result
+
+                note_result(result)
             return self._conclude(call, task, seconds, error)
         count = len(call.jobs)
         errors = [error] * count if error is not None else _item_errors(result, count, task.name)

@@ -17,7 +17,7 @@ from sqs_tasks.limits import MAX_VISIBILITY_SECONDS
 from sqs_tasks.loggers import kept_logger
 from sqs_tasks.message import Job
 from sqs_tasks.middleware import context_of
-from sqs_tasks.outcome import Outcome, Postpone, Postponed, Reject, Rejected, Retried, Retry
+from sqs_tasks.outcome import Cancelled, Outcome, Postpone, Postponed, Reject, Rejected, Retried, Retry, Skipped
 from sqs_tasks.registry import RegisteredTask
 
 logger = kept_logger(__name__)
@@ -81,6 +81,15 @@ def outcome_of(error: BaseException, job: Job, task: RegisteredTask, seconds: fl
 def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: float, rules: RetryRules) -> Outcome:
     if isinstance(error, Postpone):
         return _postponed(error, job, task, rules)
+    if isinstance(error, Cancelled):
+        reason = one_line(str(error))
+        logger.warning(
+            "job %s skipped: %s",
+            job.job_name,
+            reason,
+            extra={"action": "job_skipped", "task_name": task.name, "reason": reason, **job.log_fields},
+        )
+        return Skipped(reason=reason, is_cancelled=True)
     delay = _delay_seconds(error, job, task, rules)
     reason = described(error)
     extra = {

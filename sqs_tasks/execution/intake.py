@@ -257,6 +257,14 @@ class Intake:
 
     def _checked(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
         """What few jobs have: positional arguments, and moments between which they may run."""
+        taken = self._checked_in_time(job, task)
+        if task.guards and not isinstance(taken, tuple):
+            from sqs_tasks.execution.guarded import never_ran
+
+            never_ran(job, task, taken)
+        return taken
+
+    def _checked_in_time(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
         try:
             processor = task.processor
             if job.args:
@@ -295,7 +303,7 @@ class Intake:
         if reason is None:
             return None
         if task.settings.expired == "drop":
-            return self._skip(job, task.name, reason)
+            return self.skip(job, task.name, reason)
         raise JobExpiredError(reason)
 
     def _why_expired(self, job: Job, task: RegisteredTask) -> str | None:
@@ -323,11 +331,12 @@ class Intake:
         seconds = (self.now() if received_at is None else received_at.timestamp()) - scheduled_for.timestamp()
         if seconds <= late_seconds or (received_at is None and job.message.receive_count > 1):
             return None
-        return self._skip(
+        return self.skip(
             job, task.name, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}"
         )
 
-    def _skip(self, job: Job, task_name: str, reason: str) -> Skipped:
+    def skip(self, job: Job, task_name: str, reason: str) -> Skipped:
+        """The outcome of a job that must not run; it is logged here, and the hooks are called."""
         outcome = Skipped(reason=reason)
         logger.warning(
             "job %s skipped: %s",
@@ -340,7 +349,7 @@ class Intake:
 
     def _unknown(self, job: Job) -> Outcome:
         if job.job_name == CANARY_TASK:
-            return self._skip(job, UNKNOWN_TASK_NAME, "it is a canary, which this worker has received")
+            return self.skip(job, UNKNOWN_TASK_NAME, "it is a canary, which this worker has received")
         delay = visibility_seconds(UNKNOWN_TASK_BACKOFF, job.message) or 0
         name = shortened(repr(job.job_name))
         if self.last_receive is not None and job.message.receive_count >= self.last_receive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sqs_tasks.errors import ConfigurationError
 
@@ -75,3 +76,17 @@ def check_fifo_receives(most: int | None, label: str, fields: dict[str, str]) ->
         "those that its queue allows" if most is None else f"max_receive_count={most}",
         extra={"action": "postpones_on_fifo", **fields},
     )
+
+
+def no_queue_names(task_name: str, targets: Any) -> ConfigurationError:
+    """The error about ``enqueues`` that are no names of queues, with those that were meant."""
+    many = [targets] if isinstance(targets, str) else targets
+    names = [one if isinstance(one, str) else _name_of(one) for one in many]
+    return ConfigurationError(
+        f"task {task_name!r}: enqueues={targets!r} must be a list of names of queues; try enqueues={names!r}"
+    )
+
+
+def _name_of(thing: object) -> str:
+    """The name of the queue that was meant by a queue or a task."""
+    return str(getattr(getattr(thing, "queue", thing), "name", "emails"))

@@ -1,0 +1,53 @@
+"""The guards of a task, made at its registration from what it asks for."""
+
+from __future__ import annotations
+
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.guards.guard import Guard, RememberingEnvironment
+from sqs_tasks.settings import QueueSettings, TaskSettings
+
+#: Seconds for which a record is kept, and for which a job that is done is remembered: as long as SQS keeps a message.
+DEFAULT_SECONDS = 14 * 86_400.0
+
+
+def guards_of(
+    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, *, codec: str, batch_size: int
+) -> tuple[Guard, ...]:
+    """The guards of a task, in the order in which they are asked.
+
+    Raises:
+        ConfigurationError: The environment has no store, or the task is a batch processor.
+    """
+    asked = "record" if task.record else "idempotent"
+    label = f"task {task.name!r} on queue {queue.name!r}: {asked}=True"
+    if env.store is None:
+        raise ConfigurationError(
+            f"{label} needs a store, and the environment has none; try SQSEnv(store=SQLiteStore('jobs.db')) of "
+            "sqs_tasks.store, or DynamoDBStore('jobs')"
+        )
+    if batch_size:
+        raise ConfigurationError(
+            f"{label} is for tasks that run one job at a time, and this is a batch processor of {batch_size}; "
+            "leave it out, or register the task with queue.processor"
+        )
+    guards: list[Guard] = []
+    if task.idempotent:
+        from sqs_tasks.guards.once import Once
+
+        guards.append(Once(env, once_seconds=task.once_seconds or DEFAULT_SECONDS))
+    if task.record:
+        from sqs_tasks.guards.records import Records
+        from sqs_tasks.guards.sends import recorded_sends
+
+        records = Records(
+            env,
+            queue_name=queue.name,
+            task_name=task.name,
+            content_type=codec,
+            record_seconds=task.record_seconds or DEFAULT_SECONDS,
+            has_dead_letters=queue.dead_letter_queue is not None,
+            max_receive_count=queue.max_receive_count,
+        )
+        guards.append(records)
+        recorded_sends(env)[queue.name, task.name] = records
+    return tuple(guards)
