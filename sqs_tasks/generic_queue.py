@@ -51,12 +51,7 @@ class ProcessorMaker(Protocol):
     """Makes the processor of a task; ``Processor`` itself is one."""
 
     def __call__(
-        self,
-        queue: Any,
-        fn: Callable[..., Any],
-        job_name: str = "",
-        pass_context: bool = False,
-        context_var: str = "context",
+        self, queue: Any, fn: Callable[..., Any], job_name: str = "", pass_context: bool = False, context_var: str = ""
     ) -> Processor:
         """The processor."""
 

@@ -14,14 +14,13 @@ from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
-from sqs_tasks.registry import RegisteredTask, TaskRegistry
+from sqs_tasks.registry import RegisteredTask, TaskRegistry, guards_asked_for
 from sqs_tasks.sending.send_options import OptionsOfCall, SendOptions
 from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task, group_id_of
 from sqs_tasks.task import AsyncTask, split_reserved
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
 if TYPE_CHECKING:
-    from sqs_tasks.guards.guard import Guard
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.scheduling.schedule import Schedule
     from sqs_tasks.sending.job_writer import JobWriter
@@ -164,12 +163,7 @@ class JobQueue(GenericQueue):
         self._async_tasks[job_name] = task
         return task
 
-    def add_job(
-        self,
-        job_name: str,
-        /,
-        **job_kwargs: Any,
-    ) -> Receipt:
+    def add_job(self, job_name: str, /, **job_kwargs: Any) -> Receipt:
         """Add a job by its task's name, which need not be registered in this process, and return its message id.
 
         ``_delay_seconds``, ``_group_id``, ``_deduplication_id`` and ``_content_type`` are options, not arguments.
@@ -412,12 +406,7 @@ class JobQueue(GenericQueue):
         by = settings.fair_by or settings.group_by
         if by is not None and not batch_size:
             processor.signature.check_parameter(by, "fair_by" if settings.fair_by else "group_by")
-        guards: tuple[Guard, ...] = ()
-        if settings.record or settings.idempotent:
-            from sqs_tasks.guards.resolved import guards_of  # most tasks ask for nothing
-
-            codec = self.settings.codec or self.env.codec
-            guards = guards_of(self.env, self.settings, settings, codec=codec, batch_size=batch_size)
+        guards = guards_asked_for(self.env, self.settings, settings, batch_size)
         registered = RegisteredTask(
             settings=settings, processor=processor, is_async=is_async, batch_size=batch_size, guards=guards
         )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqs_tasks.errors import DuplicateTaskError
 from sqs_tasks.processors import Processor
-from sqs_tasks.settings import TaskSettings
+from sqs_tasks.settings import QueueSettings, TaskSettings
 
 if TYPE_CHECKING:
-    from sqs_tasks.guards.guard import Guard
+    from sqs_tasks.guards.guard import Guard, RememberingEnvironment
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
 
 
@@ -91,3 +91,18 @@ class TaskRegistry:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+
+def guards_asked_for(
+    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, batch_size: int
+) -> tuple[Guard, ...]:
+    """The guards of a task, from what it asks of the store; nothing is imported for one that asks for nothing.
+
+    Raises:
+        ConfigurationError: The environment has no store, or the task is a batch processor.
+    """
+    if not (task.record or task.idempotent):
+        return ()
+    from sqs_tasks.guards.resolved import guards_of
+
+    return guards_of(env, queue, task, batch_size=batch_size)

@@ -40,6 +40,7 @@ class RememberingEnvironment(Protocol):
         """Whose clock it is."""
 
     codecs: CodecRegistry
+    codec: str
     post_send: Hook[[OutgoingMessage, Receipt]]
     #: Looked at each time: tests put another in its place.
     store: Store | None

@@ -11,7 +11,7 @@ DEFAULT_SECONDS = 14 * 86_400.0
 
 
 def guards_of(
-    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, *, codec: str, batch_size: int
+    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, *, batch_size: int
 ) -> tuple[Guard, ...]:
     """The guards of a task, in the order in which they are asked.
 
@@ -43,7 +43,7 @@ def guards_of(
             env,
             queue_name=queue.name,
             task_name=task.name,
-            content_type=codec,
+            content_type=queue.codec or env.codec,
             record_seconds=task.record_seconds or DEFAULT_SECONDS,
             has_dead_letters=queue.dead_letter_queue is not None,
             max_receive_count=queue.max_receive_count,
