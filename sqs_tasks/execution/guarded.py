@@ -64,12 +64,6 @@ async def run_guarded_async(
     return outcome
 
 
-def never_ran(job: Job, task: RegisteredTask, outcome: Outcome) -> None:
-    """Tell the guards of a job that ended before they were asked."""
-    for guard in task.guards:
-        guard.never_ran(job, outcome)
-
-
 async def interruptible(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Await a coroutine that a cancellation of its job ends at once.
 

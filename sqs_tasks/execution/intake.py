@@ -258,10 +258,9 @@ class Intake:
     def _checked(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
         """What few jobs have: positional arguments, and moments between which they may run."""
         taken = self._checked_in_time(job, task)
-        if task.guards and not isinstance(taken, tuple):
-            from sqs_tasks.execution.guarded import never_ran
-
-            never_ran(job, task, taken)
+        if not isinstance(taken, tuple):
+            for guard in task.guards:
+                guard.never_ran(job, taken)
         return taken
 
     def _checked_in_time(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:
