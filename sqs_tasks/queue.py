@@ -16,7 +16,7 @@ from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask, TaskRegistry, guards_asked_for
 from sqs_tasks.sending.send_options import OptionsOfCall, SendOptions
-from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task, group_id_of
+from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task
 from sqs_tasks.task import AsyncTask, split_reserved
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
@@ -292,7 +292,7 @@ class JobQueue(GenericQueue):
                     f"{settings.max_age:g} when it comes; give a shorter delay, or raise max_age"
                 )
             if group_id is None and by is not None and job_kwargs.get(by) is not None:
-                group_id = group_id_of(job_kwargs[by])
+                group_id = self.outbox.group_of(job_kwargs[by])
         is_written = options.outbox is not None
         outbox, job_id, deduplication_id = self.outbox, new_job_id(), options.deduplication_id
         if delay is not None or run_at is not None:
@@ -352,7 +352,7 @@ class JobQueue(GenericQueue):
         by = settings.group_by if self.fifo else settings.fair_by
         group_id = self.settings.default_group_id if self.fifo else None
         if by is not None and arguments.get(by) is not None:
-            group_id = group_id_of(arguments[by])
+            group_id = self.outbox.group_of(arguments[by])
         message = (self._writer or self._make_writer()).write(
             task.name, arguments, {}, delay_seconds=settings.delay_seconds or None, group_id=group_id
         )

@@ -29,7 +29,6 @@ COMPRESS_ABOVE_BYTES = 65_536
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
 _STAGE = re.compile(r"[A-Za-z0-9_-]+")
-_GROUP_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 _TASK_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]{1,256}")
 
 
@@ -121,7 +120,10 @@ class QueueSettings:
             raise ConfigurationError(
                 f"queue {self.name!r}: content_based_deduplication needs a FIFO queue; try the name '{self.name}.fifo'"
             )
-        check_group_id(self.default_group_id, f"queue {self.name!r}: default_group_id")
+        if self.default_group_id != "default":
+            from sqs_tasks.registration.group_ids import check_group_id  # few queues have another
+
+            check_group_id(self.default_group_id, f"queue {self.name!r}: default_group_id")
         if isinstance(self.accept, str):
             raise ConfigurationError(
                 f"queue {self.name!r}: accept={self.accept!r} must be a list of content types; "
@@ -371,33 +373,6 @@ def check_queue_name(name: object) -> None:
             f"queue name {name!r} must be 1 to {limits.MAX_QUEUE_NAME_CHARS} letters, digits, '-' and '_', "
             "ending in '.fifo' for a FIFO queue"
         )
-
-
-def check_group_id(value: object, label: str) -> str:
-    """A message group id or deduplication id as SQS takes it; whole numbers become their digits.
-
-    Raises:
-        ConfigurationError: Not 1 to 128 printable ASCII characters without spaces.
-    """
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _GROUP_ID.fullmatch(text):
-        raise ConfigurationError(
-            f"{label} {value!r} must be 1 to {limits.MAX_GROUP_ID_CHARS} ASCII letters, digits and punctuation"
-        )
-    return text
-
-
-def group_id_of(value: object) -> str:
-    """The message group of an argument's value: the value itself where SQS takes it as an id, else its digest.
-
-    A tenant's name may hold spaces or be in any script, and a send must not fail for that.
-    """
-    text = str(value)
-    if _GROUP_ID.fullmatch(text):
-        return text
-    import hashlib  # most values are ids already
-
-    return f"sha256-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def queue_name_in(queue_url: str) -> str:

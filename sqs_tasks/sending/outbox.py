@@ -15,9 +15,10 @@ from sqs_tasks.errors import BatchSendError, ConfigurationError, MessageTooLarge
 from sqs_tasks.hooks import AroundRequest, Hook
 from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import PendingMessage, Receipt
+from sqs_tasks.registration.group_ids import check_group_id, group_id_of
 from sqs_tasks.sending.sender import Sender, chunks, unsent_error
 from sqs_tasks.sending.stream import stream
-from sqs_tasks.settings import QueueSettings, check_group_id
+from sqs_tasks.settings import QueueSettings
 
 if TYPE_CHECKING:
     from sqs_tasks.scheduling.eventbridge import Scheduler
@@ -327,6 +328,10 @@ class Outbox:
             return self._one_shots
 
     # --- the options of a message -----------------------------------------------------------------------------------
+
+    def group_of(self, value: object) -> str:
+        """The message group of an argument's value."""
+        return group_id_of(value)
 
     def group_id(self, given: object) -> str | None:
         """The message group of a message; a FIFO queue has a default one."""
