@@ -16,13 +16,13 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "django_shop"
 
 #: What a customer does, with Django's own test client; the worker is not asked.
 CUSTOMER = """
-import django; django.setup()
+from sqs_tasks.app_path import load_app
+env = load_app("shop.sqs:env")  # as sqs-tasks and a function do: it sets Django up
+assert set(env.queue("emails").registry._tasks) == {"send_receipt", "count_orders"}
 from django.core.management import call_command
 from django.test import Client
 from orders.views import SoldOutError
-from shop.sqs import env
 call_command("migrate", verbosity=0)
-env.load_tasks()
 env.create_queues()
 client = Client()
 assert client.post("/orders", {"article": "book", "email": "a@example.com"}).status_code == 201
