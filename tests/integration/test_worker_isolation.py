@@ -104,6 +104,11 @@ async def wait(seconds: float) -> None:
     await asyncio.sleep(seconds)
     note("waited", seconds)
 
+@jobs.processor("block", timeout=1, max_attempts=1)
+async def block() -> None:
+    while True:
+        pass
+
 @jobs.batch_processor("index", batch_size=10, isolate_failures=True, max_attempts=1)
 def index(items: list[dict[str, int]]) -> None:
     if any(item["n"] == 3 for item in items):
@@ -155,7 +160,7 @@ def bench(tmp_path, server):
 
 def test_bad_jobs_cost_themselves_and_the_others_go_on(bench):
     """An endless loop, a call into C, crashes and a hoarder: each fails with its reason, and all else is done."""
-    bad = ("loop", "c_code", "segfault", "leave", "hoard", "fail", "fork", "again")
+    bad = ("loop", "c_code", "segfault", "leave", "hoard", "fail", "fork", "again", "block")
     for name in bad:
         bench.jobs.add_job(name)
     for n in range(20):
@@ -165,7 +170,7 @@ def test_bad_jobs_cost_themselves_and_the_others_go_on(bench):
     bench.jobs.add_job("wait", seconds=0.01)
     bench.jobs.add_job("wait", seconds=30)
 
-    worker = bench.worker("-c", "3", "--max-tasks", "36", "--max-jobs-per-child", "5")
+    worker = bench.worker("-c", "3", "--max-tasks", "37", "--max-jobs-per-child", "5")
     assert worker.wait(60) == 0, bench.run.log(worker)
 
     assert sorted(map(int, bench.lines("quick"))) == list(range(20))
@@ -184,10 +189,12 @@ def test_bad_jobs_cost_themselves_and_the_others_go_on(bench):
         "index": "1 attempts used up: JobCrashedError: its process ended: SIGSEGV",
         "leave": "1 attempts used up: JobCrashedError: its process ended: exit code 7",
         "hoard": reasons["hoard"],
+        "block": reasons["block"],
         "fail": "1 attempts used up: ValueError: no",
     }
     assert "more than memory_mib=200, and was killed" in reasons["hoard"]
-    assert types["fail"] == "ValueError"
+    assert "TaskTimeoutError: the task ran longer than its timeout of 1 s" in reasons["block"]
+    assert (types["fail"], types["block"]) == ("ValueError", "TaskTimeoutError")
     assert left(bench.jobs) == (0, 0)
 
     log = bench.log(worker)

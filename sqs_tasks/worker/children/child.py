@@ -106,6 +106,8 @@ class Child:
         self._token = 0
         self._is_stopping = False
         self.jobs = 0
+        #: Whether it said that it had better run no further job.
+        self.is_spent = False
 
     @property
     def pid(self) -> int:
@@ -183,6 +185,7 @@ class Child:
                 elif "escaped" in frame:
                     raise EscapedError(str(frame["escaped"]))
                 else:
+                    self.is_spent = frame.get("spent") is True
                     return outcomes_of_forms(frame.get("outcomes"), len(messages))
         except (ConnectionOverError, ValueError):
             return watch.lost(Loss.STOP if self._is_stopping else Loss.CRASH)

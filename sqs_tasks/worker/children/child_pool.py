@@ -130,7 +130,7 @@ class ChildPool:
             self._retire(child)
 
     def _give_back(self, child: Child) -> None:
-        is_used_up = self._max_jobs is not None and child.jobs >= self._max_jobs
+        is_used_up = child.is_spent or (self._max_jobs is not None and child.jobs >= self._max_jobs)
         is_alive = child.is_alive
         with self._lock:
             is_kept = is_alive and not is_used_up and not self.is_stopping

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sqs_tasks.errors import ConfigurationError, described
 from sqs_tasks.execution import forks
-from sqs_tasks.execution.event_loop import run_coroutine
+from sqs_tasks.execution.event_loop import is_lost, run_coroutine
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.main_thread_alarm import task_timeout
 from sqs_tasks.execution.running_job import RUNNING
@@ -113,7 +113,8 @@ class JobServer:
         finally:
             set_current_lease(None)
         self._end_fork(outcomes[0])
-        return {"outcomes": [outcome_form(outcome) for outcome in outcomes]}
+        # A coroutine that blocks its loop cannot be ended, and would go on beside all later jobs.
+        return {"outcomes": [outcome_form(outcome) for outcome in outcomes], "spent": is_lost()}
 
     def _executor(self, queue_name: str) -> Executor:
         executor = self._executors.get(queue_name)
