@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,19 @@ class _QueueNumber(click.ParamType[tuple[str, int]]):
                 f"{value!r} is not QUEUE=N; give a queue's name in code and a number, as in emails=50", param, ctx
             )
         return queue, int(number)
+
+
+class _Variable(click.ParamType[tuple[str, str]]):
+    """``NAME=VALUE``."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split it."""
+        name, equals, text = str(value).partition("=")
+        if not equals or re.fullmatch(r"[A-Za-z]\w+", name) is None:
+            self.fail(f"{value!r} is not NAME=VALUE; give a name of letters, digits and '_' and a value", param, ctx)
+        return name, text
 
 
 @click.command(epilog=EPILOG)
@@ -81,6 +95,14 @@ class _QueueNumber(click.ParamType[tuple[str, int]]):
     metavar="QUEUE=N",
     help="The share of the account's concurrency that a queue's function has; repeatable.",
 )
+@click.option(
+    "--variable",
+    "variables",
+    type=_Variable(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable of every function, in plain text; repeatable.",
+)
 def render(
     *,
     app: str | None,
@@ -92,6 +114,7 @@ def render(
     kms_key_arn: str | None,
     max_concurrency: Sequence[tuple[str, int]],
     reserved_concurrency: Sequence[tuple[str, int]],
+    variables: Sequence[tuple[str, str]],
 ) -> None:
     """Write what APP needs as a template of CloudFormation, AWS SAM or Terraform."""
     from sqs_tasks.deployment.rendering.render import render as make_rendering
@@ -106,6 +129,7 @@ def render(
             code=code,
             max_concurrency=dict(max_concurrency),
             reserved_concurrency=dict(reserved_concurrency),
+            variables=dict(variables),
         ),
     )
     if output is None:

@@ -1,4 +1,4 @@
-"""A stack that the CDK's command line has deployed to MiniStack, seen from outside."""
+"""What was deployed to MiniStack, seen from outside."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from tests.support.polling import until
 ACCOUNT = "000000000000"
 
 
+#: Starts AWS's own runtime client from this environment in the directory of the code.
+BOOTSTRAP = f'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT"\nexec {sys.executable} -m awslambdaric "$_HANDLER"\n'
+
+
 @dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """A deployed stack, and what a test does with it.
+class Account:
+    """An account with what was deployed to it, and what a test does with that.
 
     Attributes:
-        cdk: The command line that deployed it.
         aws: Where it is.
     """
 
-    cdk: CdkCli
     aws: MiniStack
 
     def client(self, service: str) -> Any:
@@ -93,6 +95,17 @@ class Deployed:
             raise AssertionError(f"{error}\n{self.aws.log.read_text()[-10_000:]}") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deployed(Account):
+    """A stack that the CDK deployed.
+
+    Attributes:
+        cdk: The command line that deployed it.
+    """
+
+    cdk: CdkCli
+
+
 def build_code(directory: Path, *, source: Path, packages: list[str]) -> Path:
     """The bundle that would go to Lambda, for this machine's Python, with a ``bootstrap`` for a custom runtime.
 
@@ -100,7 +113,7 @@ def build_code(directory: Path, *, source: Path, packages: list[str]) -> Path:
     """
     directory.mkdir(parents=True, exist_ok=True)
     bootstrap = directory / "bootstrap"
-    bootstrap.write_text(f'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT"\nexec {sys.executable} -m awslambdaric "$_HANDLER"\n')
+    bootstrap.write_text(BOOTSTRAP)
     bootstrap.chmod(bootstrap.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     arm = platform.machine() in {"aarch64", "arm64"}
     bundle = PythonBundle(source=source, packages=packages, extra_files={"bootstrap": bootstrap})

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqs_tasks.deployment.rendering.cloudformation_queues import queue_entries
 from sqs_tasks.deployment.rendering.cloudformation_schedules import schedule_entries
-from sqs_tasks.deployment.rendering.cloudformation_values import attribute, document, trust, value
+from sqs_tasks.deployment.rendering.cloudformation_values import attribute, document, function_of, trust, value
 from sqs_tasks.deployment.rendering.ids import camel, ids
 from sqs_tasks.deployment.rendering.parts import LOG_ACTIONS, TRACE_ACTIONS, Parts, WorkerPart
 from sqs_tasks.deployment.rendering.placeholders import Words
@@ -226,6 +226,7 @@ class CloudFormation:
         """What both forms say of a function in the same words."""
         stem, plan = self._ids[worker.queue], worker.plan
         reserved = self.settings.reserved_concurrency.get(worker.queue)
+        variables = self._words.environment(plan["environment"], worker.variables)
         return {
             "Description": f"Works the queue {worker.queue}",
             "Handler": plan["handler"],
@@ -237,7 +238,7 @@ class CloudFormation:
             **({"RecursiveLoop": "Allow"} if plan["allow_recursive_loop"] else {}),
             "Role": attribute(f"{stem}Role", "Arn"),
             "LoggingConfig": {"LogGroup": {"Ref": f"{stem}Logs"}},
-            "Environment": {"Variables": {name: self._value(value) for name, value in plan["environment"].items()}},
+            "Environment": {"Variables": {name: function_of(text) for name, text in variables.items()}},
         }
 
     def _feed(self, worker: WorkerPart) -> dict[str, Any]:

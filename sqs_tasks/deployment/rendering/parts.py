@@ -78,6 +78,7 @@ class WorkerPart:
         queue_name: The name of its queue in SQS.
         queue_arn: The ARN of its queue.
         plan: What the plan says of it.
+        variables: Variables that it has besides those of the plan, with values as they stand.
         statements: The statements of its own policy.
         shared: The names of the managed policies that it has besides.
     """
@@ -86,6 +87,7 @@ class WorkerPart:
     queue_name: str
     queue_arn: str
     plan: Mapping[str, Any]
+    variables: Mapping[str, str]
     statements: tuple[Mapping[str, Any], ...]
     shared: tuple[str, ...]
 
@@ -132,7 +134,7 @@ class Parts:
         settings.check(plan)
         arns = {one["name"]: _arn(one) for one in plan["queues"]}
         policies: dict[str, tuple[str, ...]] = {}
-        workers = [_worker(one, arns, policies) for one in plan["workers"]]
+        workers = [_worker(one, arns, policies, settings.variables) for one in plan["workers"]]
         scheduled = dict.fromkeys(arns[one["queue"]] for one in plan["schedule_definitions"])
         containers = tuple(one for one in workers if one.plan["runs_on"] != "lambda")
         return cls(
@@ -201,7 +203,12 @@ def _admitted(sources: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(sources) if len(sources) <= MAX_REDRIVE_SOURCES else None
 
 
-def _worker(plan: Mapping[str, Any], arns: Mapping[str, str], policies: dict[str, tuple[str, ...]]) -> WorkerPart:
+def _worker(
+    plan: Mapping[str, Any],
+    arns: Mapping[str, str],
+    policies: dict[str, tuple[str, ...]],
+    variables: Mapping[str, str],
+) -> WorkerPart:
     """A worker, with the long lists of queues that it may send to in managed policies, which workers share."""
     statements: list[Mapping[str, Any]] = []
     shared: list[str] = []
@@ -222,6 +229,7 @@ def _worker(plan: Mapping[str, Any], arns: Mapping[str, str], policies: dict[str
         queue_name=arns[plan["queue"]].rpartition(":")[2],
         queue_arn=arns[plan["queue"]],
         plan=plan,
+        variables=variables,
         statements=tuple(statements),
         shared=tuple(shared),
     )

@@ -51,6 +51,11 @@ class Words:
         filled.append(self.escape(text[end:]))
         return "".join(filled)
 
+    def environment(self, of_plan: Mapping[str, str], besides: Mapping[str, str]) -> dict[str, str]:
+        """Variables of a plan in the words of the form, and others, which win, with values as they stand."""
+        filled = {name: self.fill(value) for name, value in of_plan.items()}
+        return {**filled, **{name: self.escape(value) for name, value in besides.items()}}
+
     def _word(self, match: re.Match[str], *, references: bool) -> str:
         if match["name"] is not None:
             return self.names[match["name"]]

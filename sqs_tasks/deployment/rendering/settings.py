@@ -14,6 +14,10 @@ Form = Literal["cloudformation", "sam", "terraform"]
 FORMS: Final[tuple[Form, ...]] = ("cloudformation", "sam", "terraform")
 
 
+#: What the names of variables begin with that a worker gets from its registry.
+_OURS: Final = "SQS_TASKS_"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSettings:
     """How a plan is rendered.
@@ -25,6 +29,7 @@ class RenderSettings:
         code: The path of the zip file with the functions' code, as the template is to name it; None for a parameter.
         max_concurrency: Concurrent invocations at most, by the name of the queue in code.
         reserved_concurrency: The function's own share of the account's concurrency, by the name of the queue in code.
+        variables: More variables of every worker, with values as they stand.
     """
 
     form: Form
@@ -33,6 +38,7 @@ class RenderSettings:
     code: str | None = None
     max_concurrency: Mapping[str, int] = field(default_factory=dict)
     reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, plan: Mapping[str, Any]) -> None:
         """Refuse what does not fit the plan, or what Lambda would refuse.
@@ -49,6 +55,12 @@ class RenderSettings:
                 f"code={self.code!r} is a path, and CloudFormation takes the code of functions from S3 alone; leave it "
                 "out and give the parameters CodeBucket and CodeKey at deployment, or render the form sam"
             )
+        for name in self.variables:
+            if name.startswith(_OURS):
+                raise ConfigurationError(
+                    f"variable {name!r} is one that a worker gets from its registry; names that begin with {_OURS} are "
+                    "taken; leave it out"
+                )
         functions = {one["queue"]: one for one in plan["workers"] if one["runs_on"] == "lambda"}
         for name in (*self.max_concurrency, *self.reserved_concurrency):
             if name not in functions:

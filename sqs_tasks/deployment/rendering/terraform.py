@@ -243,7 +243,7 @@ class Terraform:
         }
 
     def _variables(self, worker: WorkerPart) -> dict[str, str]:
-        return {name: self.blocks.words.fill(text) for name, text in worker.plan["environment"].items()}
+        return self.blocks.words.environment(worker.plan["environment"], worker.variables)
 
     def _statement(self, statement: Mapping[str, Any]) -> dict[str, Any]:
         return statement_of({**statement, "Resource": [self.blocks.words.fill(arn) for arn in statement["Resource"]]})

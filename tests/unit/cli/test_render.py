@@ -32,6 +32,7 @@ def test_a_file_is_written_whole(run, app, directory):
         (["--format", "pulumi"], 2, "'pulumi' is not one of"),
         ([], 2, "Missing option '--format'"),
         (["--format", "sam", "--max-concurrency", "emails"], 2, "'emails' is not QUEUE=N"),
+        (["--format", "sam", "--variable", "DEBUG"], 2, "'DEBUG' is not NAME=VALUE"),
         (["--format", "sam", "--max-concurrency", "mails=5"], 1, "queue 'mails', which no function works"),
         (["--format", "sam", "-o", "missing/template.yaml"], 1, "'missing/template.yaml' cannot be written"),
     ],
@@ -49,7 +50,14 @@ def test_options_reach_the_template(run, app):
     """The platform, the key, the concurrency of a queue."""
     key = "arn:aws:kms:us-east-1:123456789012:key/abc"
     words = ["--python", "3.12", "--arch", "x86_64", "--kms-key-arn", key, "--max-concurrency", "emails=7"]
+    words += ["--variable", "BANK=https://bank.example/?a=b"]
     made = run("render", app.name, "--format", "sam", *words).stdout
 
-    for line in ("Runtime: python3.12", "- x86_64", f"KmsMasterKeyId: {key}", "MaximumConcurrency: 7"):
+    for line in (
+        "Runtime: python3.12",
+        "- x86_64",
+        f"KmsMasterKeyId: {key}",
+        "MaximumConcurrency: 7",
+        "BANK: https://bank.example/?a=b",
+    ):
         assert line in made

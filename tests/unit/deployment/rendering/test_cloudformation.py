@@ -163,6 +163,7 @@ def test_workers_that_may_add_anywhere_share_a_policy(template: dict[str, Any]) 
     ("settings", "text"),
     [
         ({"code": "function.zip"}, "takes the code of functions from S3 alone"),
+        ({"variables": {"SQS_TASKS_APP": "other:env"}}, "names that begin with SQS_TASKS_ are taken"),
         ({"max_concurrency": {"films": 5}}, "which no function works"),
         ({"max_concurrency": {"emails": 1}}, "Lambda allows 2 to 1000"),
         ({"max_concurrency": {"emails": 9}, "reserved_concurrency": {"emails": 5}}, "reserve 9 or more"),
@@ -181,6 +182,15 @@ def test_concurrency_that_is_set_is_rendered(tmp_path: Path) -> None:
 
     assert resources["EmailsMapping"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 5}
     assert resources["EmailsFunction"]["Properties"]["ReservedConcurrentExecutions"] == 6
+
+
+def test_variables_of_ones_own_are_rendered_as_they_stand(tmp_path: Path) -> None:
+    """They are no placeholders of the plan, and win over what a worker may be given otherwise."""
+    given = {"DATABASE": "{{resolve:ssm:/shop/${region}}}", "POWERTOOLS_LOG_LEVEL": "DEBUG"}
+    resources = document(rendered("cloudformation", variables=given), tmp_path)["Resources"]
+    variables = resources["EmailsFunction"]["Properties"]["Environment"]["Variables"]
+
+    assert {name: variables[name] for name in given} == given
 
 
 def test_two_queues_of_one_id_are_refused() -> None:

@@ -96,6 +96,16 @@ def test_what_the_application_wrote_is_no_expression(everything: dict[str, Any])
     assert target["input"].startswith('{"QueueUrl":"${aws_sqs_queue.emails.url}",')
 
 
+def test_variables_of_ones_own_are_no_expressions() -> None:
+    """They stand as they were given, in functions and for containers."""
+    made = configuration(manifest_of_everything(), variables={"DATABASE": "${var.x} %{if}"})
+    function = made["resource"]["aws_lambda_function"]["emails"]["environment"]["variables"]
+
+    assert function["DATABASE"] == "$${var.x} %%{if}"
+    assert made["output"]["films_worker"]["value"]["environment"]["DATABASE"] == "$${var.x} %%{if}"
+    assert problems(made) == []
+
+
 def test_the_zip_is_a_variable(everything: dict[str, Any]) -> None:
     """Its hash is what tells Terraform of new code; with a path there is a default."""
     function = everything["resource"]["aws_lambda_function"]["emails"]
