@@ -15,7 +15,11 @@ def configure() -> None:
         return
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        INSTALLED_APPS=["sqs_tasks.integrations.django", "tests.support.django_shop"],
+        INSTALLED_APPS=[
+            "sqs_tasks.integrations.django",
+            "sqs_tasks.integrations.django_outbox",
+            "tests.support.django_shop",
+        ],
         SQS_TASKS={"APP": "tests.support.django_shop.sqs:env"},
         TASKS={
             "default": {"BACKEND": BACKEND, "QUEUES": ["default", "emails"]},

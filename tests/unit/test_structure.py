@@ -14,6 +14,7 @@ import pytest
 import sqs_tasks
 from sqs_tasks.sending.send_options import SendOptions, SendOptionsDict
 from sqs_tasks.settings import QueueOptions, QueueSettings, TaskOptions, TaskSettings
+from tests.support import django_project
 from tests.support.import_graph import circles, folders, imports_of_children, imports_of_modules
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +130,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_every_module_can_be_imported_by_itself() -> None:
-    """No module depends on another having been imported before it."""
+    """No module depends on another having been imported before it; models of Django need a project."""
+    django_project.configure()
     for module in pkgutil.walk_packages(sqs_tasks.__path__, "sqs_tasks."):
         # What runs when it is imported: the command, and a deployed function.
         if not module.name.endswith(("__main__", ".lambda_handler")):

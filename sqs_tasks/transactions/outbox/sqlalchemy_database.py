@@ -56,7 +56,7 @@ def database_at(url: str) -> SQLAlchemyDatabase:
             driver = "+psycopg" if importlib.util.find_spec("psycopg") else ""
             parsed = parsed.set(drivername=f"postgresql{driver}")
         return SQLAlchemyDatabase(create_engine(parsed, pool_pre_ping=True))
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # SQLAlchemy quotes the URL in some of them.
         why = f"No module named {error.name!r}" if isinstance(error, ImportError) else type(error).__name__
         raise ConfigurationError(
