@@ -67,6 +67,11 @@ class CurrentJob:
         return min((at for job in self.jobs if (at := job.message.sent_at) is not None), default=None)
 
     @property
+    def first_sent_at(self) -> datetime | None:
+        """When the job was first sent: before its message, if it went on by copies; None when nobody says."""
+        return min((at for job in self.jobs if (at := job.message.first_sent_at) is not None), default=None)
+
+    @property
     def seconds_left(self) -> float | None:
         """Seconds until the job is interrupted: by its task's ``timeout``, or by the end of the Lambda invocation.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sqs_tasks import CurrentJob, SQSEnv, current_job
+from sqs_tasks import CurrentJob, Postpone, SQSEnv, current_job
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.execution.running_job import JobFields
 from sqs_tasks.testing import drain, in_memory, lambda_context, lambda_event
@@ -65,6 +65,28 @@ def test_a_plain_task_knows_its_job_and_its_last_attempt() -> None:
         (job_id, "ship", "orders", 3, True, 3),
     ] == SEEN
     assert current_job() is None
+
+
+def test_the_first_send_is_known_when_a_job_has_gone_on_by_a_copy() -> None:
+    """The copy is a message of its own, sent later."""
+    env = SQSEnv()
+    queue = env.queue("orders")
+
+    @queue.processor("ship")
+    def ship() -> None:
+        job = asked()
+        SEEN.append((job.sent_at, job.first_sent_at))
+        if len(SEEN) == 1:
+            session.advance(5)
+            raise Postpone(120)
+
+    with in_memory(env) as session:
+        ship.delay()
+        drain(queue, wait=True)
+
+    (sent_at, first_sent_at), (copied_at, first_of_copy) = SEEN
+    assert sent_at == first_sent_at == first_of_copy
+    assert 5 <= (copied_at - first_of_copy).total_seconds() < 60
 
 
 def test_async_tasks_hooks_middleware_and_threads_see_the_same_job() -> None:
