@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -29,8 +29,8 @@ from sqs_tasks.settings import QueueSettings, TaskDefaults, TaskOptions, queue_n
 
 if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
-    from sqs_tasks.execution.job_copier import JobCopier
     from sqs_tasks.execution.settlement import Settlement
+    from sqs_tasks.follow_ups.attribute import Kind
     from sqs_tasks.guards.handle import JobHandle
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.payload_store import PayloadStore
@@ -86,6 +86,10 @@ class Environment(Protocol):
 
     def job(self, job_id: str) -> JobHandle:
         """A job by its id."""
+
+    @property
+    def queues(self) -> Mapping[str, GenericQueue]:
+        """The registered queues by name."""
 
     def load_tasks(self) -> None:
         """Import the modules that register tasks."""
@@ -144,6 +148,7 @@ class GenericQueue:
                     self.settings,
                     queue_url=lambda: self.queue_url,
                     deliver=lambda: None if env.deliver is None else partial(env.deliver, self),
+                    offloaded=self.offloaded,
                 )
             return self._outbox
 
@@ -235,9 +240,11 @@ class GenericQueue:
         """As :meth:`add_batch`, for the asyncio task that opens it: ``async with queue.add_batch_async():``."""
         return self.outbox.batch_async()
 
-    def _offloaded(self, payloads: PayloadStore, message: OutgoingMessage) -> OutgoingMessage:
+    def offloaded(self, message: OutgoingMessage) -> OutgoingMessage:
         """The message, with a pointer for a body where that is large."""
-        return payloads.offloaded(message, fifo=self.fifo, max_message_bytes=self.settings.max_message_bytes)
+        if self.payloads is None:
+            return message
+        return self.payloads.offloaded(message, fifo=self.fifo, max_message_bytes=self.settings.max_message_bytes)
 
     # --- working ----------------------------------------------------------------------------------------------------
 
@@ -304,18 +311,6 @@ class GenericQueue:
         """The receive after which SQS moves a message, by all that is known here; None where nothing is moved."""
         return None if self.fifo or self.settings.dead_letter_queue is None else self.max_receive_count
 
-    def _copier(self, queue_url: Callable[[], str] | None) -> JobCopier:
-        from sqs_tasks.execution.job_copier import JobCopier  # most jobs never need it
-
-        return JobCopier(
-            queue_name=self.name,
-            client=self.env.client,
-            queue_url=queue_url or (lambda: self.queue_url),
-            now=self.env.client.now,
-            max_bytes=self.settings.max_message_bytes,
-            may_loop=bool(self.settings.readers) or any(task.settings.postpones for task in self.tasks),
-        )
-
     def settlement(
         self, *, queue_url: Callable[[], str] | None = None, max_receive_count: int | None = None
     ) -> Settlement:
@@ -325,35 +320,22 @@ class GenericQueue:
             queue_url: Gives the URL when a runtime knows a better one than the environment, from the message's ARN.
             max_receive_count: The receive after which SQS moves a message, where a runtime knows it unregistered.
         """
-        from sqs_tasks.execution.settlement import Settlement  # a function whose jobs all succeed needs none
+        from sqs_tasks.execution.settlement_of_queue import (
+            settlement_of,
+        )  # a function whose jobs all succeed needs none
 
-        kind: Callable[..., Settlement] = Settlement
-        if self.payloads is not None and self.payloads.settings.remove_with_job:
-            from sqs_tasks.execution.payload_removal import RemovingSettlement
-
-            kind = partial(RemovingSettlement, self.payloads)
-        letters = None
-        if self.settings.dead_letter_queue is not None:
-            from sqs_tasks.execution.dead_letter_copier import DeadLetters  # only what fails needs it
-
-            letters = DeadLetters(
-                queue_name=self.name,
-                client=self.env.client,
-                queue_url=lambda: self.dead_letter_queue_url(beside=None if queue_url is None else queue_url()),
-                fifo=self.fifo,
-                now=self.env.client.now,
-            )
-        return kind(
-            queue_name=self.name,
-            client=self.env.client,
-            queue_url=queue_url or (lambda: self.queue_url),
-            dead_letters=letters,
-            copier=None if self.fifo else lambda: self._copier(queue_url),
+        return settlement_of(
+            self,
+            queue_url=queue_url,
             max_receive_count=max_receive_count or self._registered_max_receive_count,
             copies_at=self._copies_at,
-            retention_seconds=self.settings.message_retention_seconds,
-            around=lambda: self.env.around_request,
         )
+
+    def follow_up(self, message: ReceivedMessage, kind: Kind) -> bool:
+        """Whether what follows a job that is over, if anything does, was accepted by SQS; never raises."""
+        from sqs_tasks.execution.follow_up import send_follow_up  # few jobs have one
+
+        return send_follow_up(message, kind, queue_name=self.name, queue_of=self.env.queues.get)
 
     def process_queue(
         self,

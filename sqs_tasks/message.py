@@ -39,6 +39,9 @@ COPY_ATTRIBUTES = frozenset({ATTEMPT, FIRST_SENT_AT, NOT_BEFORE})
 #: The id of the first message of a job that has no JobId, and may not get one: it would look like a message of ours.
 FIRST_MESSAGE_ID = "FirstMessageId"
 
+#: What is sent when the job is over; see :mod:`sqs_tasks.follow_ups`.
+FOLLOW_UPS = "FollowUps"
+
 #: The type of attributes that this library adds to those of a sender. SQS allows a label behind "String", by which ours
 #: are told from a sender's own of the same name.
 OWN_DATA_TYPE = "String.sqs_tasks"
@@ -122,9 +125,8 @@ def string_attribute(value: str) -> MessageAttribute:
 class ReceivedMessage:
     """A message as it was received, the same from a container's receive and from a Lambda event.
 
-    To be read, not changed: the executor, hooks, middleware and settlement all see the same one. There is one for every
-    message, so it is no frozen dataclass, and the attributes of a Lambda event are turned into boto3's only for those
-    who ask for all of them.
+    To be read, not changed: all who see it see the same one. There is one for every message, so it is no frozen
+    dataclass, and the attributes of a Lambda event are turned into boto3's only for those who ask for all of them.
 
     Attributes:
         message_id: SQS's id; a redrive gives a new one.
@@ -199,17 +201,13 @@ class ReceivedMessage:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ReceivedMessage):
             return NotImplemented
-        return self._values() == other._values()
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
 
     __hash__ = None  # type: ignore[assignment]  # it holds mappings
 
     def __repr__(self) -> str:
         # No body and no attributes: they are personal, and a repr ends up in logs.
         return f"ReceivedMessage(message_id={self.message_id!r}, queue_arn={self.queue_arn!r})"
-
-    def _values(self) -> tuple[Any, ...]:
-        sent = (self.message_id, self.receipt_handle, self.body, self.attributes, self.message_attributes)
-        return (*sent, self.queue_arn, self.received_at)
 
     @property
     def job_name(self) -> str:
@@ -330,6 +328,9 @@ class ReceivedMessage:
             return datetime.fromtimestamp(int(self.attributes[name]) / 1000, tz=UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
+
+
+_COMPARED = ("message_id", "receipt_handle", "body", "attributes", "message_attributes", "queue_arn", "received_at")
 
 
 def _is_ours(attribute: Any) -> bool:

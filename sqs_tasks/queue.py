@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.client import making
-from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
 from sqs_tasks.generic_queue import Environment, GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
@@ -299,6 +299,11 @@ class JobQueue(GenericQueue):
             delay, run_at = outbox.when(delay, run_at, is_kept=is_written)
         if self.fifo or deduplication_id is not None:
             deduplication_id = outbox.deduplication_id(deduplication_id, lambda: job_id)
+        more_attributes = options.message_attributes
+        if options.then is not None or options.on_failure is not None:
+            from sqs_tasks.sending.followers import with_followers  # few jobs have one
+
+            more_attributes = with_followers(more_attributes, options, queue=self, registered=self.env.queues.get)
         message = (self._writer or self._make_writer()).write(
             job_name,
             job_kwargs,
@@ -310,9 +315,9 @@ class JobQueue(GenericQueue):
             content_type=options.content_type,
             message_attributes={
                 name: string_attribute(value) if isinstance(value, str) else value
-                for name, value in options.message_attributes.items()
+                for name, value in more_attributes.items()
             }
-            if options.message_attributes
+            if more_attributes
             else None,
             delay_seconds=None if delay is None else outbox.delay_seconds(delay),
             group_id=outbox.group_id(group_id) if self.fifo or group_id is not None else None,
@@ -326,7 +331,7 @@ class JobQueue(GenericQueue):
             own = content_id(job_name, job_kwargs, message.body, self.env.codecs)
             message = dataclasses.replace(message, deduplication_id=own)
         message = message if run_at is None else dataclasses.replace(message, run_at=run_at)
-        return message if self.payloads is None else self._offloaded(self.payloads, message)
+        return message if self.payloads is None else self.offloaded(message)
 
     def add_schedule(self, task: RegisteredTask, label: str, schedule: Schedule) -> RegisteredSchedule:
         """Register a schedule of a task: its arguments are checked, and its message is made.
@@ -356,11 +361,6 @@ class JobQueue(GenericQueue):
         message = (self._writer or self._make_writer()).write(
             task.name, arguments, {}, delay_seconds=settings.delay_seconds or None, group_id=group_id
         )
-        if message.size_bytes > self.settings.max_message_bytes:
-            raise MessageTooLargeError(
-                f"schedule {name!r} on queue {self.name!r}: its message is {message.size_bytes} bytes, at most "
-                f"{self.settings.max_message_bytes} are allowed, and none goes to S3; give it smaller arguments"
-            )
         made = registered(schedule, message, queue_name=self.name, job_name=task.name, label=label, fifo=self.fifo)
         task.schedules[label] = made
         return made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, Unpack
 
 from sqs_tasks import limits
@@ -93,6 +94,40 @@ class RawQueue(GenericQueue):
             MessageTooLargeError: Body and attributes exceed the size limit.
             ConfigurationError: An option the queue cannot honour.
         """
+        return self.outbox.send(
+            self._message(message_body, delay_seconds, deduplication_id, group_id, message_attributes)
+        )
+
+    def add_raw_job_async(
+        self,
+        message_body: str,
+        delay_seconds: float | None = None,
+        deduplication_id: str | None = None,
+        group_id: str | None = None,
+        *,
+        message_attributes: Mapping[str, str | MessageAttribute] | None = None,
+    ) -> Coroutine[Any, Any, Receipt]:
+        """As :meth:`add_raw_job`, for coroutines: ``await queue.add_raw_job_async(...)``; the event loop goes on.
+
+        The message is made at the call, with its errors, and leaves with what other coroutines send.
+        """
+        make = partial(self._message, message_body, delay_seconds, deduplication_id, group_id, message_attributes)
+        return self._send_once_known(make) if self.outbox.must_ask else self.outbox.send_async(make())
+
+    async def _send_once_known(self, make: Callable[[], OutgoingMessage]) -> Receipt:
+        import asyncio
+
+        await asyncio.to_thread(self.outbox.learn_deduplication)
+        return await self.outbox.send_async(make())
+
+    def _message(
+        self,
+        message_body: str,
+        delay_seconds: float | None,
+        deduplication_id: str | None,
+        group_id: str | None,
+        message_attributes: Mapping[str, str | MessageAttribute] | None,
+    ) -> OutgoingMessage:
         if not isinstance(message_body, str) or not message_body:
             raise ConfigurationError(
                 f"queue {self.name!r}: the body must be a string that is not empty, not "
@@ -115,14 +150,13 @@ class RawQueue(GenericQueue):
             group_id=outbox.group_id(group_id),
             queue_name=self.name,
         )
-        if self.payloads is not None:
-            message = self._offloaded(self.payloads, message)
+        message = self.offloaded(message)
         if message.size_bytes > self.settings.max_message_bytes:
             raise MessageTooLargeError(
                 f"queue {self.name!r}: the message is {message.size_bytes} bytes with its attributes, at most "
                 f"{self.settings.max_message_bytes} are allowed"
             )
-        return outbox.send(message)
+        return message
 
     def _lookup(self) -> TaskLookup:
         return _OnlyOne(lambda: self._registered)

@@ -385,6 +385,11 @@ class BakedAsyncTask:
         """The queue it goes to."""
         return self._options.queue or self.task.queue
 
+    @property
+    def options(self) -> SendOptions:
+        """How it is sent."""
+        return self._options
+
     def message(self) -> OutgoingMessage:
         """The message that ``delay()`` would send now."""
         return self.queue.message(self.task.name, self.job_kwargs, self._options, self.task.settings)

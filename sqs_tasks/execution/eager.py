@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sqs_tasks.errors import UnknownTaskError
 from sqs_tasks.execution.executor import Executor
 from sqs_tasks.execution.nested_loops import run_nested
 from sqs_tasks.execution.runtime import CoroutineRunner
-from sqs_tasks.message import OutgoingMessage, ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Outcome, Postponed, Rejected, Retried, UnknownTask
+from sqs_tasks.message import FOLLOW_UPS, OutgoingMessage, ReceivedMessage
+from sqs_tasks.outcome import NotStarted, Outcome, Postponed, Rejected, Retried, Skipped, Succeeded, UnknownTask
 from sqs_tasks.receipts import MessageId
 
 #: What the receipt handles of eager jobs begin with.
@@ -24,6 +24,9 @@ class RunnableQueue(Protocol):
     @property
     def name(self) -> str:
         """The name in code."""
+
+    def follow_up(self, message: ReceivedMessage, kind: Literal["then", "on_failure"], /) -> bool:
+        """Whether what follows a job that is over was sent."""
 
     def executor(self, *, run_coroutine: CoroutineRunner | None = None) -> Executor:
         """What runs its messages."""
@@ -56,6 +59,9 @@ class EagerDelivery:
         executor = queue.executor(run_coroutine=run_nested)
         outcome = executor.execute(received)
         self.outcomes.append((message, outcome))
+        if FOLLOW_UPS in message.attributes and not isinstance(outcome, Skipped):
+            # There is no further attempt, so whatever is no success is the end.
+            queue.follow_up(received, "then" if isinstance(outcome, Succeeded) else "on_failure")
         if self.raise_errors:
             raise_failure(outcome, queue.name)
         return MessageId(

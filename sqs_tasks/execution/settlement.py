@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import clamp_visibility
@@ -18,7 +18,7 @@ from sqs_tasks.client import error_code
 from sqs_tasks.errors import shortened
 from sqs_tasks.hooks import AroundRequest, Operation, made
 from sqs_tasks.loggers import kept_logger
-from sqs_tasks.message import ReceivedMessage
+from sqs_tasks.message import FOLLOW_UPS, ReceivedMessage
 from sqs_tasks.outcome import (
     DELETE,
     LEAVE,
@@ -87,6 +87,12 @@ class CopiesJobs(Protocol):
         """Whether SQS has accepted a copy that is due in so many seconds; never raises."""
 
 
+#: Whether what follows a job that is over was accepted by SQS; never raises.
+FollowUp: TypeAlias = Callable[[ReceivedMessage, Literal["then", "on_failure"]], bool]
+
+#: Seconds after which a job comes back whose follow-up SQS did not accept.
+FOLLOW_UP_SECONDS = 30
+
 #: Seconds before it is due at which a hidden message is looked at again: then SQS can delay a copy to the second.
 EARLY_SECONDS = 300
 
@@ -104,6 +110,7 @@ class Settlement:
         queue_url: Gives the URL.
         dead_letters: Where rejected messages go; None when the queue has no such place.
         copier: Gives what sends jobs on by copies; None for a FIFO queue.
+        follow_up: Sends what follows a job that is over; None sends nothing.
         max_receive_count: The receive after which SQS moves a message, if it is known; else the queue is asked, once,
             when a job that can only be hidden is put off again.
         copies_at: Where that probably is; a job that would lose by it goes on by a copy.
@@ -120,6 +127,7 @@ class Settlement:
         queue_url: Callable[[], str],
         dead_letters: CopiesDeadLetters | None,
         copier: Callable[[], CopiesJobs] | None = None,
+        follow_up: FollowUp | None = None,
         max_receive_count: int | None = None,
         copies_at: int | None = None,
         retention_seconds: float = limits.MAX_RETENTION_SECONDS,
@@ -131,6 +139,7 @@ class Settlement:
         self._queue_url = queue_url
         self._dead_letters = dead_letters
         self._copier = copier
+        self._follow_up = follow_up
         self._max_receive_count = max_receive_count
         self._is_asked = max_receive_count is not None
         self._copies_at = copies_at
@@ -141,10 +150,14 @@ class Settlement:
     def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
         """What becomes of a message. A rejected one is copied to the dead-letter queue here; never raises."""
         match outcome:
-            case Succeeded() | Skipped():
+            case Succeeded():
+                if message.attribute(FOLLOW_UPS) is None or self._is_followed(message, "then"):
+                    return DELETE
+                return self._hide(message, FOLLOW_UP_SECONDS)
+            case Skipped():
                 return DELETE
             case Rejected():
-                if self._dead_letters is not None and self._dead_letters.copy(message, outcome, request_id=request_id):
+                if self._is_buried(message, outcome, request_id):
                     return DELETE
                 return self._hide(message, outcome.delay_seconds)
             case Retried():
@@ -168,6 +181,8 @@ class Settlement:
 
     def may_call(self, message: ReceivedMessage, outcome: Outcome) -> bool:
         """Whether :meth:`conclude` may have to send a copy of the message somewhere, which takes time."""
+        if isinstance(outcome, Succeeded):
+            return message.attribute(FOLLOW_UPS) is not None
         if isinstance(outcome, (Rejected, Postponed)):
             return True
         if isinstance(outcome, Retried):
@@ -258,9 +273,21 @@ class Settlement:
             what = ", and not run: " if error is None else ": "
             why = f"{self._max_receive_count} receives used up{what}{reason}"
             rejected = Rejected(reason=why, delay_seconds=seconds, error=error)
-            if self._dead_letters.copy(message, rejected, request_id=request_id):
+            if self._is_buried(message, rejected, request_id):
                 return DELETE
         return self._hide(message, seconds)
+
+    def _is_followed(self, message: ReceivedMessage, kind: Literal["then", "on_failure"]) -> bool:
+        """Whether what follows the job was sent, or nothing does."""
+        return self._follow_up is None or self._follow_up(message, kind)
+
+    def _is_buried(self, message: ReceivedMessage, outcome: Rejected, request_id: str | None) -> bool:
+        """Whether a message is in the dead-letter queue, and what follows its failure was sent before."""
+        if self._dead_letters is None:
+            return False
+        if message.attribute(FOLLOW_UPS) is not None and not self._is_followed(message, "on_failure"):
+            return False
+        return self._dead_letters.copy(message, outcome, request_id=request_id)
 
     def _ask(self, message: ReceivedMessage) -> None:
         """Ask the queue for its limit, where nobody has said it, when a message has come again."""

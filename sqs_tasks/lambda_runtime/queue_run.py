@@ -18,7 +18,7 @@ from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.lambda_runtime.deadline import Admission
 from sqs_tasks.lambda_runtime.invocation import Invocation
 from sqs_tasks.lambda_runtime.records import read_messages
-from sqs_tasks.message import Job, JobBatch, ReceivedMessage
+from sqs_tasks.message import FOLLOW_UPS, Job, JobBatch, ReceivedMessage
 from sqs_tasks.outcome import (
     DELETE,
     LEAVE,
@@ -191,7 +191,7 @@ class QueueRun:
         """Run a message that needs no order. An error that is no task's ends with it: it stays in the queue."""
         try:
             _, outcome, verdict = run_one(message, self._executor, self, self._invocation.stopped)
-            if outcome is SUCCEEDED and self._is_quiet:
+            if outcome is SUCCEEDED and verdict is DELETE and self._is_quiet:
                 self._done.add(message.message_id)
             else:
                 self._settle(message, outcome, verdict)
@@ -319,12 +319,15 @@ class QueueRun:
     def conclude(self, message: ReceivedMessage, outcome: Outcome) -> Verdict:
         """What becomes of a message."""
         is_over = outcome is SUCCEEDED or isinstance(outcome, Skipped)
+        if is_over and message.attribute(FOLLOW_UPS) is not None:
+            is_over = isinstance(outcome, Skipped)
         return DELETE if is_over else self.timed_settlement().conclude(message, outcome)
 
     def _settle(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:
         if isinstance(verdict, Delete):
             self._done.add(message.message_id)
-        if self.options.eager_acknowledgement or not isinstance(outcome, (Succeeded, Skipped)):
+        is_deleted_by_lambda = isinstance(outcome, (Succeeded, Skipped)) and isinstance(verdict, Delete)
+        if self.options.eager_acknowledgement or not is_deleted_by_lambda:
             self.timed_settlement().settle(message, outcome, verdict)
         if self._is_reported:
             self._report(message, outcome, verdict)

@@ -33,6 +33,9 @@ _MISSING = frozenset({"NoSuchKey", "404"})
 #: What EventBridge Scheduler holds of a message at most, with room for what JSON adds.
 _SCHEDULE_BYTES = 100_000
 
+#: A body that is shorter gains nothing by a pointer in its place.
+_POINTER_BYTES = 256
+
 #: Objects that one request removes.
 _MOST_REMOVED = 1000
 
@@ -94,6 +97,9 @@ class PayloadStore:
             most = min(most, _SCHEDULE_BYTES)
         if message.size_bytes <= min(self.settings.above_bytes, most):
             return message
+        if self.settings.above_bytes and len(message.body) < _POINTER_BYTES:  # it is the attributes that are large
+            self._check_size(message, most)
+            return message
         if message.run_at is not None:
             self._check_expiry(message, message.run_at)
         # An argument of one character may be four bytes, and most bodies are ASCII.
@@ -118,7 +124,16 @@ class PayloadStore:
 
             content = hashlib.sha256(message.body.encode("utf-8", "surrogatepass")).hexdigest()
             offloaded = replace(offloaded, deduplication_id=content)
+        self._check_size(offloaded, most)
         return offloaded
+
+    def _check_size(self, message: OutgoingMessage, most: int) -> None:
+        if message.size_bytes > most:
+            what = f"job {message.job_name!r}" if message.job_name else "the message"
+            raise MessageTooLargeError(
+                f"queue {self._queue_name!r}: {what} is {message.size_bytes} bytes without its body, at most {most} "
+                "are allowed; attributes and follow-ups do not go to S3: put large values into arguments"
+            )
 
     def _check_expiry(self, message: OutgoingMessage, run_at: datetime) -> None:
         days = (run_at.timestamp() - self._client.now()) / 86_400

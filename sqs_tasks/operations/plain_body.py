@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, MAX_INFLATED_BYTES, SAFE_CONTENT_TYPES, check_values, inflate
 from sqs_tasks.errors import UndecodableMessageError, nature
 from sqs_tasks.message import CONTENT_TYPE, JOB_NAME, ReceivedMessage
+from sqs_tasks.offload.pointer import is_pointer
 
 
 class PlainBody(NamedTuple):
@@ -33,6 +34,8 @@ def plain_body(message: ReceivedMessage, readers: Sequence[Callable[..., Any]] =
         readers: Those of its queue, for formats of other libraries.
     """
     name = message.attribute(JOB_NAME)
+    if is_pointer(message.message_attributes):
+        return PlainBody(name or "", None, f"the body is in S3, and not fetched for a look: {message.body}")
     if name is not None:
         arguments, problem = _read(message.body, message.attribute(CONTENT_TYPE) or DEFAULT_CONTENT_TYPE)
         if not problem and not isinstance(arguments, dict):

@@ -56,6 +56,7 @@ class Outbox:
         settings: The queue's registration.
         queue_url: Gives the queue's URL; whoever gives it remembers it.
         deliver: Gives what takes messages in the place of SQS, or None.
+        offloaded: Gives a message a pointer for a body where that is large.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Outbox:
         *,
         queue_url: Callable[[], str],
         deliver: Callable[[], Callable[[OutgoingMessage], Receipt] | None],
+        offloaded: Callable[[OutgoingMessage], OutgoingMessage],
     ) -> None:
         self._env = env
         self._name = settings.name
@@ -74,6 +76,7 @@ class Outbox:
         self._max_bytes, self._has_less = settings.max_message_bytes, False
         self._queue_url = queue_url
         self._deliver = deliver
+        self._offloaded = offloaded
         self._one_shots: OneShots | None = None
         self._async_sender: AsyncSender | None = None
         self.sender = Sender(
@@ -220,7 +223,7 @@ class Outbox:
         """Send messages of one request that a database has kept; for each its receipt, or why it was not accepted."""
         from sqs_tasks.sending.written_messages import send_written  # a relay's
 
-        return send_written(self.sender, self._deliver(), messages)
+        return send_written(self.sender, self._deliver(), [self._offloaded(message) for message in messages])
 
     def now(self) -> float:
         """The time in seconds: that of the queues in memory, whose clock can be moved, or the present."""

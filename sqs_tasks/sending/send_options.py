@@ -33,6 +33,9 @@ class SendOptions:
         priority: The class of the job, where its task is on ``env.priority_queues(...)``; None for the default one.
         outbox: Writes the job as a row into the transaction of a Session, an AsyncSession or a Connection of
             SQLAlchemy, or of a database of Django by its alias; ``sqs-tasks outbox relay`` sends it after the commit.
+        then: A job that is sent when this one has succeeded: ``notify.bake(order)``. Its id ends with ``/then``.
+        on_failure: A job that is sent when a worker moves this one to the dead-letter queue; its id ends with
+            ``/on_failure``.
     """
 
     delay_seconds: float | None = None
@@ -44,6 +47,8 @@ class SendOptions:
     queue: Enqueuer | None = None
     priority: str | None = None
     outbox: object = None
+    then: Follower | None = None
+    on_failure: Follower | None = None
 
 
 class SendOptionsDict(TypedDict, total=False):
@@ -58,6 +63,23 @@ class SendOptionsDict(TypedDict, total=False):
     queue: Enqueuer | None
     priority: str | None
     outbox: object
+    then: Follower | None
+    on_failure: Follower | None
+
+
+class Follower(Protocol):
+    """A task with its arguments that follows a job: what ``bake()`` of a task returns."""
+
+    @property
+    def queue(self) -> Enqueuer:
+        """The queue it goes to."""
+
+    @property
+    def options(self) -> SendOptions:
+        """How it is sent."""
+
+    def message(self) -> OutgoingMessage:
+        """The message that would be sent now."""
 
 
 class OptionsOfCall(Protocol):

@@ -44,6 +44,10 @@ def values_of(message: OutgoingMessage, now: float) -> dict[str, Any]:
         message: The message.
         now: The time in seconds.
     """
+    if message.payload is not None:
+        from sqs_tasks.offload.pointer import inline  # the relay puts it into S3: a rollback leaves nothing there
+
+        message = inline(message)
     fifo = message.queue_name.endswith(".fifo")
     created = round(now * 1000)
     due: int | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
+import string
 
 import pytest
 
@@ -14,12 +16,14 @@ from sqs_tasks.deadletter_queue import DeadLetterQueue
 from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.offload.pointer import Pointer
+from sqs_tasks.operations.plain_body import plain_body
 from sqs_tasks.readers import celery
+from sqs_tasks.transactions.outbox.row import Row, message_of, values_of
 from tests.support.lambda_events import FakeContext
 
 BUCKET = "payloads"
 #: Text that does not compress away.
-LARGE = "".join(chr(33 + (index * 7919) % 89) for index in range(3_000))
+LARGE = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=3_000))
 
 
 @pytest.fixture
@@ -125,7 +129,7 @@ def test_many_are_packed_by_the_size_of_their_pointers(session, s3):
     client, sizes = books.env.client(), []
     send = client.send_message_batch
     client.send_message_batch = lambda **request: sizes.append(len(request["Entries"])) or send(**request)
-    large = LARGE * 70
+    large = "".join(random.Random(8).choices(string.ascii_letters + string.digits, k=200_000))
     assert books.write.map({"text": f"{index}{large}"} for index in range(10)) == 10
     with books.write.batch():
         for index in range(10):
@@ -480,3 +484,31 @@ def test_options_that_cannot_work_are_refused_where_they_are_written():
         task.bake(text="x").message()
     with pytest.raises(ConfigurationError, match=r"ExtendedPayloadSize"):
         task.options(message_attributes={"ExtendedPayloadSize": "1"}).bake(text="x").message()
+
+
+def test_row_of_an_outbox_holds_the_body_until_the_relay_sends(session, s3):
+    """A transaction that is rolled back leaves no object; the relay puts it, and then sends the pointer."""
+    books = Books(session)
+    values = values_of(books.write.bake(LARGE).message(), 1_000.0)
+    assert keys(s3) == []
+    row = Row(id=1, **{name: values[name] for name in Row._fields if name != "id"})
+
+    books.queue.outbox.send_written([message_of(row, 1_000.0)])
+
+    assert len(keys(s3)) == 1
+    testing.drain(books.env)
+    assert books.seen == [LARGE]
+
+
+def test_look_at_a_dead_letter_fetches_nothing(session, s3):
+    """It says where the body is; the letter can be sent back as it is."""
+    books = Books(session, fail=[Reject("no")])
+    books.write.delay(LARGE)
+    testing.drain(books.env, raise_errors=False)
+    s3.get_object = None
+    (message,) = books.env.queue("reports_dead").get_raw_messages()
+
+    seen = plain_body(message)
+
+    assert (seen.task, seen.arguments) == ("write", None)
+    assert keys(s3)[0] in seen.problem

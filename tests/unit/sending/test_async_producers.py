@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from sqs_tasks import MemorySession, SQSEnv
-from sqs_tasks.errors import BatchSendError, MessageTooLargeError
+from sqs_tasks import MemorySession, RawQueue, SQSEnv
+from sqs_tasks.errors import BatchSendError, ConfigurationError, MessageTooLargeError
 from sqs_tasks.hooks import Request
 from sqs_tasks.local.peek import stored_messages
 from sqs_tasks.sending import blocked_loop
@@ -508,3 +508,26 @@ def test_a_loop_that_ends_with_a_request_under_way_leaves_the_process_in_order()
         time.sleep(0.001)
 
     assert sorted(shop.numbers) == [1, 2]
+
+
+def test_raw_messages_leave_from_threads_and_together():
+    """``add_raw_job_async`` packs what coroutines send, and refuses at the call what cannot be sent."""
+    sqs = Recorder(MemorySession().client("sqs"))
+    env = SQSEnv(sqs_client=sqs)
+    queue, fifo = env.queue("raw", RawQueue), env.queue("raw.fifo", RawQueue)
+    env.create_queues()
+
+    async def send():
+        receipts = await asyncio.gather(*(queue.add_raw_job_async(f"body {n}") for n in range(10)))
+        receipts.append(await fifo.add_raw_job_async("first", group_id="g", message_attributes={"kind": "x"}))
+        with pytest.raises(ConfigurationError):
+            queue.add_raw_job_async("")
+        return receipts
+
+    receipts = asyncio.run(send())
+
+    assert [len(bodies) for bodies in sqs.requests] == [10, 1]
+    assert threading.get_ident() not in sqs.threads
+    assert len(set(receipts)) == 11
+    (message,) = fifo.get_raw_messages()
+    assert (message.body, message.group_id, message.attribute("kind")) == ("first", "g", "x")

@@ -1,0 +1,1 @@
+"""Jobs that are sent when another is over: ``task.options(then=notify.bake(order))``."""
