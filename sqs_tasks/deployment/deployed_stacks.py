@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from sqs_tasks.deployment.template_file import parse_template
 
 #: Bytes of a bundle that are hashed at a time.
 _CHUNK_BYTES = 1 << 20
@@ -90,7 +91,8 @@ class DeployedStacks:
         found = next((one for one in self.resources("AWS::Lambda::Function") if one.physical_id == name), None)
         if found is None:
             return None
-        code = self._template(found.stack).get("Resources", {}).get(found.logical_id, {}).get("Properties", {})["Code"]
+        resource = self._template(found.stack).get("Resources", {}).get(found.logical_id, {})
+        code = resource.get("Properties", {}).get("Code", {})
         pseudo = {"${AWS::AccountId}": account, "${AWS::Region}": region, "${AWS::Partition}": partition}
         bucket, key = _text(code.get("S3Bucket"), pseudo), _text(code.get("S3Key"), pseudo)
         return None if bucket is None or key is None else self._hash(bucket, key, code.get("S3ObjectVersion"))
@@ -112,7 +114,8 @@ class DeployedStacks:
     def _template(self, stack: str) -> Mapping[str, Any]:
         if stack not in self._templates:
             body = self.cloudformation.get_template(StackName=stack)["TemplateBody"]
-            self._templates[stack] = json.loads(body) if isinstance(body, str) else body
+            # In a stack of JSON boto3 has read it already; one that came as YAML stays YAML.
+            self._templates[stack] = parse_template(body, f"stack {stack}") if isinstance(body, str) else body
         return self._templates[stack]
 
     def _hash(self, bucket: str, key: str, version: str | None) -> str:

@@ -37,28 +37,41 @@ def read_template(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read ({error}); give the path of a template") from error
-    document = _json(text, path) if text.lstrip().startswith("{") else _yaml(text, path)
+    return parse_template(text, str(path))
+
+
+def parse_template(text: str, name: str) -> dict[str, Any]:
+    """A template in JSON or YAML as plain data, with short forms of functions (``!Ref``) in their long form.
+
+    Args:
+        text: The template.
+        name: What an error calls it.
+
+    Raises:
+        ConfigurationError: It is no template.
+    """
+    document = _json(text, name) if text.lstrip().startswith("{") else _yaml(text, name)
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), Mapping):
         raise ConfigurationError(
-            f"{str(path)!r} has no Resources, so it is no CloudFormation template; give the template that is deployed, "
+            f"{name!r} has no Resources, so it is no CloudFormation template; give the template that is deployed, "
             "such as cdk.out/<stack>.template.json"
         )
     return document
 
 
-def _json(text: str, path: Path) -> Any:
+def _json(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{str(path)!r} is not JSON ({error}); correct it") from error
+        raise ConfigurationError(f"{name!r} is not JSON ({error}); correct it") from error
 
 
-def _yaml(text: str, path: Path) -> Any:
+def _yaml(text: str, name: str) -> Any:
     try:
         import yaml
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{str(path)!r} is YAML, and PyYAML is not installed; install it with: pip install 'sqs-tasks[cli]'"
+            f"{name!r} is YAML, and PyYAML is not installed; install it with: pip install 'sqs-tasks[cli]'"
         ) from error
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
@@ -68,7 +81,7 @@ def _yaml(text: str, path: Path) -> Any:
     try:
         return yaml.load(text, Loader)  # noqa: S506  # a safe loader with functions that make plain data
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{str(path)!r} is not YAML ({error}); correct it") from error
+        raise ConfigurationError(f"{name!r} is not YAML ({error}); correct it") from error
 
 
 def _function(loader: Any, name: str, node: Any) -> dict[str, Any]:

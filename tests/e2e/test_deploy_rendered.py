@@ -149,3 +149,10 @@ def test_a_schedule_is_in_the_group_that_the_stack_says(rendered: Rendered) -> N
 
     assert json.loads(schedule["Target"]["Input"])["QueueUrl"] == rendered.url("rendered-reports")
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
+
+
+def test_nothing_differs_from_the_registry(rendered: Rendered) -> None:
+    """``sqs-tasks diff`` finds in the account what a deployment by the CDK would have made."""
+    done = run(rendered.aws, "diff", "deployed_tasks:env", "--stack", STACK, "--json")
+
+    assert json.loads(done.stdout) == []

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqs_tasks.deployment.iam_policy import queue_arn
 from sqs_tasks.deployment.rendering.settings import RenderSettings
+from sqs_tasks.settings import PREFIX_VARIABLE, STAGE_VARIABLE
 
 #: What a function does with its logs, on its own log group.
 LOG_ACTIONS: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
@@ -100,6 +101,7 @@ class Parts:
         app: Where workers find the registry, as ``module:attribute``.
         version: The release of sqs_tasks.
         queue_prefix: What the names of queues begin with; may be empty.
+        stage: The variables of the stage that it was planned for; empty for none.
         queues: The queues that are made, each with its dead-letter queue before it.
         functions: The workers that are functions.
         containers: The workers that are not: their rights are made, their services are not.
@@ -114,6 +116,7 @@ class Parts:
     app: str
     version: str
     queue_prefix: str
+    stage: Mapping[str, str]
     queues: tuple[QueuePart, ...]
     functions: tuple[WorkerPart, ...]
     containers: tuple[WorkerPart, ...]
@@ -141,6 +144,12 @@ class Parts:
             app=plan["app"],
             version=plan["sqs_tasks_version"],
             queue_prefix=plan["queue_prefix"],
+            stage={
+                name: value
+                for one in plan["workers"]
+                for name, value in one["environment"].items()
+                if name in (STAGE_VARIABLE, PREFIX_VARIABLE)
+            },
             queues=tuple(_queues(plan)),
             functions=tuple(one for one in workers if one.plan["runs_on"] == "lambda"),
             containers=containers,
@@ -270,10 +279,11 @@ def _url(queue_name: str) -> str:
 def _notes(plan: Mapping[str, Any], containers: Sequence[WorkerPart]) -> Iterator[str]:
     polled = {one["queue"] for one in plan["workers"] if one["runs_on"] == "lambda"}
     for one in containers:
+        where = "by containers" if one.plan["runs_on"] == "fargate" else "elsewhere"
         yield (
-            f"Queue {one.queue!r} is worked by containers: the policy for their role is rendered, their service is "
-            f"not. Run '{' '.join(one.plan['command'])}' with a stop timeout of "
-            f"{one.plan['stop_timeout_seconds']} s and the variables that 'sqs-tasks plan {plan['app']} --json' prints."
+            f"Queue {one.queue!r} is worked {where}: the policy for that role is rendered, the service is not. Run "
+            f"'{' '.join(one.plan['command'])}' with a stop timeout of {one.plan['stop_timeout_seconds']} s and the "
+            f"variables that 'sqs-tasks plan {plan['app']} --json' prints."
         )
     for queue in plan["queues"]:
         if queue["queue_url"] is not None:

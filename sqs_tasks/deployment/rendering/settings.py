@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -13,6 +14,10 @@ Form = Literal["cloudformation", "sam", "terraform"]
 
 FORMS: Final[tuple[Form, ...]] = ("cloudformation", "sam", "terraform")
 
+
+#: The platform of functions, as the stack has it.
+DEFAULT_PYTHON: Final = "3.13"
+DEFAULT_ARCHITECTURE: Final = "arm64"
 
 #: What the names of variables begin with that a worker gets from its registry.
 _OURS: Final = "SQS_TASKS_"
@@ -33,8 +38,8 @@ class RenderSettings:
     """
 
     form: Form
-    python: str = "3.13"
-    architecture: str = "arm64"
+    python: str = DEFAULT_PYTHON
+    architecture: str = DEFAULT_ARCHITECTURE
     code: str | None = None
     max_concurrency: Mapping[str, int] = field(default_factory=dict)
     reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
@@ -48,12 +53,15 @@ class RenderSettings:
         """
         from sqs_tasks_cdk import rules
         from sqs_tasks_cdk.errors import StackError
-        from sqs_tasks_cdk.wheels import Target
 
         if self.form == "cloudformation" and self.code is not None:
             raise ConfigurationError(
                 f"code={self.code!r} is a path, and CloudFormation takes the code of functions from S3 alone; leave it "
                 "out and give the parameters CodeBucket and CodeKey at deployment, or render the form sam"
+            )
+        if re.fullmatch(r"3\.\d+", self.python) is None:
+            raise ConfigurationError(
+                f"python={self.python!r} is no release of Python that Lambda has a runtime for; give it as 3.13"
             )
         for name in self.variables:
             if name.startswith(_OURS):
@@ -70,7 +78,6 @@ class RenderSettings:
                 )
         fifo = {one["name"]: one["fifo"] for one in plan["queues"]}
         try:
-            Target.named(runtime=f"python{self.python}", architecture=self.architecture)
             for name, function in functions.items():
                 most, reserved = self.max_concurrency.get(name), self.reserved_concurrency.get(name)
                 rules.check_mapping(

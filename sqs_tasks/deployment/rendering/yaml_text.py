@@ -101,4 +101,5 @@ def _dump(value: Any) -> str:
 
     Dumper.add_representer(dict, represent)
     text = yaml.dump(value, Dumper=Dumper, sort_keys=False, width=float("inf"), allow_unicode=True)
-    return re.sub(r"(!Ref|!GetAtt) '([\w.:]+)'$", r"\1 \2", text, flags=re.MULTILINE)  # names need no quotes
+    # Names need no quotes. At the start of a value alone: elsewhere it is somebody's text.
+    return re.sub(r"^(\s*(?:- )*(?:[^\s'\"]+: )?!(?:Ref|GetAtt)) '([\w.:]+)'$", r"\1 \2", text, flags=re.MULTILINE)

@@ -206,6 +206,22 @@ def test_code_that_did_not_come_with_the_stack_is_told() -> None:
     assert len(fake.asked) == 1
 
 
+def test_a_template_that_was_deployed_as_yaml_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 gives it as text, with short forms of functions."""
+    yaml = """
+        Resources:
+          Worker:
+            Properties:
+              Code: {S3Bucket: !Sub "assets-${AWS::AccountId}-${AWS::Region}", S3Key: hash.zip}
+    """
+    fake = FakeStacks({})
+    monkeypatch.setattr(fake, "get_template", lambda **_: {"TemplateBody": yaml})
+
+    (found,) = differences(manifest(), sqs=_deployed(), lambda_client=FakeLambda(ARN), stacks=fake.stacks)
+
+    assert found.field == "CodeSha256"
+
+
 @pytest.mark.parametrize(
     "code",
     [{"ZipFile": "def handler(): ..."}, {"S3Bucket": {"Ref": "Bucket"}, "S3Key": "x"}, {"ImageUri": "account/image"}],

@@ -163,6 +163,7 @@ def test_workers_that_may_add_anywhere_share_a_policy(template: dict[str, Any]) 
     ("settings", "text"),
     [
         ({"code": "function.zip"}, "takes the code of functions from S3 alone"),
+        ({"python": "313"}, "no release of Python"),
         ({"variables": {"SQS_TASKS_APP": "other:env"}}, "names that begin with SQS_TASKS_ are taken"),
         ({"max_concurrency": {"films": 5}}, "which no function works"),
         ({"max_concurrency": {"emails": 1}}, "Lambda allows 2 to 1000"),
@@ -191,6 +192,22 @@ def test_variables_of_ones_own_are_rendered_as_they_stand(tmp_path: Path) -> Non
     variables = resources["EmailsFunction"]["Properties"]["Environment"]["Variables"]
 
     assert {name: variables[name] for name in given} == given
+
+
+def test_the_command_on_top_gives_the_same_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every option that was given, and the stage, quoted for a shell."""
+    monkeypatch.setenv("SQS_TASKS_STAGE", "dev")
+    options = {"python": "3.12", "architecture": "x86_64", "max_concurrency": {"emails": 5}, "variables": {"A": "b c"}}
+    line = next(
+        line
+        for line in rendered("sam", kms_key_arn=KEY, code="a.zip", **options).text.splitlines()
+        if " render " in line
+    )
+
+    assert line == (
+        f"#   SQS_TASKS_STAGE=dev sqs-tasks render {APP} --format sam --python 3.12 --arch x86_64 --code a.zip "
+        f"--kms-key-arn {KEY} --max-concurrency emails=5 --variable 'A=b c'"
+    )
 
 
 def test_two_queues_of_one_id_are_refused() -> None:
