@@ -1,0 +1,1 @@
+"""A shop on Flask and SQLAlchemy, whose slow part is left to tasks."""
