@@ -200,6 +200,8 @@ class Skipped:
 
     reason: str
     is_cancelled: bool = False
+    #: Whether an earlier run has done it, and may have died before what follows was sent.
+    was_done: bool = field(default=False, compare=False)
 
 
 #: The name of a task that is not registered, where names are counted: messages must not be able to make new metrics.

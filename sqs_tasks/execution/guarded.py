@@ -126,4 +126,4 @@ def _refused(refusal: Refusal, job: Job, task: RegisteredTask, intake: Intake) -
         outcome = put_off(job, task, refusal.seconds, refusal.reason, attempts=job.attempt - 1)
         intake.post_task.emit(job, outcome)
         return outcome
-    return intake.skip(job, task.name, refusal.reason)
+    return intake.skip(job, task.name, refusal.reason, was_done=refusal.was_done)

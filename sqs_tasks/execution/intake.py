@@ -334,9 +334,9 @@ class Intake:
             job, task.name, f"it came {seconds:.0f} s after its time, more than late_seconds={late_seconds:g}"
         )
 
-    def skip(self, job: Job, task_name: str, reason: str) -> Skipped:
+    def skip(self, job: Job, task_name: str, reason: str, *, was_done: bool = False) -> Skipped:
         """The outcome of a job that must not run; it is logged here, and the hooks are called."""
-        outcome = Skipped(reason=reason)
+        outcome = Skipped(reason=reason, was_done=was_done)
         logger.warning(
             "job %s skipped: %s",
             job.job_name,

@@ -150,12 +150,10 @@ class Settlement:
     def conclude(self, message: ReceivedMessage, outcome: Outcome, *, request_id: str | None = None) -> Verdict:
         """What becomes of a message. A rejected one is copied to the dead-letter queue here; never raises."""
         match outcome:
-            case Succeeded():
-                if message.attribute(FOLLOW_UPS) is None or self._is_followed(message, "then"):
+            case Succeeded() | Skipped():
+                if not _has_then(message, outcome) or self._is_followed(message, "then"):
                     return DELETE
                 return self._hide(message, FOLLOW_UP_SECONDS)
-            case Skipped():
-                return DELETE
             case Rejected():
                 if self._is_buried(message, outcome, request_id):
                     return DELETE
@@ -181,8 +179,8 @@ class Settlement:
 
     def may_call(self, message: ReceivedMessage, outcome: Outcome) -> bool:
         """Whether :meth:`conclude` may have to send a copy of the message somewhere, which takes time."""
-        if isinstance(outcome, Succeeded):
-            return message.attribute(FOLLOW_UPS) is not None
+        if isinstance(outcome, (Succeeded, Skipped)):
+            return _has_then(message, outcome)
         if isinstance(outcome, (Rejected, Postponed)):
             return True
         if isinstance(outcome, Retried):
@@ -355,6 +353,13 @@ class Settlement:
             extra={"action": f"{action}_failed", "error_code": code, **message.log_fields(self.queue_name)},
         )
         return Unsettled(message, code)
+
+
+def _has_then(message: ReceivedMessage, outcome: Succeeded | Skipped) -> bool:
+    """Whether something may follow a job that is done; one that was done before may have died before it was sent."""
+    if message.attribute(FOLLOW_UPS) is None:
+        return False
+    return isinstance(outcome, Succeeded) or outcome.was_done
 
 
 def _code(why: Failure) -> str:

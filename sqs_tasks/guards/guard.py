@@ -60,6 +60,7 @@ class NotAtAll(NamedTuple):
     """A job that must not run: its message is deleted."""
 
     reason: str
+    was_done: bool = False
 
 
 Refusal: TypeAlias = NotNow | NotAtAll

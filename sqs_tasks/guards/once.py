@@ -55,7 +55,7 @@ class Once:
         if written.done or there.get("run") == run.run_id:  # by a request whose answer was lost
             return None
         if there.get("state") == "done":
-            return NotAtAll("it was done before")
+            return NotAtAll("it was done before", was_done=True)
         return NotNow(float(there.get("until", now)) - now, "it is running elsewhere, or was until its worker died")
 
     def leave(self, run: GuardedRun, outcome: Outcome) -> None:

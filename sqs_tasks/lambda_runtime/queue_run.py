@@ -320,7 +320,7 @@ class QueueRun:
         """What becomes of a message."""
         is_over = outcome is SUCCEEDED or isinstance(outcome, Skipped)
         if is_over and message.attribute(FOLLOW_UPS) is not None:
-            is_over = isinstance(outcome, Skipped)
+            is_over = isinstance(outcome, Skipped) and not outcome.was_done
         return DELETE if is_over else self.timed_settlement().conclude(message, outcome)
 
     def _settle(self, message: ReceivedMessage, outcome: Outcome, verdict: Verdict) -> None:

@@ -30,7 +30,7 @@ _FIELDS: Mapping[str, tuple[type[Any], Mapping[str, tuple[type, ...]]]] = {
         Postponed,
         {"delay_seconds": (int,), "attempts": (int,), "reason": (str,), "is_known": (bool,)},
     ),
-    "Skipped": (Skipped, {"reason": (str,)}),
+    "Skipped": (Skipped, {"reason": (str,), "is_cancelled": (bool,), "was_done": (bool,)}),
 }
 
 _WITH_ERROR = ("Retried", "Rejected", "Postponed")

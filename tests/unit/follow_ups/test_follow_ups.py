@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import string
+from contextlib import closing
 
 import pytest
 
@@ -23,6 +24,8 @@ from sqs_tasks import (
 from sqs_tasks.aws_lambda import SQSEventHandler
 from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
 from sqs_tasks.local.clock import ManualClock
+from sqs_tasks.outcome import Succeeded
+from sqs_tasks.store import SQLiteStore
 from tests.support.lambda_events import FakeContext
 from tests.support.scripted_client import ScriptedClient, raising
 
@@ -404,3 +407,32 @@ def test_retry_keeps_the_job_and_its_follow_up(shop):
     testing.drain(shop.env, wait=True)
 
     assert shop.log == ["place 7", "notify 7"]
+
+
+def test_job_that_was_done_before_is_followed_once_more(session):
+    """A worker that dies between the end of an idempotent job and its follow-up: the second delivery sends it."""
+    with closing(SQLiteStore(":memory:")) as store:
+        client = ScriptedClient(session.client("sqs"))
+        env = SQSEnv(sqs_client=client, store=store)
+        queue, log = env.queue("orders"), []
+
+        @queue.processor("charge", idempotent=True)
+        def charge(order):
+            log.append(f"charge {order}")
+
+        @queue.processor("notify")
+        def notify(order):
+            log.append(f"notify {order}")
+
+        env.create_queues()
+        charge.options(then=notify.bake(7)).delay(7)
+        ((message, outcome),) = [(one, queue.executor().execute(one)) for one in queue.get_raw_messages()]
+        assert isinstance(outcome, Succeeded)  # and here the worker dies
+
+        handler = SQSEventHandler(env)
+        session.advance(60)
+        assert handler(testing.lambda_event(queue), FakeContext()) == {"batchItemFailures": []}
+        queue.settlement().delete([message])
+        testing.drain(queue)
+
+    assert log == ["charge 7", "notify 7"]
