@@ -9,6 +9,7 @@ Context says which (``cdk deploy -c app=myapp.tasks:env``):
 - ``stack``: the stack's name; made of the registry's prefix or the application's name when left out.
 - ``vpc``, ``environment``, ``secrets``, ``memory``, ``runtime``, ``removal_policy``, ``account``, ``region``: settings
   of workers, queues and the stack; ``settings`` names a function that returns any others.
+- ``without_tasks``: ``true`` for a registry without tasks, which is refused otherwise: a stack of queues alone.
 - ``alarm_email`` or ``alarm_topic_arn``: who is notified of alarms. With one of them, or with
   ``alarms_declined_because``, there are alarms and a dashboard.
 """
@@ -29,7 +30,7 @@ from aws_cdk import Annotations, App, Environment, NestedStack, Stack
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 
-from sqs_tasks_cdk.context_settings import give_secrets, settings_hook, settings_of
+from sqs_tasks_cdk.context_settings import give_secrets, is_without_tasks, settings_hook, settings_of
 from sqs_tasks_cdk.environment import app_package
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest import Manifest
@@ -62,6 +63,7 @@ def main() -> None:
                 variables={
                     name: value for name, value in ((STAGE_VARIABLE, stage), (PREFIX_VARIABLE, prefix)) if value
                 },
+                without_tasks=is_without_tasks(app),
             ),
             stage=stage,
             queue_prefix=prefix,
@@ -149,8 +151,20 @@ def monitor(stack: TaskStack) -> None:
         stack.tasks.monitor(alarms_declined_because=given["alarms_declined_because"], scope=scope)
 
 
-def read_manifest(*, path: str | None, app: str, variables: Mapping[str, str] = MappingProxyType({})) -> Manifest:
-    """The manifest file at ``path``, or what ``sqs-tasks manifest`` says of ``app`` with these environment variables.
+def read_manifest(
+    *,
+    path: str | None,
+    app: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    without_tasks: bool = False,
+) -> Manifest:
+    """The manifest file at ``path``, or what ``sqs-tasks manifest`` says of ``app``.
+
+    Args:
+        path: The file, or None.
+        app: ``module:attribute`` of the environment.
+        variables: Variables of the process that imports it.
+        without_tasks: Whether it may register no task.
 
     Raises:
         ManifestError: The file or the answer is not a manifest.
@@ -166,7 +180,7 @@ def read_manifest(*, path: str | None, app: str, variables: Mapping[str, str] = 
         )
     # The application runs in a process of its own: what it imports and prints is not the CDK app's business (C13).
     done = subprocess.run(  # noqa: S603  # a module name from the caller's own command line, and no shell
-        [command, "manifest", app],
+        [command, "manifest", app, *(["--without-tasks"] if without_tasks else [])],
         check=False,
         capture_output=True,
         text=True,

@@ -68,6 +68,20 @@ def settings_of(stack: Stack, manifest: Manifest, hook: Hook | None) -> dict[str
     return merged
 
 
+def is_without_tasks(scope: Construct) -> bool:
+    """Whether the context says that the registry may have no task.
+
+    Raises:
+        StackError: It says something that is neither yes nor no.
+    """
+    said = scope.node.try_get_context("without_tasks")
+    if said in (None, False, "false"):
+        return False
+    if said in (True, "true"):
+        return True
+    raise StackError(f"-c without_tasks={said}: allowed is true or false; leave it out for a registry with tasks")
+
+
 def give_secrets(scope: Construct, workers: Mapping[str, Any]) -> None:
     """Let functions read the secrets of the context: ``DB_PASSWORD`` is in ``DB_PASSWORD_ARN`` as its ARN.
 
@@ -86,6 +100,8 @@ def _by_context(stack: Stack) -> dict[str, Any]:
     functions: dict[str, Any] = {}
     services: dict[str, Any] = {}
     settings: dict[str, Any] = {"lambda_defaults": functions, "fargate_defaults": services}
+    if is_without_tasks(stack):
+        settings["without_tasks"] = True
     environment = _mapping(stack, "environment")
     if environment:
         functions["environment"] = services["environment"] = environment

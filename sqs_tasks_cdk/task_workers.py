@@ -281,7 +281,7 @@ class TaskWorkers(Construct):
                 raise StackError(
                     "the registry has no task on any queue, so this stack would have no worker, and a deploy removes "
                     "those that run now; import the modules that register tasks where the environment is made and "
-                    "write the manifest again, or say without_tasks=True if no worker is wanted"
+                    "write the manifest again, or say without_tasks=True (-c without_tasks=true) if no worker is wanted"
                 )
             Annotations.of(self).add_warning_v2(
                 "sqs-tasks:without-tasks",

@@ -127,9 +127,24 @@ def test_what_the_context_leaves_open_is_said() -> None:
     assert warnings(declined) == []
 
 
+def test_registry_without_tasks_is_allowed_by_a_word() -> None:
+    """Without the word it is a task module that was forgotten; with it a stack of queues, watched as others are."""
+    idle = Manifest.read(manifest(queue(tasks=[]), app="examples.shop.tasks:env"))
+    context = {**UNBUNDLED, "alarms_declined_because": "a sandbox"}
+
+    with pytest.raises(StackError, match=r"no task on any queue.*-c without_tasks=true"):
+        main.make_stack(App(context=context), idle)
+    stack = main.make_stack(App(context={**context, "without_tasks": "true"}), idle)
+
+    assert len(Resources(stack).of_type("SQS::Queue")) == 2
+    assert not Resources(stack).of_type("Lambda::Function")
+    assert any("a deploy removes the workers" in text for text in warnings(stack))
+
+
 @pytest.mark.parametrize(
     ("context", "says"),
     [
+        ({"without_tasks": "perhaps"}, "-c without_tasks=perhaps: allowed is true or false"),
         ({"memory": "much"}, "-c memory=much: the memory of functions is a number of megabytes"),
         ({"runtime": "2.7"}, "-c runtime=2.7: allowed is python3.11, python3.12"),
         ({"removal_policy": "keep"}, "-c removal_policy=keep: allowed is retain or destroy"),

@@ -62,6 +62,17 @@ def test_application_is_asked_in_its_stage(command: Path, tmp_path: Path, monkey
     assert " STAGE=dev " in (tmp_path / "called").read_text()
 
 
+def test_application_without_tasks_is_asked_for_its_queues(
+    command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ``-c without_tasks=true`` allows is allowed to the command too, which would refuse it."""
+    monkeypatch.chdir(tmp_path)
+
+    main.read_manifest(path=None, app="shop.tasks:env", without_tasks=True)
+
+    assert (tmp_path / "called").read_text().startswith("manifest shop.tasks:env --without-tasks ")
+
+
 @pytest.mark.parametrize(
     ("prefix", "stage", "name"),
     [("shop-dev-", "dev", "shop-dev-tasks"), ("dev-", "dev", "shop-dev-tasks"), ("acme-", None, "acme-tasks")],
