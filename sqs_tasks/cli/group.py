@@ -27,6 +27,7 @@ _COMMANDS = {
     "queues": _Place(
         "sqs_tasks.cli.queues", "queues", "Create and list an application's queues, redrive dead letters."
     ),
+    "doctor": _Place("sqs_tasks.cli.doctor", "doctor", "Find what is wrong, why it matters, and the fix."),
     "dead": _Place("sqs_tasks.cli.dead.command", "dead", "Find, understand, retry, edit and drop dead letters."),
     "schedules": _Place(
         "sqs_tasks.cli.schedules.command", "schedules", "See, deploy and run an application's schedules."
