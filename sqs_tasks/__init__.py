@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from sqs_tasks.scheduling.intervals import At as At
     from sqs_tasks.scheduling.intervals import Every as Every
     from sqs_tasks.scheduling.schedule import Schedule as Schedule
+    from sqs_tasks.store.limits import ConcurrencyLimit as ConcurrencyLimit
+    from sqs_tasks.store.limits import RateLimit as RateLimit
     from sqs_tasks.task import AsyncTask as AsyncTask
 
 #: Where each public name lives.
@@ -85,6 +87,8 @@ _MODULES = {
     "Every": "scheduling.intervals",
     "Schedule": "scheduling.schedule",
     "Scheduler": "scheduling.eventbridge",
+    "ConcurrencyLimit": "store.limits",
+    "RateLimit": "store.limits",
     "AsyncTask": "task",
     "__version__": "__version__",
 }

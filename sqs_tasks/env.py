@@ -34,6 +34,7 @@ from sqs_tasks.settings import (
 if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
     from sqs_tasks.guards.handle import JobHandle
+    from sqs_tasks.guards.named_limit import NamedLimit
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.priorities.priority_queues import PriorityQueues
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from sqs_tasks.sending.held_messages import Hold
     from sqs_tasks.sending.outbox import Deliver
     from sqs_tasks.shutdown_policies import ShutdownPolicy
+    from sqs_tasks.store.limits import Limit
     from sqs_tasks.store.protocol import Store
     from sqs_tasks.worker.options import WorkerOptions
 
@@ -310,25 +312,24 @@ class SQSEnv(QueuesByName):
         """Take back a job that EventBridge Scheduler holds until it is due, or ask for the end of a recorded one.
 
         Whether it did. SQS gives nothing back; but a job of a task with ``record=True`` ends as cancelled when it
-        comes, and may look at ``current_job().cancelled`` while it runs.
-
-        Raises:
-            ConfigurationError: There is no store, and nobody says where schedules are made.
-            StoreUnavailableError: The store does not answer.
+        comes, and may look at ``current_job().cancelled`` while it runs. Without a store it raises ConfigurationError
+        where nobody says where schedules are made.
         """
         from sqs_tasks.sending.cancelling import cancel  # few producers take jobs back
 
         return cancel(self, job_id)
 
     def job(self, job_id: str) -> JobHandle:
-        """A job by its id, from any process: its state, progress and result, if its task has ``record=True``.
-
-        Raises:
-            ConfigurationError: The environment has no store.
-        """
+        """A job by its id, from any process: its state, progress and result, if its task has ``record=True``."""
         from sqs_tasks.guards.handle import JobHandle  # most processes look at no job
 
         return JobHandle(self, job_id)
+
+    def limit(self, name: str, limit: Limit) -> NamedLimit:
+        """What several tasks share in their ``limits=``; or, as ``with crm():``, what a part of a task is put under."""
+        from sqs_tasks.guards.named_limit import NamedLimit  # few applications have limits
+
+        return NamedLimit(self, name, limit)
 
     def deferred(self) -> Deferral:
         """``with env.deferred() as jobs:`` holds back what is sent in the block until it has ended, in tens then.

@@ -406,7 +406,7 @@ class JobQueue(GenericQueue):
         by = settings.fair_by or settings.group_by
         if by is not None and not batch_size:
             processor.signature.check_parameter(by, "fair_by" if settings.fair_by else "group_by")
-        guards = guards_asked_for(self.env, self.settings, settings, batch_size)
+        guards = guards_asked_for(self.env, self.settings, settings, processor, batch_size)
         registered = RegisteredTask(
             settings=settings, processor=processor, is_async=is_async, batch_size=batch_size, guards=guards
         )

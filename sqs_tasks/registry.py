@@ -94,15 +94,16 @@ class TaskRegistry:
 
 
 def guards_asked_for(
-    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, batch_size: int
+    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, processor: Processor, batch_size: int
 ) -> tuple[Guard, ...]:
     """The guards of a task, from what it asks of the store; nothing is imported for one that asks for nothing.
 
     Raises:
         ConfigurationError: The environment has no store, or the task is a batch processor.
     """
-    if not (task.record or task.idempotent):
+    if not (task.record or task.idempotent or task.limits):
         return ()
     from sqs_tasks.guards.resolved import guards_of
 
-    return guards_of(env, queue, task, batch_size=batch_size)
+    check = processor.signature.check_parameter
+    return guards_of(env, queue, task, batch_size=batch_size, check_parameter=check)

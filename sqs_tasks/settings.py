@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
+    from sqs_tasks.store.limits import Limit, SharedLimit
 
 RunsOn = Literal["lambda", "fargate", "external"]
 
@@ -179,6 +180,7 @@ class TaskDefaults(TypedDict, total=False):
     idempotent: bool
     once_seconds: float | None
     interrupt_on_cancel: bool
+    limits: Sequence[Limit | SharedLimit]
 
 
 class TaskOptions(TaskDefaults, total=False):
@@ -224,6 +226,8 @@ class TaskSettings:
         idempotent: Whether a job that was done does not run again when SQS delivers it again.
         once_seconds: How long a job that was done is remembered; None for 14 days.
         interrupt_on_cancel: ``async def`` tasks with records: end them at once when their job is cancelled.
+        limits: How many of its jobs may begin in a time, and run at once: ``[RateLimit(10), ConcurrencyLimit(3)]``.
+            A job above a limit is put off, which is no attempt; ``postpones`` is true then.
         schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
             them with arguments and options. Several are added by ``task.schedule(...)``.
         redact: What of the arguments is hidden where dead letters are shown: names of arguments, or a function that
@@ -253,6 +257,7 @@ class TaskSettings:
     idempotent: bool = False
     once_seconds: float | None = None
     interrupt_on_cancel: bool = False
+    limits: Sequence[Limit | SharedLimit] = ()
     schedule: Schedule | Expression | None = None
     redact: Sequence[str] | Callable[[dict[str, Any]], Any] = ()
 
@@ -274,6 +279,8 @@ class TaskSettings:
         _check_range(self, "memory_mib", 16, 2**24, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
+        if self.limits:
+            object.__setattr__(self, "postpones", True)
         for seconds in ("record_seconds", "once_seconds"):
             _check_positive(self, seconds, limits.MAX_REMEMBERED_SECONDS)
         if self.expired not in {"drop", "dead_letter"}:

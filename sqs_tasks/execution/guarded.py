@@ -108,12 +108,12 @@ def _enter(run: GuardedRun, task: RegisteredTask, intake: Intake) -> Outcome | N
             _leave(run, outcome)
             return outcome
         run.entered.append(guard)
-    LEASES.add(run)
+    LEASES.add(run.run_id, run.beat)
     return None
 
 
 def _leave(run: GuardedRun, outcome: Outcome) -> None:
-    LEASES.remove(run)
+    LEASES.remove(run.run_id)
     for guard in reversed(run.entered):
         try:
             guard.leave(run, outcome)

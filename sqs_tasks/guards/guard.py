@@ -109,6 +109,11 @@ class GuardedRun:
     progress_at: float = 0.0
     note_progress: Callable[[GuardedRun], None] | None = None
 
+    def beat(self) -> None:
+        """Prolong what the run holds."""
+        for guard in tuple(self.entered):
+            guard.beat(self)
+
     def cancel(self) -> None:
         """Let the task know, once, that its end is asked for."""
         if not self.cancelled:

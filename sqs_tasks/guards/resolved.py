@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.guards.guard import Guard, RememberingEnvironment
 from sqs_tasks.settings import QueueSettings, TaskSettings
@@ -11,15 +13,20 @@ DEFAULT_SECONDS = 14 * 86_400.0
 
 
 def guards_of(
-    env: RememberingEnvironment, queue: QueueSettings, task: TaskSettings, *, batch_size: int
+    env: RememberingEnvironment,
+    queue: QueueSettings,
+    task: TaskSettings,
+    *,
+    batch_size: int,
+    check_parameter: Callable[[str, str], None],
 ) -> tuple[Guard, ...]:
     """The guards of a task, in the order in which they are asked.
 
     Raises:
         ConfigurationError: The environment has no store, or the task is a batch processor.
     """
-    asked = "record" if task.record else "idempotent"
-    label = f"task {task.name!r} on queue {queue.name!r}: {asked}=True"
+    asked = "limits" if task.limits else "record=True" if task.record else "idempotent=True"
+    label = f"task {task.name!r} on queue {queue.name!r}: {asked}"
     if env.store is None:
         raise ConfigurationError(
             f"{label} needs a store, and the environment has none; try SQSEnv(store=SQLiteStore('jobs.db')) of "
@@ -35,6 +42,8 @@ def guards_of(
         from sqs_tasks.guards.once import Once
 
         guards.append(Once(env, once_seconds=task.once_seconds or DEFAULT_SECONDS))
+    if task.limits:
+        guards.append(_limits(env, queue, task, label, check_parameter))
     if task.record:
         from sqs_tasks.guards.records import Records
         from sqs_tasks.guards.sends import recorded_sends
@@ -51,3 +60,31 @@ def guards_of(
         guards.append(records)
         recorded_sends(env)[queue.name, task.name] = records
     return tuple(guards)
+
+
+def _limits(
+    env: RememberingEnvironment,
+    queue: QueueSettings,
+    task: TaskSettings,
+    label: str,
+    check_parameter: Callable[[str, str], None],
+) -> Guard:
+    from sqs_tasks.guards.limiting import Limits, ScopedLimit
+    from sqs_tasks.guards.named_limit import NamedLimit
+    from sqs_tasks.store.limits import ConcurrencyLimit, RateLimit
+
+    scoped: list[ScopedLimit] = []
+    if not isinstance(task.limits, Sequence):
+        raise ConfigurationError(f"{label}={task.limits!r} must be a list; try limits=[RateLimit(10, per_seconds=1)]")
+    for number, one in enumerate(task.limits):
+        limit = one.limit if isinstance(one, NamedLimit) else one
+        if not isinstance(limit, (RateLimit, ConcurrencyLimit)):
+            raise ConfigurationError(
+                f"{label}: {limit!r} is no limit; try RateLimit(100, per_seconds=60), ConcurrencyLimit(3), or "
+                "env.limit('crm', RateLimit(10))"
+            )
+        if limit.by is not None:
+            check_parameter(limit.by, "limits")
+        scope = one.name if isinstance(one, NamedLimit) else f"{queue.name}.{task.name}.{number}"
+        scoped.append(ScopedLimit(scope, limit))
+    return Limits(env, scoped)
