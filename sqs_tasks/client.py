@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqs_tasks.errors import ConfigurationError, QueueNotFoundError
 from sqs_tasks.protocols import SQSClient, SQSSession
+
+if TYPE_CHECKING:
+    from sqs_tasks.transport.choice import ClientKind
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ class ClientProvider:
         endpoint_url: Where SQS is; None leaves it to boto3, which reads AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL.
         region_name: The region; None leaves it to boto3. A queue whose URL names another region is reached there.
         config: Keyword arguments of ``botocore.config.Config`` over the defaults here.
+        kind: ``"boto3"``, ``"lean"``, or None for what SQS_TASKS_CLIENT says.
     """
 
     def __init__(
@@ -107,8 +111,10 @@ class ClientProvider:
         endpoint_url: str | None = None,
         region_name: str | None = None,
         config: Mapping[str, Any] | None = None,
+        kind: ClientKind | None = None,
     ) -> None:
         self._session = session
+        self._kind = kind
         self._given = client
         self._follows_regions = False
         self._endpoint_url = endpoint_url
@@ -231,11 +237,10 @@ class ClientProvider:
         if session is not None and not _is_boto3(session):
             client = session.client("sqs", **options)
             return client if type(client).__module__.startswith("sqs_tasks.") else _RenewingClient(client, self.renew)
-        from sqs_tasks.transport.boto3_client import follow_regions, make_client
+        from sqs_tasks.transport.choice import chosen_client
 
-        client = make_client(session, self._config, **options)
-        follow_regions(client, region_of)
-        return _RenewingClient(client, self.renew)
+        made = chosen_client(self._kind, session, self._config, region_of, making, **options)
+        return _RenewingClient(made, self.renew)
 
     def _prepared(self, given: SQSClient) -> SQSClient:
         """A client that was given: one of boto3's reaches queues of other regions too."""

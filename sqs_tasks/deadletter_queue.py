@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqs_tasks import limits
 from sqs_tasks.batching import BatchMessages
 from sqs_tasks.execution.dead_letter_copier import without_failure
 from sqs_tasks.execution.message_copy import kept_attributes
-from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.message import OutgoingMessage, ReceivedMessage, new_job_id
 from sqs_tasks.provisioning import queue_arn
 from sqs_tasks.raw_queue import RawQueue
 from sqs_tasks.settings import QueueSettings
 from sqs_tasks.shutdown_policies import SHORTEST_LONG_POLL_SECONDS
+
+if TYPE_CHECKING:
+    from sqs_tasks.queue_environment import Environment
 
 #: Seconds SQS holds a message back that goes upstream again, as sqs-workers has it.
 PUSH_BACK_DELAY_SECONDS = 1

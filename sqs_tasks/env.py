@@ -12,10 +12,9 @@ from sqs_tasks.client import ANY_QUEUE, ClientProvider, QueueUrls, neighbour_of,
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, SAFE_CONTENT_TYPES, Codec, CodecRegistry
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.generic_queue import GenericQueue, ProcessorMaker
+from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import AroundRequest, Hook, NewLoopHook
 from sqs_tasks.message import Job, OutgoingMessage
-from sqs_tasks.outcome import Outcome
 from sqs_tasks.processors import Processor
 from sqs_tasks.protocols import SQSClient, SQSSession
 from sqs_tasks.queue import JobQueue
@@ -37,8 +36,9 @@ if TYPE_CHECKING:
     from sqs_tasks.guards.named_limit import NamedLimit
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.s3_offload import S3Offload
+    from sqs_tasks.outcome import Outcome
     from sqs_tasks.priorities.priority_queues import PriorityQueues
-    from sqs_tasks.provisioning import RedrivePolicy
+    from sqs_tasks.queue_environment import ProcessorMaker
     from sqs_tasks.queue_statistics import QueueStatistics
     from sqs_tasks.scheduling.eventbridge import Scheduler
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sqs_tasks.shutdown_policies import ShutdownPolicy
     from sqs_tasks.store.limits import Limit
     from sqs_tasks.store.protocol import Store
+    from sqs_tasks.transport.choice import ClientKind
     from sqs_tasks.worker.options import WorkerOptions
 
 Q = TypeVar("Q", bound=GenericQueue)
@@ -72,6 +73,8 @@ class SQSEnv(QueuesByName):
         endpoint_url: Where SQS is; boto3 also reads AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL.
         region_name: The region; None leaves it to boto3.
         client_config: Keyword arguments of ``botocore.config.Config`` over the library's own.
+        client: What makes the requests: ``"lean"``, ``"boto3"``, or ``"auto"`` for the lean client where it can serve;
+            None leaves it to SQS_TASKS_CLIENT, and is ``"auto"`` without that.
         codecs: Your own codecs; each must be named in ``codec`` or ``accept`` to be used.
         scheduler: Where jobs are held that are due later than SQS can hold them back; None takes what the stack says.
         store: Where is remembered what tasks ask for: ``DynamoDBStore("jobs")`` or ``SQLiteStore(path)``.
@@ -115,6 +118,7 @@ class SQSEnv(QueuesByName):
         endpoint_url: str | None = None,
         region_name: str | None = None,
         client_config: Mapping[str, Any] | None = None,
+        client: ClientKind | None = None,
         codecs: Sequence[Codec] = (),
         scheduler: Scheduler | None = None,
         store: Store | None = None,
@@ -158,6 +162,7 @@ class SQSEnv(QueuesByName):
             endpoint_url=endpoint_url,
             region_name=region_name,
             config=with_retries(client_config, retry_max_attempts, retry_mode),
+            kind=client,
         )
         self.store = None if store is None else store.for_environment(self.client.of_service, self.client.now)
         self.urls = QueueUrls(self.client)
@@ -363,30 +368,6 @@ class SQSEnv(QueuesByName):
         if not queues:
             raise ConfigurationError("no queue to process: none has a task; are the modules with your tasks imported?")
         work(self, queues, shutdown_policy_maker, report_interval_seconds, **options)
-
-    def create_standard_queue(self, queue_name: str, **options: Any) -> str:
-        """As :func:`~sqs_tasks.provisioning.create_standard_queue`, for this environment."""
-        from sqs_tasks.provisioning import create_standard_queue  # no worker and no function creates queues
-
-        return create_standard_queue(self, queue_name, **options)
-
-    def create_fifo_queue(self, queue_name: str, **options: Any) -> str:
-        """As :func:`~sqs_tasks.provisioning.create_fifo_queue`, for this environment."""
-        from sqs_tasks.provisioning import create_fifo_queue
-
-        return create_fifo_queue(self, queue_name, **options)
-
-    def delete_queue(self, queue_name: str) -> None:
-        """As :func:`~sqs_tasks.provisioning.delete_queue`, for this environment."""
-        from sqs_tasks.provisioning import delete_queue
-
-        delete_queue(self, queue_name)
-
-    def redrive_policy(self, dead_letter_queue_name: str, max_receive_count: int) -> RedrivePolicy:
-        """Where SQS moves a message after so many deliveries; for :func:`~sqs_tasks.create_standard_queue`."""
-        from sqs_tasks.provisioning import RedrivePolicy
-
-        return RedrivePolicy(self, dead_letter_queue_name, max_receive_count)
 
     def create_queues(self) -> list[str]:
         """Create every registered queue with its dead-letter queue, or bring them up to date; return their names."""

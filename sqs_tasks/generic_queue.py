@@ -4,101 +4,39 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqs_tasks import limits
 from sqs_tasks.backoff_policies import BackoffPolicy
-from sqs_tasks.client import ClientProvider, making, receive_request
-from sqs_tasks.codecs import CodecRegistry
+from sqs_tasks.client import making, receive_request
 from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.execution.executor import Executor
-from sqs_tasks.execution.intake import Decode, Intake, TaskLookup
-from sqs_tasks.execution.runtime import TASK_FAILURES, Admit, CoroutineRunner, Interrupter, Watch
-from sqs_tasks.hooks import AroundRequest, Hook
-from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, from_sqs
-from sqs_tasks.outcome import BatchProcessingResult, Outcome
-from sqs_tasks.processors import Processor
-from sqs_tasks.receipts import Receipt
+from sqs_tasks.message import OutgoingMessage, ReceivedMessage, from_sqs
 from sqs_tasks.registry import RegisteredTask
-from sqs_tasks.settings import QueueSettings, TaskDefaults, TaskOptions, queue_name_in
+from sqs_tasks.settings import QueueSettings, TaskOptions, queue_name_in
 
 if TYPE_CHECKING:
     from sqs_tasks.batching import BatchingPolicy
+    from sqs_tasks.execution.executor import Executor
+    from sqs_tasks.execution.intake import Decode, Intake, TaskLookup
+    from sqs_tasks.execution.runtime import Admit, CoroutineRunner, Interrupter, Watch
     from sqs_tasks.execution.settlement import Settlement
     from sqs_tasks.follow_ups.attribute import Kind
-    from sqs_tasks.guards.handle import JobHandle
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.payload_store import PayloadStore
-    from sqs_tasks.offload.s3_offload import S3Offload
+    from sqs_tasks.outcome import BatchProcessingResult
+    from sqs_tasks.queue_environment import Environment
     from sqs_tasks.queue_statistics import QueueStatistics
-    from sqs_tasks.scheduling.eventbridge import Scheduler
-    from sqs_tasks.sending.held_messages import Hold
-    from sqs_tasks.sending.outbox import Deliver, Outbox
+    from sqs_tasks.sending.outbox import Outbox
     from sqs_tasks.shutdown_policies import ShutdownPolicy
-    from sqs_tasks.store.protocol import Store
 
 logger = logging.getLogger(__name__)
 
 AnyQueue = TypeVar("AnyQueue", bound="GenericQueue")
-
-
-class ProcessorMaker(Protocol):
-    """Makes the processor of a task; ``Processor`` itself is one."""
-
-    def __call__(
-        self, queue: Any, fn: Callable[..., Any], job_name: str = "", pass_context: bool = False, context_var: str = ""
-    ) -> Processor:
-        """The processor."""
-
-
-class Environment(Protocol):
-    """What a queue asks of the environment it belongs to."""
-
-    client: ClientProvider
-    codecs: CodecRegistry
-    context: SQSContext
-    codec: str
-    accept: frozenset[str]
-    backoff_policy: BackoffPolicy
-    middleware: tuple[Middleware, ...]
-    processor_maker: ProcessorMaker
-    scheduler: Scheduler | None
-    direct_calls: bool
-    task_defaults: TaskDefaults | None
-    store: Store | None
-    offload: S3Offload | None
-    deliver: Deliver | None
-    pre_send: Hook[[OutgoingMessage]]
-    post_send: Hook[[OutgoingMessage, Receipt]]
-    pre_task: Hook[[Job]]
-    post_task: Hook[[Job, Outcome]]
-    report_queue_stats: Hook[[str, QueueStatistics]]
-    on_start: Hook[[]]
-    on_stop: Hook[[]]
-    around_request: AroundRequest | None
-    hold: Hold | None
-    log_retries: Literal["message", "traceback"]
-
-    def job(self, job_id: str) -> JobHandle:
-        """A job by its id."""
-
-    @property
-    def queues(self) -> Mapping[str, GenericQueue]:
-        """The registered queues by name."""
-
-    def load_tasks(self) -> None:
-        """Import the modules that register tasks."""
-
-    def get_sqs_queue_name(self, queue_name: str) -> str:
-        """The name in SQS: the prefix and the name in code."""
-
-    def get_queue_url(self, queue_name: str, *, beside: str | None = None) -> str:
-        """The URL of a queue by its name in code, or the URL that was given as its name."""
 
 
 class GenericQueue:
@@ -267,6 +205,9 @@ class GenericQueue:
         now: Callable[[], float] | None = None,
     ) -> Executor:
         """What runs this queue's messages, with what the runtime brings along; its middleware goes outside all."""
+        from sqs_tasks.execution.executor import Executor  # nobody who only sends needs what runs jobs
+        from sqs_tasks.execution.runtime import TASK_FAILURES
+
         return Executor(
             intake=self._intake if last_receive is None and now is None else self._make_intake(last_receive, now),
             context=self.env.context,
@@ -286,6 +227,8 @@ class GenericQueue:
         return self._make_intake(None, None)
 
     def _make_intake(self, last_receive: int | None, now: Callable[[], float] | None) -> Intake:
+        from sqs_tasks.execution.intake import Intake
+
         payloads = self.payloads
         return Intake(
             queue_name=self.name,

@@ -21,13 +21,14 @@ from sqs_tasks.backoff_policies import (
     clamp_visibility,
 )
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import PREFIX_VARIABLE, STAGE_VARIABLE, queue_name_in
 
 if TYPE_CHECKING:
     from sqs_tasks.offload.s3_offload import S3Offload
+    from sqs_tasks.queue_environment import Environment
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
 
 #: Fields that are written only where the process has the variable.

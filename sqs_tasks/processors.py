@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from sqs_tasks.context import SQSContext
 from sqs_tasks.message import Job
-from sqs_tasks.outcome import RetryJob as RetryJob  # noqa: PLC0414 - where sqs-workers has it
 from sqs_tasks.wire.signature import TaskSignature
 
 if TYPE_CHECKING:
+    from sqs_tasks.outcome import RetryJob as RetryJob  # noqa: PLC0414 - found by __getattr__ below
     from sqs_tasks.wire.batch_item import BatchItem
 
 AnyProcessor = TypeVar("AnyProcessor", bound="Processor")
@@ -180,3 +180,11 @@ def _takes_two(process: Callable[..., Any]) -> bool:
     parameters = inspect.signature(process).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RetryJob":  # where sqs-workers has it; who only sends needs no outcomes
+        from sqs_tasks.outcome import RetryJob
+
+        return RetryJob
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

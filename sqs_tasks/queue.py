@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.client import making
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
-from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
@@ -21,6 +21,8 @@ from sqs_tasks.task import AsyncTask, split_reserved
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
 
 if TYPE_CHECKING:
+    from sqs_tasks.execution.intake import Decode, JobReader, TaskLookup
+    from sqs_tasks.queue_environment import Environment
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
     from sqs_tasks.scheduling.schedule import Schedule
     from sqs_tasks.sending.job_writer import JobWriter
@@ -39,15 +41,21 @@ class JobQueue(GenericQueue):
         self.registry = TaskRegistry(settings.name)
         self._writer: JobWriter | None = None
         self._async_tasks: dict[str, AsyncTask[..., Any]] = {}
-        self._reader = JobReader(
-            queue_name=settings.name,
-            codecs=env.codecs,
-            accept=env.accept if settings.accept is None else frozenset(settings.accept),
-            readers=settings.readers,
+        self._accept = env.accept if settings.accept is None else frozenset(settings.accept)
+        for content_type in (settings.codec or env.codec, *self._accept):
+            env.codecs.get(content_type)
+
+    @cached_property
+    def _reader(self) -> JobReader:
+        from sqs_tasks.execution.intake import JobReader  # nobody who only sends needs what reads jobs
+
+        return JobReader(
+            queue_name=self.settings.name,
+            codecs=self.env.codecs,
+            accept=self._accept,
+            readers=self.settings.readers,
             function_of=self._function_of,
         )
-        for content_type in (settings.codec or env.codec, *self._reader.accept):
-            env.codecs.get(content_type)
 
     def _make_writer(self) -> JobWriter:
         with making:
@@ -384,7 +392,11 @@ class JobQueue(GenericQueue):
     def _register(
         self, fn: Callable[P, R], job_name: str | None, batch_size: int, options: TaskOptions, *, replace: bool
     ) -> AsyncTask[P, R]:
-        settings = TaskSettings(name=job_name or automatic_name(fn), **self.task_options(options))
+        if not job_name:
+            from sqs_tasks.registration.automatic_name import automatic_name  # most tasks are named
+
+            job_name = automatic_name(fn)
+        settings = TaskSettings(name=job_name, **self.task_options(options))
         label = f"task {settings.name!r} on queue {self.name!r}"
         check_function(fn, label)
         check_task(settings, self.settings, self.backoff_policy)
@@ -434,15 +446,3 @@ class JobQueue(GenericQueue):
     @property
     def _decode(self) -> Decode:
         return self._reader.read if self.payloads is None else self.payloads.resolving(self._reader.read)
-
-
-def automatic_name(fn: Callable[..., Any]) -> str:
-    """``module.function``, for tasks registered without a name.
-
-    Raises:
-        ConfigurationError: The function has no lasting address: it is local, a lambda, or in ``__main__`` (fault Q6).
-    """
-    module, name = getattr(fn, "__module__", "?"), getattr(fn, "__qualname__", repr(fn))
-    if module == "__main__" or "<" in name:
-        raise ConfigurationError(f"{module}.{name} has no lasting address to be named after; give the task a name")
-    return f"{module}.{name}"

@@ -11,12 +11,13 @@ from sqs_tasks.queue import JobQueue
 if TYPE_CHECKING:
     from sqs_tasks.generic_queue import GenericQueue
     from sqs_tasks.outcome import BatchProcessingResult
+    from sqs_tasks.provisioning import ProvisioningEnvironment, RedrivePolicy
     from sqs_tasks.receipts import Receipt
     from sqs_tasks.task import AsyncTask
 
 
 class QueuesByName:
-    """Registering, sending and working by the names of queues."""
+    """Registering, sending, working and creating by the names of queues."""
 
     def queue(self, queue_name: str, /, *args: Any, **options: Any) -> Any:
         """The queue of that name."""
@@ -59,6 +60,32 @@ class QueuesByName:
     def process_queue(self, queue_name: str, **options: Any) -> None:
         """Work a queue by its name; see ``queue.process_queue``."""
         self.queue(queue_name).process_queue(**options)
+
+    def create_standard_queue(self: ProvisioningEnvironment, queue_name: str, **options: Any) -> str:
+        """As :func:`~sqs_tasks.provisioning.create_standard_queue`, for this environment."""
+        from sqs_tasks.provisioning import create_standard_queue  # no worker and no function creates queues
+
+        return create_standard_queue(self, queue_name, **options)
+
+    def create_fifo_queue(self: ProvisioningEnvironment, queue_name: str, **options: Any) -> str:
+        """As :func:`~sqs_tasks.provisioning.create_fifo_queue`, for this environment."""
+        from sqs_tasks.provisioning import create_fifo_queue
+
+        return create_fifo_queue(self, queue_name, **options)
+
+    def delete_queue(self: ProvisioningEnvironment, queue_name: str) -> None:
+        """As :func:`~sqs_tasks.provisioning.delete_queue`, for this environment."""
+        from sqs_tasks.provisioning import delete_queue
+
+        delete_queue(self, queue_name)
+
+    def redrive_policy(
+        self: ProvisioningEnvironment, dead_letter_queue_name: str, max_receive_count: int
+    ) -> RedrivePolicy:
+        """Where SQS moves a message after so many deliveries; for :func:`~sqs_tasks.create_standard_queue`."""
+        from sqs_tasks.provisioning import RedrivePolicy
+
+        return RedrivePolicy(self, dead_letter_queue_name, max_receive_count)
 
     def _job_queue(self, queue_name: str) -> JobQueue:
         queue = self.queue(queue_name)

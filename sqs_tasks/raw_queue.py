@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from sqs_tasks import limits
 from sqs_tasks.errors import ConfigurationError, DuplicateTaskError, MessageTooLargeError
 from sqs_tasks.execution.intake import Decode, TaskLookup
-from sqs_tasks.generic_queue import Environment, GenericQueue
+from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.message import Job, MessageAttribute, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.processors import RawProcessor
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.registry import RegisteredTask
 from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task
 from sqs_tasks.wire.signature import check_function, is_coroutine_function
+
+if TYPE_CHECKING:
+    from sqs_tasks.queue_environment import Environment
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 

@@ -1,1 +1,1 @@
-"""How requests reach AWS: boto3's clients, and requests of ten whose failed entries are sent again."""
+"""How requests reach AWS: the lean client, boto3's clients, and requests of ten whose failed entries are sent again."""

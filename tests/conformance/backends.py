@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,9 +12,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from sqs_tasks.client import region_of
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.local.memory import MemorySession
 from sqs_tasks.local.server import LocalSQSServer
+from sqs_tasks.transport.lean_client import LeanClient
+from sqs_tasks.transport.lean_settings import LeanSettings
+from sqs_tasks.transport.signature import Credentials
 from tests.support.ministack import ministack
 
 REGION = "us-east-1"
@@ -56,6 +61,19 @@ def http(*, wall_clock: bool) -> Iterator[Backend]:
     clock = None if wall_clock else ManualClock()
     with LocalSQSServer(clock=clock, enforce_waits=True) as server, _client(server.endpoint_url) as client:
         yield Backend(name="http", client=client, wait=time.sleep if wall_clock else server.advance)
+
+
+@contextlib.contextmanager
+def lean() -> Iterator[Backend]:
+    """The same server, asked by the library's own client: it has to be boto3's to whoever asks it."""
+    with (
+        LocalSQSServer(clock=ManualClock(), enforce_waits=True) as server,
+        _client(server.endpoint_url) as client,
+    ):
+        settings = LeanSettings(region=REGION, endpoint_url=server.endpoint_url, max_attempts=1)
+        ours = LeanClient(settings, lambda: Credentials("test", "test"), region_of, lambda: client, threading.Lock())
+        yield Backend(name="lean", client=ours, wait=server.advance)
+        ours.close()
 
 
 @contextlib.contextmanager

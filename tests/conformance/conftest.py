@@ -1,6 +1,6 @@
 """One suite, every SQS.
 
-    pytest tests/conformance                                        # memory, http and ministack
+    pytest tests/conformance                                        # memory, http, lean and ministack
     pytest tests/conformance --sqs-endpoint http://127.0.0.1:9324   # and any server you have running
     pytest tests/conformance -k aws                                 # AWS, with your credentials, in your account
 
@@ -45,6 +45,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sqs" not in metafunc.fixturenames:
         return
     names = ["http"] if list(metafunc.definition.iter_markers("over_http")) else ["memory", "http"]
+    if len(names) > 1 and not list(metafunc.definition.iter_markers("wall_clock")):
+        names.append("lean")
     if not list(metafunc.definition.iter_markers("long_time")):
         names.append("ministack")
         if metafunc.config.getoption("sqs_endpoint", None):
@@ -69,6 +71,12 @@ def ministack_backend() -> Iterator[backends.Backend]:
 @pytest.fixture(scope="session")
 def http_backend() -> Iterator[backends.Backend]:
     with backends.http(wall_clock=False) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def lean_backend() -> Iterator[backends.Backend]:
+    with backends.lean() as backend:
         yield backend
 
 

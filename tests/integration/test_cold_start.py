@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from sqs_tasks import SQSEnv
 from sqs_tasks.local.function.function import InvokeRequest
 from sqs_tasks.local.function.process import SubprocessFunction
+from sqs_tasks.local.server import LocalSQSServer
 from tests.support.lambda_events import event, record
 
 pytest.importorskip("awslambdaric", reason="AWS's runtime client is the baseline")
@@ -64,9 +66,9 @@ ARN = "arn:aws:sqs:us-east-1:123456789012:shop-emails"
 ARGUMENTS = {"to": "a@example.com", "subject": "Hi", "body": "…"}
 
 
-def start(more="", job="send_email", arguments=None, *, ok=True):
+def start(more="", job="send_email", arguments=None, *, ok=True, **changes):
     """The modules that one event imports."""
-    setup = GOOD.format(more=more, event=event(record("m-1", job, arguments or ARGUMENTS, arn=ARN)))
+    setup = GOOD.format(more=more, event=event(record("m-1", job, arguments or ARGUMENTS, arn=ARN, **changes)))
     done = subprocess.run(
         [sys.executable, str(SCRIPT), setup],
         capture_output=True,
@@ -220,3 +222,58 @@ def load_benchmark():
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+PRODUCER = """
+from sqs_tasks import SQSEnv
+
+env = SQSEnv(endpoint_url={url!r}, region_name="us-east-1")
+
+@env.queue("emails").processor("send_email")
+def send_email(to: str) -> None: ...
+
+send_email.delay("a@example.com")
+import json, sys
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_a_first_send_needs_no_boto3():
+    """A web function that only calls ``.delay()`` starts without the half second that boto3 takes."""
+    with LocalSQSServer() as server:
+        SQSEnv(endpoint_url=server.endpoint_url, region_name="us-east-1").create_standard_queue("emails")
+        done = subprocess.run(
+            [sys.executable, "-c", PRODUCER.format(url=server.endpoint_url)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        imported = set(json.loads(done.stdout))
+
+    heavy = {"asyncio", "boto3", "botocore", "click", "urllib3", "sqs_tasks.execution.executor", "sqs_tasks.outcome"}
+    assert imported & heavy == set()
+
+
+def test_a_first_retry_and_dead_letter_need_no_boto3():
+    """A function that fails is cold as well: to change the visibility and to move a message are two small requests."""
+    with LocalSQSServer() as server:
+        env = SQSEnv(endpoint_url=server.endpoint_url, region_name="us-east-1")
+        for name in ("shop-emails", "shop-emails_dead"):
+            env.create_standard_queue(name)
+        urls = {name: env.get_queue_url(f"shop-{name}") for name in ("emails", "emails_dead")}
+        fails = f"""
+import os
+os.environ.update(AWS_ENDPOINT_URL_SQS={server.endpoint_url!r}, AWS_REGION="us-east-1",
+                  SQS_TASKS_QUEUE_URLS={json.dumps(urls)!r})
+
+@emails.processor("fails", no_retry_on=(ValueError,))
+def fails(kind):
+    raise {{"later": KeyError, "never": ValueError}}[kind](kind)
+"""
+        for kind, answer in (("later", False), ("never", True)):
+            env.client().send_message(QueueUrl=urls["emails"], MessageBody="{}")
+            received = env.client().receive_message(QueueUrl=urls["emails"])["Messages"][0]
+
+            imported = start(
+                fails, job="fails", arguments={"kind": kind}, ok=answer, receiptHandle=received["ReceiptHandle"]
+            )
+
+            assert imported & {"boto3", "botocore", "urllib3", "asyncio", "concurrent"} == set()

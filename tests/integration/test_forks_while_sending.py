@@ -113,13 +113,21 @@ with resize.batch():
     assert pictures_after(program, endpoint) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("at", ["boto3.Session.client", "sqs_tasks.sending.outbox.Outbox.__init__"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "boto3.Session.client",
+        "sqs_tasks.transport.lean_client.LeanClient.__init__",
+        "sqs_tasks.sending.outbox.Outbox.__init__",
+    ],
+)
 def test_a_fork_while_another_thread_makes_what_is_shared(endpoint: str, at: str) -> None:
     """A lock that is held at the fork stays held in the child for ever; so the fork waits until it is free."""
     program = f"""
 import boto3, importlib, time
-import sqs_tasks.sending.outbox
+import sqs_tasks.sending.outbox, sqs_tasks.transport.lean_client
 at = {at!r}.split(".")
+os.environ["SQS_TASKS_CLIENT"] = "boto3" if at[0] == "boto3" else "lean"
 owner = sys.modules[".".join(at[:-2])] if at[0] == "sqs_tasks" else boto3
 owner = getattr(owner, at[-2])
 original, inside = getattr(owner, at[-1]), threading.Event()

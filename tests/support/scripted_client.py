@@ -13,6 +13,10 @@ from botocore.exceptions import ClientError
 Step = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
+#: What queues in memory have beside SQS's operations.
+_NO_OPERATIONS = frozenset({"now", "is_in_memory"})
+
+
 class ScriptedClient:
     """Passes every call on to a client, but for those a test has scripted.
 
@@ -43,6 +47,9 @@ class ScriptedClient:
         return [request for name, request in self.calls if name == method]
 
     def __getattr__(self, method: str) -> Any:
+        if method in _NO_OPERATIONS:
+            return getattr(self._client, method)
+
         def call(**request: Any) -> Any:
             with self._lock:
                 self.counts[method] += 1

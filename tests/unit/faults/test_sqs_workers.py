@@ -565,9 +565,24 @@ def test_w21_what_is_imported_is_declared() -> None:
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]
             imported.update({name.partition(".")[0]: path for name in names})
-    provided = {"aws_xray_sdk": "aws_lambda_powertools", "opentelemetry": "opentelemetry_api", "yaml": "pyyaml"}
+    provided = {
+        "jmespath": "boto3",
+        "aws_xray_sdk": "aws_lambda_powertools",
+        "opentelemetry": "opentelemetry_api",
+        "yaml": "pyyaml",
+    }
     #: Where the user's own framework is there already, or it would make no sense.
-    hosts = {"awslambdaric", "celery", "django", "flask", "kombu", "pytest", "snapshot_restore_py", "sqlalchemy"}
+    hosts = {
+        "asgiref",
+        "awslambdaric",
+        "celery",
+        "django",
+        "flask",
+        "kombu",
+        "pytest",
+        "snapshot_restore_py",
+        "sqlalchemy",
+    }
 
     third_party = imported.keys() - sys.stdlib_module_names - {"sqs_tasks", "sqs_tasks_cdk"} - hosts
 

@@ -52,7 +52,7 @@ def test_credentials_come_from_boto3s_chain(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-the-environment")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
-    client: Any = SQSEnv().client()
+    client: Any = SQSEnv(client="boto3").client()
 
     assert client._get_credentials().access_key == "from-the-environment"
     assert client.meta.region_name == "eu-north-1"
