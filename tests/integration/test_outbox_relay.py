@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from sqs_tasks import SQSEnv
 from sqs_tasks.local.clock import ManualClock
@@ -316,8 +317,39 @@ def test_rows_of_another_applications_queue_are_left_alone(shop: Shop, caplog: p
     assert [row.queue_name for row in shop.place.rows()] == ["invoices"]
 
 
-def test_a_delete_that_fails_leaves_the_rows_and_a_resend_has_the_same_ids(shop: Shop) -> None:
+def test_a_row_that_is_no_message_is_in_nobodys_way(shop: Shop) -> None:
+    """Somebody has changed it by hand: it stays as one that was refused."""
+    write(shop, emails=3)
+    with shop.place.engine.begin() as connection:
+        connection.execute(text("UPDATE sqs_tasks_outbox SET message = '{}' WHERE message LIKE '%user1%'"))
+
+    done = shop.relay.run_once()
+
+    assert (done.sent, done.failed, done.refused) == (2, 0, 1)
+    assert [row.error for row in shop.place.rows()] == ["KeyError: 'body'"]
+    assert not shop.relay.run_once()
+
+
+def test_a_file_that_somebody_else_writes_is_waited_for(tmp_path: Path, postgresql: Postgres) -> None:
+    """What SQS has accepted is deleted by a later try, and not sent again."""
+    with outbox_place("sqlite", tmp_path, postgresql) as place, shop_of(place) as shop:
+        write(shop, emails=1)
+        settle = shop.relay._stored._settle
+
+        def is_locked(*args: Any) -> None:
+            shop.relay._stored._settle = settle
+            raise OperationalError("DELETE", {}, Exception("database is locked"))
+
+        shop.relay._stored._settle = is_locked
+        assert shop.relay.run_once().sent == 1
+        assert (place.rows(), len(shop.sent("emails"))) == ([], 1)
+
+
+def test_a_delete_that_fails_leaves_the_rows_and_a_resend_has_the_same_ids(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As when the database dies between the send and the delete; a FIFO queue drops the second copy."""
+    monkeypatch.setattr("sqs_tasks.transactions.outbox.stored_rows._DELETE_PAUSE_SECONDS", 0)
     write(shop, emails=1, orders="a1")
     ids = {row.job_id for row in shop.place.rows()}
     settle = shop.relay._stored._settle

@@ -38,6 +38,10 @@ _OF_THE_MESSAGE = ("InvalidMessageContents", "InvalidParameterValue", "InvalidAt
 _OF_THE_REQUEST = ("BatchRequestTooLong", "UnsupportedOperation")
 
 
+#: What the client raises for a message for which it cannot even make a request.
+_OF_THE_CLIENT = ("ParamValidationError", "UnicodeEncodeError")
+
+
 class SendsWritten(Protocol):
     """What sends the messages of one queue: :class:`~sqs_tasks.sending.outbox.Outbox`."""
 
@@ -193,7 +197,8 @@ class Relay:
             for wave in _waves(taken.rows, fifo=queue.fifo):
                 rows = [row for row in wave if not _is_stopped(row, taken)]
                 self._send(queue.outbox, rows, taken, refused)
-        done = Relayed(sent=len(taken.sent), refused=len(refused), failed=len(taken.failed) - len(refused))
+        finally_refused = sum(is_final for _, _, is_final in taken.failed)
+        done = Relayed(len(taken.sent), len(taken.failed) - finally_refused, finally_refused)
         if done.failed:
             self._rest(name, taken)
         elif done.sent:
@@ -206,9 +211,20 @@ class Relay:
         self, outbox: SendsWritten, rows: Sequence[Row], taken: Taken, refused: list[tuple[OutgoingMessage, Any]]
     ) -> None:
         now = self._env.client.now()
-        pairs = [(row, message_of(row, now)) for row in rows]
-        by_message = {id(message): row for row, message in pairs}
-        for chunk in chunks([message for _, message in pairs]):
+        messages: list[OutgoingMessage] = []
+        by_message: dict[int, Row] = {}
+        for row in rows:
+            try:
+                message = message_of(row, now)
+            except (ValueError, LookupError, TypeError) as error:  # somebody else has written it
+                logger.exception(
+                    "row %d of the outbox is no message", row.id, extra={"action": "outbox_row_unreadable"}
+                )
+                taken.fail(row, described(error), refused=True)
+            else:
+                messages.append(message)
+                by_message[id(message)] = row
+        for chunk in chunks(messages):
             results = outbox.send_written(chunk)
             if len(chunk) > 1 and all(isinstance(one, Exception) and is_refusal(one) for one in results):
                 # The whole request was refused, perhaps for one message: each goes alone, and none waits for another.
@@ -301,7 +317,8 @@ class Relay:
 def is_refusal(why: Failure) -> bool:
     """Whether SQS says that it will never take a message; a queue that is missing or denied may come back."""
     if isinstance(why, Exception):
-        return size_limit_in(why) is not None or error_code(why) in (*_OF_THE_MESSAGE, *_OF_THE_REQUEST)
+        is_said = size_limit_in(why) is not None or error_code(why) in (*_OF_THE_MESSAGE, *_OF_THE_REQUEST)
+        return is_said or type(why).__name__ in _OF_THE_CLIENT
     code = str(why.get("Code", ""))
     return bool(why.get("SenderFault")) and not code.startswith(("Kms", "KMS", "AccessDenied", "Throttl", "Request"))
 

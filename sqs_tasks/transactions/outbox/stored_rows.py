@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -21,6 +22,22 @@ _GROUPS = 200
 
 _ROW = ", ".join(COLUMNS)
 _READY = "queue_name = :queue_name AND refused_ms IS NULL AND ready_ms <= :now"
+
+#: The queues that have a row that could be sent, from name to name along the index, however many rows there are.
+_QUEUES = f"""
+    WITH RECURSIVE names(name) AS (
+        SELECT MIN(queue_name) FROM {TABLE}
+        UNION ALL
+        SELECT (SELECT MIN(queue_name) FROM {TABLE} WHERE queue_name > names.name) FROM names WHERE name IS NOT NULL
+    )
+    SELECT name FROM names WHERE name IS NOT NULL AND EXISTS (
+        SELECT 1 FROM {TABLE} WHERE queue_name = names.name AND refused_ms IS NULL AND ready_ms <= :now
+    )
+"""  # noqa: S608
+
+#: Times that the rows that SQS has accepted are deleted in SQLite, each after its own wait for whoever is writing, and
+#: the pause between them in seconds. Otherwise they would be sent again.
+_DELETES, _DELETE_PAUSE_SECONDS = 10, 0.2
 
 
 class Depth(NamedTuple):
@@ -83,10 +100,7 @@ class StoredRows:
     def queues(self) -> list[str]:
         """The queues for which a job could be sent now."""
         with self._database.transaction() as transaction:
-            rows = transaction.rows(
-                f"SELECT DISTINCT queue_name FROM {TABLE} WHERE refused_ms IS NULL AND ready_ms <= :now",  # noqa: S608
-                now=self._milliseconds(),
-            )
+            rows = transaction.rows(_QUEUES, now=self._milliseconds())
         return sorted(str(name) for (name,) in rows)
 
     @contextmanager
@@ -121,8 +135,7 @@ class StoredRows:
             if transaction is not None:
                 self._settle(transaction, taken)
             elif taken.sent or taken.failed:
-                with self._database.transaction() as settling:
-                    self._settle(settling, taken)
+                self._settle_later(taken)
         if error is not None:
             raise error
 
@@ -184,6 +197,18 @@ class StoredRows:
                 refused_ms=self._milliseconds() if refused else None,
                 id=row_id,
             )
+
+    def _settle_later(self, taken: Taken) -> None:
+        for tries_left in reversed(range(_DELETES)):
+            try:
+                with self._database.transaction() as transaction:
+                    self._settle(transaction, taken)
+            except Exception:
+                if not tries_left:
+                    raise
+                time.sleep(_DELETE_PAUSE_SECONDS)
+            else:
+                return
 
     def depth(self) -> Depth:
         """How full the table is."""
