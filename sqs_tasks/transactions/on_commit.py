@@ -9,7 +9,7 @@ from typing import Any
 from sqs_tasks.errors import BatchSendError
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import PendingMessage, Receipt
-from sqs_tasks.sending.held_messages import HeldMessage, SendsHeld, held_message, not_accepted, send_all_held
+from sqs_tasks.sending.held_messages import Failed, HeldMessage, SendsHeld, held_message, not_accepted, send_all_held
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class OnCommit:
     def send(self, held: Sequence[HeldMessage]) -> None:
         """Send what a commit has released; never raises."""
         try:
-            failed = send_all_held(held)
+            failed = _sent(held)
             if not failed.unsent:
                 return
             error = not_accepted(failed)
@@ -83,3 +83,11 @@ class OnCommit:
                 self._on_unsent(failed.unsent, error)
         except Exception:  # the data is committed, so nothing may fail any more for whoever committed it
             logger.exception("sending after a commit failed", extra={"action": "send_after_commit_failed"})
+
+
+def _sent(held: Sequence[HeldMessage]) -> Failed:
+    """Send what was held; what cannot even be tried has failed too."""
+    try:
+        return send_all_held(held)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the messages must not be lost with it
+        return Failed([one.message for one in held if one.pending.message_id is None], [error])

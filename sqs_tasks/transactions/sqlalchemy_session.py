@@ -93,4 +93,7 @@ def _without_the_loop(send: SendHeld, held: Sequence[HeldMessage]) -> None:
         return
     import asyncio
 
-    await_only(asyncio.to_thread(send, held))
+    try:
+        await_only(asyncio.to_thread(send, held))
+    except RuntimeError:  # the loop's threads have ended, as its process does; the commit must not fail for it
+        send(held)

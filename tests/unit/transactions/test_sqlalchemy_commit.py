@@ -185,3 +185,40 @@ def test_what_is_no_session_is_refused(shop: Shop) -> None:
     shop.session = object()
     with pytest.raises(TypeError, match="gave object, which is no session of SQLAlchemy; give a function"):
         shop.email.delay("a")
+
+
+def test_a_loop_whose_threads_have_ended_sends_all_the_same(shop: Shop) -> None:
+    """At the end of a process, for example: the commit does not fail."""
+
+    async def main() -> None:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with AsyncSession(engine) as shop.session:
+            await shop.session.execute(text("select 1"))
+            shop.email.delay("a")
+            await asyncio.get_running_loop().shutdown_default_executor()
+            await shop.session.commit()
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert shop.sent == 1
+
+
+def test_what_cannot_even_be_tried_reaches_the_hook(shop: Shop, new_session: Callable[[], Session]) -> None:
+    """An error that nobody thought of loses no message, and raises nothing into the committed request."""
+    unsent: list[Any] = []
+    shop.env.hold = OnCommit(
+        session=lambda: shop.session, on_unsent=lambda messages, error: unsent.append((messages, error))
+    )
+
+    def breaks(_held: Any) -> Any:
+        raise ZeroDivisionError("nobody thought of it")
+
+    shop.env.queue("emails").outbox.send_held = breaks  # type: ignore[method-assign]
+    with new_session() as shop.session:
+        shop.session.execute(text("select 1"))
+        receipt = shop.email.delay("a")
+        shop.session.commit()
+
+    [([message], error)] = unsent
+    assert message.job_id == receipt.job_id
+    assert "ZeroDivisionError" in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, event, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from sqs_tasks import SQSEnv
+from sqs_tasks.errors import MessageTooLargeError
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.testing import drain, in_memory
+from sqs_tasks.transactions import Outbox
 from sqs_tasks.transactions.outbox import Relay
 from sqs_tasks.transactions.outbox.sqlalchemy_database import SQLAlchemyDatabase
 from sqs_tasks.transactions.outbox.table import outbox_table
@@ -213,3 +217,111 @@ def test_what_is_due_later_waits_in_the_table(engine: Engine) -> None:
         clock.advance(86_400)
         assert shop.relay() == 1
         assert shop.rows() == []
+
+
+def test_an_environment_writes_all_its_jobs(engine: Engine) -> None:
+    """``SQSEnv(send=Outbox(session=...))``: deferred blocks and batches too; without a session a job is sent at once."""
+    current: list[Any] = [None]
+    shop = Shop(engine, send=Outbox(session=lambda: current[-1]))
+    with in_memory(shop.env, schedules=False):
+        assert shop.email.delay("at once").message_id
+        with Session(engine) as session:
+            current.append(session)
+            with shop.env.deferred():
+                receipt = shop.email.delay("deferred")
+            with shop.email.batch():
+                shop.email.delay("in a batch")
+            assert shop.email.map([{"to": "mapped"}]) == 1
+            session.rollback()
+            assert shop.rows() == []
+            shop.email.options(delay_seconds=86_400).delay("tomorrow")
+            shop.email.delay("kept")
+            session.commit()
+            current.append(None)
+        assert receipt.job_id is not None
+        assert [row.due_ms is None for row in shop.rows()] == [False, True]
+        assert shop.relay() == 1
+        assert shop.drained() == ["at once", "kept"]
+
+
+def test_a_session_of_an_async_application(engine: Engine, tmp_path: Path) -> None:
+    """``delay()`` cannot wait there, and need not: the session writes with its flush."""
+    current: list[Any] = []
+    shop = Shop(engine, send=Outbox(session=lambda: current[0]))
+
+    async def main() -> None:
+        theirs = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+        async with async_sessionmaker(theirs)() as session:
+            current.append(session)
+            shop.email.delay("a")
+            await shop.email.adelay("b")
+            await session.commit()
+            shop.email.delay("rolled back")
+            await session.rollback()
+        await theirs.dispose()
+
+    with in_memory(shop.env):
+        asyncio.run(main())
+        assert shop.relay() == 2
+        assert shop.drained() == ["a", "b"]
+
+
+def test_many_jobs_are_written_in_their_order(shop: Shop, engine: Engine) -> None:
+    """By ``map()``, spread over a time or not; an iterable is read while rows are written."""
+    with Session(engine) as session:
+        assert shop.order.map(({"number": number} for number in range(250)), outbox=session) == 250
+        assert shop.email.map([{"to": "a"}, {"to": "b"}], outbox=session, spread_seconds=100) == 2
+        session.commit()
+    rows = shop.rows()
+    assert [row.due_ms - row.created_ms for row in rows[250:]] == [0, 50_000]
+
+    assert shop.relay() == 252
+    assert [one for one in shop.drained() if one[0] == "c"] == [f"c{number}" for number in range(250)]
+
+
+def test_jobs_that_fifo_queues_deduplicate_keep_their_own_ids(shop: Shop, engine: Engine) -> None:
+    """The id is known before SQS has the job; SQS drops the second one when it is sent."""
+    with Session(engine) as session:
+        receipts = [
+            shop.order.options(outbox=session, deduplication_id="one").delay(number, customer="a") for number in (1, 2)
+        ]
+        session.commit()
+    assert [row.job_id for row in shop.rows()] == [receipt.job_id for receipt in receipts]
+
+    assert shop.relay() == 2
+    assert shop.drained() == ["a1"]
+
+
+def test_what_cannot_travel_is_refused_by_the_call(shop: Shop, engine: Engine) -> None:
+    """Before anything is written, so that the transaction goes on."""
+    with Session(engine) as session:
+        with pytest.raises(MessageTooLargeError):
+            shop.email.options(outbox=session, content_type="json").delay(os.urandom(800_000).hex())
+        with pytest.raises(TypeError, match="missing"):
+            shop.email.options(outbox=session).delay()
+        shop.email.options(outbox=session).delay("a")
+        session.commit()
+    assert shop.relay() == 1
+
+
+def test_a_target_that_takes_no_rows_is_refused(shop: Shop) -> None:
+    """With what would."""
+    with pytest.raises(TypeError, match="outbox= is Engine, in which no row can be written; give a Session"):
+        shop.email.options(outbox=shop.engine).delay("a")
+
+
+def test_a_missing_table_says_how_it_is_made(shop: Shop) -> None:
+    """Beside the words of the database."""
+    with create_engine("sqlite://").connect() as connection, pytest.raises(OperationalError) as caught:
+        shop.email.options(outbox=connection).delay("a")
+    assert "create_outbox(op) in an Alembic migration" in "".join(caught.value.__notes__)
+
+
+def test_an_eager_environment_runs_its_jobs_where_they_are_relayed(engine: Engine) -> None:
+    """The commit is respected in such tests too."""
+    shop = Shop(engine, eager=True)
+    with Session(engine) as session:
+        shop.email.options(outbox=session).delay("a")
+        assert shop.ran == []
+        session.commit()
+    assert (shop.relay(), shop.ran) == (1, ["a"])
