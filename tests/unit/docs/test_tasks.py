@@ -19,13 +19,9 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_the_blocks_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one namespace, over queues in memory, with stand-ins for the two web frameworks."""
+    """In one namespace, over queues in memory, with a stand-in for Flask."""
     memory = MemorySession(ManualClock())
     monkeypatch.setattr(ClientProvider, "_make", lambda self: memory.client("sqs"))
-    django = types.ModuleType("django.db")
-    django.close_old_connections = lambda: None  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "django", types.ModuleType("django"))
-    monkeypatch.setitem(sys.modules, "django.db", django)
     page = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", page)
     scope = vars(page)
