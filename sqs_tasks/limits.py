@@ -59,6 +59,9 @@ MIN_LAMBDA_RECEIVE_COUNT = 5
 #: Deliveries beyond a task's own attempts, for those that never ran: throttles, crashes, deploys (R3).
 RECEIVE_HEADROOM = 3
 
+#: Seconds that a function can be given on Lambda Managed Instances, which is the most of all (S40).
+MAX_MANAGED_FUNCTION_SECONDS = 5_400
+
 #: Times the timeout of a function, or of the slowest task, that the visibility timeout should be: AWS's advice (S19).
 VISIBILITY_FACTOR = 6
 

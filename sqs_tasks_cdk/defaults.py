@@ -10,6 +10,9 @@ HANDLER: Final = "sqs_tasks.lambda_handler.handler"
 #: Megabytes of a function. boto3 alone takes 34, and CPU comes in proportion.
 DEFAULT_MEMORY_SIZE: Final = 512
 
+#: Megabytes that a function on Lambda Managed Instances has at least, and by default.
+MIN_MANAGED_MEMORY_SIZE: Final = 2_048
+
 #: Jobs that a container runs at once.
 DEFAULT_CONCURRENCY: Final = 10
 

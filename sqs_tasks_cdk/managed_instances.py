@@ -8,10 +8,8 @@ from typing import Any, Final, cast
 
 from aws_cdk import aws_lambda as lambda_
 
+from sqs_tasks_cdk.defaults import MIN_MANAGED_MEMORY_SIZE
 from sqs_tasks_cdk.errors import StackError
-
-#: Megabytes that such a function has at least, and by default.
-MIN_MEMORY_SIZE: Final = 2_048
 
 #: What they do not have; the capacity provider has the network.
 _NOT_WITH: Final = ("vpc", "vpc_subnets", "security_groups", "snap_start")
@@ -56,8 +54,10 @@ class ManagedInstances:
         if names:
             raise StackError(f"{where} cannot be given {', '.join(names)}; the capacity provider has the network")
         memory = settings.get("memory_size")
-        if memory is not None and memory < MIN_MEMORY_SIZE:
-            raise StackError(f"{where} with memory_size {memory}; it has {MIN_MEMORY_SIZE} MB at least; raise it")
+        if memory is not None and memory < MIN_MANAGED_MEMORY_SIZE:
+            raise StackError(
+                f"{where} with memory_size {memory}; it has {MIN_MANAGED_MEMORY_SIZE} MB at least; raise it"
+            )
         runtime = settings.get("runtime")
         if runtime is not None and runtime.name in _TOO_OLD:
             raise StackError(f"{where} with the runtime {runtime.name}; Python 3.13 is the oldest; take a newer one")

@@ -17,11 +17,11 @@ from constructs import Construct
 from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.acknowledgements import acknowledge, allow_on_all_resources
 from sqs_tasks_cdk.bundling import PythonBundle, handler_of
-from sqs_tasks_cdk.defaults import DEFAULT_MEMORY_SIZE
+from sqs_tasks_cdk.defaults import DEFAULT_MEMORY_SIZE, MIN_MANAGED_MEMORY_SIZE
 from sqs_tasks_cdk.environment import app_package, worker_environment
 from sqs_tasks_cdk.errors import RuleError, StackError
 from sqs_tasks_cdk.gradual_deployment import GradualDeployment
-from sqs_tasks_cdk.managed_instances import MIN_MEMORY_SIZE, ManagedInstances
+from sqs_tasks_cdk.managed_instances import ManagedInstances
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.worker_logs import worker_log_group
 
@@ -221,7 +221,8 @@ def make_function(
         runtime=runtime,
         architecture=architecture,
         timeout=timeout,
-        memory_size=settings.get("memory_size") or (DEFAULT_MEMORY_SIZE if instances is None else MIN_MEMORY_SIZE),
+        memory_size=settings.get("memory_size")
+        or (DEFAULT_MEMORY_SIZE if instances is None else MIN_MANAGED_MEMORY_SIZE),
         environment={
             **worker_environment(
                 app=app,

@@ -5,7 +5,7 @@ The numbers are those of ``sqs_tasks_cdk``, which computes them for its construc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,16 @@ class QueueFunction:
     memory_mb: int = MEMORY_MB
 
 
-def queue_functions(manifest: Mapping[str, Any]) -> dict[str, QueueFunction]:
+def queue_functions(manifest: Mapping[str, Any], *, managed: Collection[str] = ()) -> dict[str, QueueFunction]:
     """The functions of a registry by the names of their queues: those with tasks that run on Lambda.
 
     Args:
         manifest: What ``env.manifest()`` returned.
+        managed: The queues whose functions run on Lambda Managed Instances, where a task may take up to 90 minutes.
 
     Raises:
-        ConfigurationError: A queue for which the stack would refuse to make a function.
+        ConfigurationError: A queue for which the stack would refuse to make a function, or one in ``managed`` that has
+            none.
     """
     from sqs_tasks_cdk import call_graph
     from sqs_tasks_cdk.errors import StackError
@@ -54,22 +56,30 @@ def queue_functions(manifest: Mapping[str, Any]) -> dict[str, QueueFunction]:
     try:
         registry = Manifest.from_dict(manifest)
         loops = call_graph.loops(registry)
+        with_function = {queue.name: queue for queue in registry.queues if queue.tasks and queue.runs_on == "lambda"}
+        for name in managed:
+            if name not in with_function:
+                raise ConfigurationError(
+                    f"managed instances are given for queue {name!r}, which no function works; those with functions "
+                    f"are {', '.join(map(repr, with_function)) or 'none'}; correct the name"
+                )
         return {
-            queue.name: _function(queue, allow_recursive_loop=queue.name in loops)
-            for queue in registry.queues
-            if queue.tasks and queue.runs_on == "lambda"
+            name: _function(queue, allow_recursive_loop=name in loops, is_managed=name in managed)
+            for name, queue in with_function.items()
         }
     except StackError as error:
         raise ConfigurationError(str(error)) from error
 
 
-def _function(queue: ManifestQueue, *, allow_recursive_loop: bool) -> QueueFunction:
+def _function(queue: ManifestQueue, *, allow_recursive_loop: bool, is_managed: bool) -> QueueFunction:
     from sqs_tasks_cdk import rules
-    from sqs_tasks_cdk.defaults import DEFAULT_MEMORY_SIZE
+    from sqs_tasks_cdk.defaults import DEFAULT_MEMORY_SIZE, MIN_MANAGED_MEMORY_SIZE
     from sqs_tasks_cdk.function_size import function_size
 
     by_hand = queue.visibility_timeout_seconds
-    size = function_size(queue.tasks, queue=queue.name, fifo=queue.fifo, visibility_seconds=by_hand)
+    size = function_size(
+        queue.tasks, queue=queue.name, fifo=queue.fifo, visibility_seconds=by_hand, is_managed=is_managed
+    )
     if by_hand is not None and by_hand < size.timeout_seconds:
         raise ConfigurationError(
             f"queue {queue.name!r}: visibility_timeout_seconds={by_hand} is less than the {size.timeout_seconds} s "
@@ -85,5 +95,5 @@ def _function(queue: ManifestQueue, *, allow_recursive_loop: bool) -> QueueFunct
         if by_hand is None
         else by_hand,
         allow_recursive_loop=allow_recursive_loop,
-        memory_mb=DEFAULT_MEMORY_SIZE,
+        memory_mb=MIN_MANAGED_MEMORY_SIZE if is_managed else DEFAULT_MEMORY_SIZE,
     )

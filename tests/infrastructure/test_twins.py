@@ -180,6 +180,41 @@ def test_dev_runs_the_function_that_the_stack_makes(manifest: dict[str, Any]) ->
     )
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        registry(10, enqueues=[]),
+        registry(896, enqueues=[]),
+        registry(5_395, enqueues=[]),
+        registry(10, name="ledger.fifo"),
+    ],
+)
+def test_dev_runs_the_function_that_the_stack_makes_on_managed_instances(manifest: dict[str, Any]) -> None:
+    """With a capacity provider there is more time and more memory, in both."""
+    (name,) = [queue["name"] for queue in manifest["queues"]]
+    stack = Stack(App(), "S")
+    arn = "arn:aws:lambda:us-east-1:123456789012:capacity-provider:p"
+    provider = lambda_.CapacityProvider.from_capacity_provider_arn(stack, "P", arn)
+    tasks = SqsTasks(
+        stack,
+        "T",
+        manifest=manifest,
+        lambda_defaults={"code": lambda_.Code.from_inline("x"), "handler": "index.h", "capacity_provider": provider},
+    )
+    resources = Template.from_stack(stack).to_json()["Resources"].values()
+    (function,) = [one["Properties"] for one in resources if one["Type"] == "AWS::Lambda::Function"]
+    made = queue_functions(manifest, managed=[name])[name]
+
+    assert (made.timeout_seconds, made.memory_mb) == (function["Timeout"], function["MemorySize"])
+    assert made.batch_size == getattr(tasks.workers[name], "batch_size", None)
+    (visibility,) = [
+        one["Properties"]["VisibilityTimeout"]
+        for one in resources
+        if one["Type"] == "AWS::SQS::Queue" and one["Properties"]["QueueName"] == name
+    ]
+    assert made.visibility_timeout_seconds == visibility
+
+
 @pytest.mark.parametrize("manifest", [registry(896), registry(10, visibility_timeout_seconds=14)])
 def test_dev_refuses_the_queues_that_the_stack_refuses(manifest: dict[str, Any]) -> None:
     """A task that is too long for a function, and a visibility timeout that is too short for it."""

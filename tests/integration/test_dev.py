@@ -215,7 +215,7 @@ def test_as_lambda_fifo_jobs_lose_no_attempts_to_a_failure_before_them(tmp_path)
 
 
 def test_as_lambda_queues_of_containers_are_worked_by_a_worker(tmp_path):
-    """As in the stack: what runs on Fargate has no function, and may take longer than one."""
+    """As in the stack: what runs on Fargate has no function, and may take longer than one that is not on instances."""
     (tmp_path / "app.py").write_text(
         "import os\n"
         "from sqs_tasks import SQSEnv\n"
@@ -224,10 +224,13 @@ def test_as_lambda_queues_of_containers_are_worked_by_a_worker(tmp_path):
         "    print('function' if 'AWS_LAMBDA_FUNCTION_NAME' in os.environ else 'container')\n"
         "env.queue('calls').processor('where', timeout=10)(where)\n"
         "env.queue('films', runs_on='fargate').processor('where', timeout=3600)(where)\n"
+        "def managed() -> None:\n"
+        "    print('in ' + os.environ['AWS_LAMBDA_FUNCTION_NAME'])\n"
+        "env.queue('songs').processor('where', timeout=3600)(managed)\n"
     )
-    with dev(tmp_path, "app:env", "--as", "lambda") as session:
+    with dev(tmp_path, "app:env", "--as", "lambda", "--managed-instances", "songs") as session:
         exports = started(session)
-        for queue in ("calls", "films"):
+        for queue in ("calls", "films", "songs"):
             subprocess.run(
                 [sys.executable, "-m", "sqs_tasks", "send", "app:env", queue, "where"],
                 cwd=tmp_path,
@@ -238,6 +241,7 @@ def test_as_lambda_queues_of_containers_are_worked_by_a_worker(tmp_path):
             )
         session.wait_for_output("function")
         session.wait_for_output("container")
+        session.wait_for_output("in songs")
         assert session.stop() == (0, "")
 
 

@@ -22,6 +22,7 @@ class ChildOptions:
         faults: The simulator's faults.
         seed: Makes the faults repeatable.
         log_level: The lowest level that is logged.
+        managed: The queues whose functions run on Lambda Managed Instances.
     """
 
     app: str
@@ -32,6 +33,7 @@ class ChildOptions:
     faults: str = ""
     seed: str | None = None
     log_level: str = "info"
+    managed: tuple[str, ...] = ()
 
     def as_json(self) -> str:
         """The options as the child reads them."""
@@ -41,4 +43,4 @@ class ChildOptions:
     def from_json(cls, text: str) -> Self:
         """The options that :meth:`as_json` gave."""
         fields = json.loads(text)
-        return cls(**{**fields, "queues": tuple(fields["queues"])})
+        return cls(**{**fields, "queues": tuple(fields["queues"]), "managed": tuple(fields["managed"])})

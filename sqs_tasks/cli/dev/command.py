@@ -85,6 +85,14 @@ are lost when dev stops. Ctrl-C stops everything at once.
     default=5,
     help="How long running jobs may take to finish before a restart.",
 )
+@option(
+    "--managed-instances",
+    "managed",
+    multiple=True,
+    metavar="QUEUE",
+    help="With --as lambda. A queue whose function runs on Lambda Managed Instances, where tasks may take 90 minutes.  "
+    "Repeatable.",
+)
 @fault_options(only_with="With --as lambda. ")
 @log_level(option, more="; the view of jobs needs info")
 @log_format(option, help_text="In a pipe: lines for people, or a JSON object for each.")
@@ -97,6 +105,7 @@ def dev(
     concurrency: int,
     directories: Sequence[Path],
     grace_seconds: float,
+    managed: Sequence[str],
     faults: str,
     seed: str | None,
     log_level: str,
@@ -108,7 +117,7 @@ def dev(
     default the jobs of all queues are run.
     """
     app, queues = split_app(words)
-    _check(runtime, faults)
+    _check(runtime, faults, managed)
     options = ChildOptions(
         app=app,
         queues=queues,
@@ -118,6 +127,7 @@ def dev(
         faults=faults,
         seed=seed,
         log_level=log_level,
+        managed=tuple(managed),
     )
     events: Events = SimpleQueue[Event]()
     on_terminal = sys.stdout.isatty() and log_format == "text"
@@ -170,7 +180,7 @@ def _refusing_arguments() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def _check(runtime: Runtime, faults: str) -> None:
+def _check(runtime: Runtime, faults: str, managed: Sequence[str]) -> None:
     if importlib.util.find_spec("watchfiles") is None:
         raise click.ClickException(
             "dev watches the sources with watchfiles; install it with: pip install 'sqs-tasks[cli]'"
@@ -181,6 +191,8 @@ def _check(runtime: Runtime, faults: str) -> None:
         )
     if faults and runtime != "lambda":
         raise click.UsageError("--fault needs --as lambda: the faults are those of the event source simulator")
+    if managed and runtime != "lambda":
+        raise click.UsageError("--managed-instances needs --as lambda: a worker has no function")
     Faults.parse(faults)
 
 

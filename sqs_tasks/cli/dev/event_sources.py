@@ -49,7 +49,7 @@ def run_event_sources(env: SQSEnv, queues: Sequence[GenericQueue], options: Chil
     """
     # Its advice on timeouts is for those who set them by hand.
     logging.getLogger("sqs_tasks.local.event_source.settings").setLevel(logging.WARNING)
-    functions = queue_functions(env.manifest())
+    functions = queue_functions(env.manifest(), managed=options.managed)
     run = _Run(options)
     for queue in queues:
         if queue.name in functions:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.limits import MAX_MANAGED_FUNCTION_SECONDS
 from sqs_tasks.local.function.fault_injection import Fault
 from sqs_tasks.local.function.invocation import FunctionError, InvocationStatus
 from sqs_tasks.local.model.account import ACCOUNT_ID, DEFAULT_REGION
 
 #: What a handler is: called with the event and the context, it returns something that JSON can carry.
 Handler = Callable[[Any, Any], Any]
-
-#: Seconds that an invocation may take on Lambda.
-MAX_FUNCTION_TIMEOUT_SECONDS = 900
 
 #: Megabytes that a function may have.
 MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
@@ -43,7 +41,8 @@ class FunctionConfiguration:
 
     Attributes:
         name: The function's name.
-        timeout_seconds: Seconds after which an invocation is killed, above 0. Lambda's own default is 3; it is 30
+        timeout_seconds: Seconds after which an invocation is killed, above 0 and at most 5,400: 1,800 where Lambda has
+            the machines, the rest on managed instances. Lambda's own default is 3; it is 30
             here, as much as a new queue's visibility timeout allows (S18).
         memory_mb: Megabytes, 128 to 10,240. A function in processes of its own is killed above it, on systems that show
             how much a process uses (Linux); one in this process is not.
@@ -58,10 +57,10 @@ class FunctionConfiguration:
     account_id: str = ACCOUNT_ID
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout_seconds <= MAX_FUNCTION_TIMEOUT_SECONDS:
+        if not 0 < self.timeout_seconds <= MAX_MANAGED_FUNCTION_SECONDS:
             raise ConfigurationError(
                 f"a function timeout of {self.timeout_seconds} seconds is not possible; "
-                f"give more than 0 and at most {MAX_FUNCTION_TIMEOUT_SECONDS}"
+                f"give more than 0 and at most {MAX_MANAGED_FUNCTION_SECONDS}"
             )
         if not MIN_MEMORY_MB <= self.memory_mb <= MAX_MEMORY_MB:
             raise ConfigurationError(

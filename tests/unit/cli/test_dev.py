@@ -32,6 +32,14 @@ def test_faults_need_the_simulator(run, directory):
     assert run("dev", "dev_app:env", "--fault", "crash=0.1").exit_code == 2
 
 
+def test_managed_instances_need_functions(run, directory):
+    """``--managed-instances`` without ``--as lambda`` is wrong usage."""
+    (directory / "dev_app.py").write_text("from sqs_tasks import SQSEnv\nenv = SQSEnv()\n")
+    done = run("dev", "dev_app:env", "--managed-instances", "films")
+
+    assert (done.exit_code, "needs --as lambda" in done.stderr) == (2, True)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
 @pytest.mark.parametrize(("handler", "stops"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
 def test_terminal_that_closes_stops_it_unless_nohup_started_it(handler, stops):

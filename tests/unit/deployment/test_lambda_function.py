@@ -37,6 +37,27 @@ def test_long_tasks_have_small_batches() -> None:
     assert (function.batch_size, function.timeout_seconds) == (1, 405)
 
 
+def test_managed_instances_have_more_time_and_memory() -> None:
+    """For the queues that are named; another one is still refused what does not fit."""
+    env = SQSEnv()
+    env.queue("films").processor("cut", timeout=3_600, enqueues=[])(lambda: None)
+    env.queue("emails").processor("send", timeout=5, enqueues=[])(lambda: None)
+    functions = queue_functions(env.manifest(), managed=["films"])
+
+    assert functions["films"] == QueueFunction(
+        batch_size=1,
+        timeout_seconds=3_605,
+        visibility_timeout_seconds=6 * 3_605,
+        allow_recursive_loop=False,
+        memory_mb=2_048,
+    )
+    assert functions["emails"].memory_mb == 512
+    with pytest.raises(ConfigurationError, match="3600"):
+        queue_functions(env.manifest())
+    with pytest.raises(ConfigurationError, match="queue 'songs', which no function works"):
+        queue_functions(env.manifest(), managed=["films", "songs"])
+
+
 def test_fifo_queues_are_worked_one_by_one() -> None:
     """One failure would cost those behind it an attempt each."""
     function = function_of(10, name="ledger.fifo")

@@ -554,7 +554,7 @@ def test_advice_on_visibility_and_receive_count_is_logged_s19_s42(caplog):
         ({"provisioned_pollers": (2, 10_001)}, "to 10000"),
         ({"provisioned_pollers": (2, 3), "maximum_concurrency": 2}, "exclude each other"),
         ({"reserved_concurrency": 0}, "1 or more"),
-        ({"function_timeout_seconds": 901}, "at most 900"),
+        ({"function_timeout_seconds": 5_401}, "at most 5400"),
         ({"function_timeout_seconds": 0}, "more than 0"),
         ({"filters": [{"attributes": {}}]}, "'body'"),
         ({"faults": "lightning=1"}, "unknown fault"),
