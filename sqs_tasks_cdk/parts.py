@@ -70,6 +70,10 @@ class Parts:
         key = (part.node.path, id(code))
         if key not in self._codes:
             bucket = s3.Bucket.from_bucket_name(part, f"Bucket{len(self._codes) + 1}", location.bucket_name)
+            # The key is a hash of the code, so other code is another key.
+            Annotations.of(bucket).acknowledge_warning(
+                "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified", "The key of the code is its hash"
+            )
             self._codes[key] = lambda_.Code.from_bucket_v2(bucket, location.object_key)
         return self._codes[key]
 

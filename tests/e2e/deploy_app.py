@@ -7,7 +7,11 @@ Context: ``manifest`` and ``code`` are paths, ``notes`` is the file that tasks w
 from __future__ import annotations
 
 from aws_cdk import App, CfnOutput, Duration, RemovalPolicy
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.manifest import ManifestTask
@@ -59,10 +63,12 @@ if stage is not None:
         runtime=lambda_.Runtime.PROVIDED_AL2023,
         environment=notes,
     )
-    TaskStack(
+    # Here the workers are in nested stacks, the queues feed an alias, and one function is on managed instances.
+    staged = TaskStack(
         app,
         "E2E2",
         stage=stage,
+        split=True,
         manifest=app.node.get_context("manifest"),
         queue_defaults={"removal_policy": RemovalPolicy.DESTROY},
         lambda_defaults={
@@ -70,7 +76,33 @@ if stage is not None:
             "runtime": lambda_.Runtime.PROVIDED_AL2023,
             "environment": {"E2E_NOTES": f"{notes['E2E_NOTES']}.{stage}"},
         },
+        lambda_settings={
+            "emails": {"alias": "live"},
+            "reports": {
+                "capacity_provider": lambda_.CapacityProvider.from_capacity_provider_arn(
+                    stack, "Instances", "arn:aws:lambda:us-east-1:000000000000:capacity-provider:e2e"
+                )
+            },
+        },
         schedules=False,
     )
+    staged.tasks.add_outputs()
+    uploads = TaskQueue(staged, "uploads", queue_name="e2e-uploads", removal_policy=RemovalPolicy.DESTROY)
+    bucket = s3.Bucket(staged, "Bucket", bucket_name="e2e-uploads", removal_policy=RemovalPolicy.DESTROY)
+    uploads.from_bucket(bucket)
+    # The CDK configures buckets by a function of its own, which the emulator cannot run; the bucket says it itself.
+    bucket.node.try_remove_child("Notifications")
+    staged.node.try_remove_child("BucketNotificationsHandler050a0587b7544547bf325f094a3db834")
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)
+    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+        queue_configurations=[
+            s3.CfnBucket.QueueConfigurationProperty(event="s3:ObjectCreated:*", queue=uploads.queue.queue_arn)
+        ]
+    )
+    uploads.from_topic(sns.Topic(staged, "Topic", topic_name="e2e-uploads"))
+    uploads.from_rule(events.Rule(staged, "Rule", event_pattern=events.EventPattern(source=["e2e"])))
+    api = apigateway.HttpApi(staged, "Api", api_name="e2e-uploads")
+    uploads.from_api(api, "/hooks")
 CfnOutput(stack, "ProducerName", value=producer.function_name)
 app.synth()

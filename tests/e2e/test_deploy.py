@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sqs_tasks import envelopes
 from tests.e2e.deployed_tasks import env
 from tests.support.cdk_cli import CdkCli
 from tests.support.deploying import Deployed, build_code
@@ -139,6 +140,55 @@ def test_stages_stand_side_by_side(deployed: DeployedTasks) -> None:
 
     assert not [note for note in deployed.notes() if "dev@stages.example" in note]
     assert deployed.attributes("e2e-dev-reports")["QueueArn"] != deployed.attributes("e2e-reports")["QueueArn"]
+
+
+def test_workers_in_nested_stacks_are_fed_as_they_were_asked_for(deployed: DeployedTasks) -> None:
+    """One queue feeds an alias and another a function of a capacity provider, each in a nested stack, and both work."""
+    mappings = deployed.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    fed = {one["EventSourceArn"].rpartition(":")[2]: one["FunctionArn"].partition(":function:")[2] for one in mappings}
+    reports = deployed.client("lambda").get_function_configuration(FunctionName=fed["e2e-dev-reports"])
+    outputs = deployed.client("cloudformation").describe_stacks(StackName="E2E2")["Stacks"][0]["Outputs"]
+
+    assert all(fed[f"e2e-dev-{name}"].startswith("E2E2-TasksWorkersPart") for name in ("emails", "reports", "orders"))
+    assert (fed["e2e-dev-emails"].partition(":")[2], fed["e2e-dev-orders"].partition(":")[2]) == ("live", "")
+    assert ":capacity-provider:e2e'" in str(reports["CapacityProviderConfig"])
+    assert reports["MemorySize"] == 2_048
+    assert deployed.url("e2e-dev-emails") in {one["OutputValue"] for one in outputs}
+
+    deployed.send("report", json.dumps({"about": "instances@parts.example"}), queue_name="e2e-dev-reports")
+    notes = deployed.notes_file.with_name(f"{deployed.notes_file.name}.dev")
+    deployed.until(
+        lambda: notes.exists() and "reported instances@parts.example" in notes.read_text().splitlines(),
+        what="the job of the function on the capacity provider",
+    )
+
+
+def test_sources_feed_a_queue(deployed: DeployedTasks) -> None:
+    """What a bucket, a topic and a rule send arrives as ``envelopes`` opens it; an API has its route.
+
+    MiniStack runs no integration of an API with SQS. The template's test looks at that.
+    """
+    deployed.client("s3").put_object(Bucket="e2e-uploads", Key="picture.png", Body=b"x")
+    (topic,) = (one["TopicArn"] for one in deployed.client("sns").list_topics()["Topics"])
+    deployed.client("sns").publish(TopicArn=topic, Message="published")
+    deployed.client("events").put_events(Entries=[{"Source": "e2e", "DetailType": "uploaded", "Detail": "{}"}])
+
+    bodies = [letter["Body"] for letter in deployed.letters("e2e-uploads", 4)]  # S3 sends one to see whether it may
+    arrived = {opened for body in bodies for opened in _opened(body)}
+    assert arrived >= {("s3", "picture.png"), ("sns", "published"), ("eventbridge", "uploaded")}
+    gateway = deployed.client("apigatewayv2")
+    (api,) = gateway.get_apis()["Items"]
+    (route,) = gateway.get_routes(ApiId=api["ApiId"])["Items"]
+    assert route["RouteKey"] == "POST /hooks"
+
+
+def _opened(body: str) -> list[tuple[str, str]]:
+    data = json.loads(body)
+    if "Records" in data:
+        return [("s3", event.key) for event in envelopes.s3(body)]
+    if "detail-type" in data:
+        return [("eventbridge", envelopes.eventbridge(body).detail_type)]
+    return [("sns", envelopes.sns(body).message)] if data.get("Type") == "Notification" else []
 
 
 def test_package_named_app_is_the_applications(deployed: DeployedTasks) -> None:
