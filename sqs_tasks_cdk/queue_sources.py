@@ -19,6 +19,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from sqs_tasks_cdk.acknowledgements import acknowledge
 from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
 
@@ -61,6 +62,7 @@ class QueueSources:
             )
         self._admit(
             "s3.amazonaws.com",
+            to=self.queue,
             source_arn=bucket.bucket_arn,
             # The ARN of a bucket names no account, and a deleted bucket's name can be another account's tomorrow.
             account={"StringEquals": {"aws:SourceAccount": Stack.of(bucket).account}},
@@ -76,6 +78,7 @@ class QueueSources:
         *,
         raw: bool = False,
         filter_policy: Mapping[str, sns.SubscriptionFilter] | None = None,
+        dead_letter_queue: sqs.IQueue | None = None,
     ) -> sns.Subscription:
         """Get a message for each notification of a topic.
 
@@ -83,6 +86,7 @@ class QueueSources:
             topic: The topic. A FIFO topic can feed standard and FIFO queues, a standard topic standard ones.
             raw: Whether messages come as they were published, without the envelope of SNS.
             filter_policy: Which notifications, by their attributes; all when left out.
+            dead_letter_queue: Where notifications go that SNS cannot deliver in the 23 days in which it tries.
 
         Raises:
             StackError: The queue is a FIFO queue and the topic is not.
@@ -92,13 +96,11 @@ class QueueSources:
                 f"queue {self.logical_name!r} is a FIFO queue, and a standard topic cannot send to it; make one of "
                 "them like the other"
             )
-        self._admit(
-            "sns.amazonaws.com",
-            source_arn=topic.topic_arn,
-            # The ARN names the account already. SNS does not document that it says so once more.
-            account={"StringEqualsIfExists": {"aws:SourceAccount": topic.env.account}},
-        )
-        return sns.Subscription(
+        # The ARN names the account already. SNS does not document that it says so once more.
+        account = {"StringEqualsIfExists": {"aws:SourceAccount": topic.env.account}}
+        for queue in (self.queue, dead_letter_queue):
+            self._admit("sns.amazonaws.com", to=queue, source_arn=topic.topic_arn, account=account)
+        made = sns.Subscription(
             self._construct(),
             f"From{topic.node.addr}",
             topic=topic,
@@ -106,10 +108,23 @@ class QueueSources:
             endpoint=self.queue.queue_arn,
             raw_message_delivery=raw,
             filter_policy=dict(filter_policy) if filter_policy is not None else None,
+            dead_letter_queue=dead_letter_queue,
         )
+        if dead_letter_queue is None:
+            acknowledge(
+                made,
+                "Serverless::Serverless-SNSRedrivePolicy",
+                reason="SNS tries for 23 days to deliver to a queue; dead_letter_queue= is for what is lost then",
+            )
+        return made
 
     def from_rule(
-        self, rule: events.Rule, *, message_group_id: str | None = None, message: events.RuleTargetInput | None = None
+        self,
+        rule: events.Rule,
+        *,
+        message_group_id: str | None = None,
+        message: events.RuleTargetInput | None = None,
+        dead_letter_queue: sqs.IQueue | None = None,
     ) -> None:
         """Get a message for each event that an EventBridge rule matches.
 
@@ -117,17 +132,18 @@ class QueueSources:
             rule: The rule.
             message_group_id: The group of all its messages; needed for a FIFO queue, which must deduplicate by content.
             message: What the body is; the whole event when left out.
+            dead_letter_queue: Where events go that EventBridge cannot deliver in the 24 hours in which it tries; lost
+                when left out. A standard queue.
 
         Raises:
             StackError: The queue is a FIFO queue and there is no group.
         """
         self._check_group(message_group_id)
-        self._admit(
-            "events.amazonaws.com",
-            source_arn=rule.rule_arn,
-            account={"StringEquals": {"aws:SourceAccount": Stack.of(rule).account}},
-        )
-        rule.add_target(cast("events.IRuleTarget", _RuleTarget(self.queue, message_group_id, message)))
+        account = {"StringEquals": {"aws:SourceAccount": Stack.of(rule).account}}
+        for queue in (self.queue, dead_letter_queue):
+            self._admit("events.amazonaws.com", to=queue, source_arn=rule.rule_arn, account=account)
+        target = _RuleTarget(self.queue, message_group_id, message, dead_letter_queue)
+        rule.add_target(cast("events.IRuleTarget", target))
 
     def from_api(
         self,
@@ -188,22 +204,27 @@ class QueueSources:
                 f"queue {self.logical_name!r} is a FIFO queue, whose messages need a group; give message_group_id="
             )
 
-    def _admit(self, service: str, *, source_arn: str, account: Mapping[str, Mapping[str, str]]) -> None:
-        """Let one resource of a service send, and let it use the queue's key."""
+    def _admit(
+        self, service: str, *, to: sqs.IQueue | None, source_arn: str, account: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Let one resource of a service send to a queue, and let it use the queue's key."""
+        if to is None:
+            return
+        name = repr(self.logical_name) if to is self.queue else f"{to.node.path!r} for dead letters"
         statement = iam.PolicyStatement(
             actions=[_SEND],
-            resources=[self.queue.queue_arn],
+            resources=[to.queue_arn],
             principals=[iam.ServicePrincipal(service)],
             conditions={"ArnEquals": {"aws:SourceArn": source_arn}, **account},
         )
-        if not self.queue.add_to_resource_policy(statement).statement_added:
+        if not to.add_to_resource_policy(statement).statement_added:
             self._warn(
                 "queue",
                 service,
-                f"The policy of queue {self.logical_name!r} cannot be changed here. It must allow {service} the action "
+                f"The policy of queue {name} cannot be changed here. It must allow {service} the action "
                 f"{_SEND}, with aws:SourceArn as the condition.",
             )
-        key = self.queue.encryption_master_key
+        key = to.encryption_master_key
         if key is None:
             return
         # Without the source's ARN: a bucket or topic with the same key would be a circle.
@@ -217,7 +238,7 @@ class QueueSources:
             self._warn(
                 "key",
                 service,
-                f"The policy of the key of queue {self.logical_name!r} cannot be changed here. It must allow {service} "
+                f"The policy of the key of queue {name} cannot be changed here. It must allow {service} "
                 f"the actions {' and '.join(SEND_KEY_ACTIONS)}, or nothing arrives.",
             )
 
@@ -242,8 +263,15 @@ class _BucketTarget:
 
 @jsii.implements(events.IRuleTarget)
 class _RuleTarget:
-    def __init__(self, queue: sqs.IQueue, group: str | None, message: events.RuleTargetInput | None) -> None:
+    def __init__(
+        self,
+        queue: sqs.IQueue,
+        group: str | None,
+        message: events.RuleTargetInput | None,
+        dead_letter_queue: sqs.IQueue | None,
+    ) -> None:
         self._queue = queue
+        self._dead_letter_queue = dead_letter_queue
         self._group = group
         self._message = message
 
@@ -252,6 +280,9 @@ class _RuleTarget:
             arn=self._queue.queue_arn,
             input=self._message,
             target_resource=cast("IConstruct", self._queue),
+            dead_letter_config=None
+            if self._dead_letter_queue is None
+            else events.CfnRule.DeadLetterConfigProperty(arn=self._dead_letter_queue.queue_arn),
             sqs_parameters=None
             if self._group is None
             else events.CfnRule.SqsParametersProperty(message_group_id=self._group),

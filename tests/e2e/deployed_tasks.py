@@ -28,7 +28,8 @@ def _add_line(line: str) -> None:
         file.write(line + "\n")
 
 
-@emails.processor("send_email", timeout=3, max_attempts=4, backoff_policy=ConstantBackoff(1), enqueues=["reports"])
+# Five cold functions import boto3 at the same time, which takes a busy machine seconds.
+@emails.processor("send_email", timeout=10, max_attempts=4, backoff_policy=ConstantBackoff(1), enqueues=["reports"])
 def send_email(*, to: str) -> None:
     """Send, and ask for a report of it."""
     _note("sent", to)

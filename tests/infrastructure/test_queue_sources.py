@@ -124,6 +124,29 @@ def test_api_sends_bodies_with_a_role_of_one_action(fed: Fed) -> None:
     assert fed.resources.actions_on("uploadsQueue") == {"sqs:SendMessage"}
 
 
+def test_what_cannot_be_delivered_goes_to_a_queue_that_admits_it(stack: Stack) -> None:
+    """A topic and a rule with a queue for what they give up name it, and it takes messages of these two alone."""
+    queue, dead = TaskQueue(stack, "uploads", queue_name="shop-uploads"), sqs.Queue(stack, "Undelivered")
+    queue.from_topic(sns.Topic(stack, "Topic"), dead_letter_queue=dead)
+    rule = events.Rule(stack, "Rule", event_pattern=events.EventPattern(source=["shop"]))
+    queue.from_rule(rule, dead_letter_queue=dead)
+
+    resources = Resources(stack)
+    (dead_id,) = (key for key in resources.of_type("SQS::Queue") if key.startswith("Undelivered"))
+    arn = {"Fn::GetAtt": [dead_id, "Arn"]}
+    assert resources.only("SNS::Subscription")["RedrivePolicy"] == {"deadLetterTargetArn": arn}
+    assert resources.only("Events::Rule")["Targets"][0]["DeadLetterConfig"] == {"Arn": arn}
+    (policy,) = (
+        one["Properties"] for key, one in resources.of_type("SQS::QueuePolicy").items() if key.startswith("Undelivered")
+    )
+    senders = {
+        statement["Principal"]["Service"]: next(iter(statement["Condition"]["ArnEquals"]["aws:SourceArn"].values()))
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Condition"].get("ArnEquals", {}).get("aws:SourceArn")
+    }
+    assert senders.keys() == {"sns.amazonaws.com", "events.amazonaws.com"}
+
+
 def test_services_may_use_the_key_of_the_queue(fed: Fed) -> None:
     """A queue with a key is silent until the key admits who sends; the account is the condition, to avoid a circle."""
     statements = fed.resources.only("KMS::Key")["KeyPolicy"]["Statement"]
