@@ -103,15 +103,19 @@ class JobCrashedError(SQSTasksError):
 
 
 class RemoteError(SQSTasksError):
-    """What stands here for an exception of another process, of which no more than the name of its type is known.
+    """What stands here for an exception of another process, of which its type's name is known, and where it was raised.
 
     Attributes:
         type_name: That name.
+        frames: The application's last lines, ``file:line:function``.
+        cause: The name of the type of its own cause; empty without one.
     """
 
-    def __init__(self, type_name: str) -> None:
+    def __init__(self, type_name: str, *, frames: Sequence[str] = (), cause: str = "") -> None:
         super().__init__(f"{type_name} in a child process")
         self.type_name = type_name
+        self.frames = tuple(frames)
+        self.cause = cause
 
 
 def type_name_of(error: BaseException) -> str:

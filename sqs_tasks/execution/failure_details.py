@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from sqs_tasks.errors import RemoteError
 from sqs_tasks.execution.failures import PACKAGE, STANDARD_LIBRARY
 from sqs_tasks.message import ReceivedMessage
 
@@ -39,7 +40,6 @@ def failure_details(
         ``first_sent``, ``sent`` and ``failed`` (ISO 8601 in UTC), ``queue``, ``message_id``, ``worker``, ``frames``
         (the application's last lines, the innermost last) and ``cause`` (the class of the exception's own cause).
     """
-    cause = None if error is None else error.__cause__
     found = {
         "first_sent": _iso(message.first_sent_at),
         "sent": _iso(message.sent_at),
@@ -48,7 +48,7 @@ def failure_details(
         "message_id": message.message_id,
         "worker": worker_name(os.environ),
         "frames": application_frames(error),
-        "cause": "" if cause is None else type(cause).__name__,
+        "cause": cause_of(error),
     }
     return {
         name: value if isinstance(value, list) else str(value)[:MAX_TEXT_CHARS]
@@ -77,6 +77,8 @@ def application_frames(error: BaseException | None) -> list[str]:
 
     The innermost line is kept, whosever it is: it is where the exception was raised.
     """
+    if isinstance(error, RemoteError):
+        return [frame[-MAX_FRAME_CHARS:] for frame in error.frames[-MAX_FRAMES:]]
     trace = None if error is None else error.__traceback__
     frames: list[str] = []
     while trace is not None:
@@ -87,6 +89,14 @@ def application_frames(error: BaseException | None) -> list[str]:
             frames.append(f"{_shown(code.co_filename)}:{trace.tb_lineno}:{code.co_name}"[-MAX_FRAME_CHARS:])
         trace = trace.tb_next
     return frames[-MAX_FRAMES:]
+
+
+def cause_of(error: BaseException | None) -> str:
+    """The name of the type of an exception's own cause; empty without one."""
+    if isinstance(error, RemoteError):
+        return error.cause
+    cause = None if error is None else error.__cause__
+    return "" if cause is None else type(cause).__name__
 
 
 def worker_name(variables: Mapping[str, str]) -> str:

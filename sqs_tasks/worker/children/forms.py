@@ -75,13 +75,18 @@ def message_of(form: Mapping[str, Any]) -> ReceivedMessage:
 
 
 def outcome_form(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain data; of an exception no more than its type's name goes along."""
+    """An outcome as plain data; of an exception its type's name goes along, and where it was raised."""
     kind = type(outcome).__name__
     if kind not in _FIELDS:
         return {"kind": "Succeeded"}
     form: dict[str, Any] = {name: getattr(outcome, name) for name in _FIELDS[kind][1]}
     error = getattr(outcome, "error", None)
-    return {"kind": kind, **form, "error": None if error is None else type(error).__name__}
+    if error is None:
+        return {"kind": kind, **form, "error": None}
+    from sqs_tasks.execution.failure_details import application_frames, cause_of  # most jobs succeed
+
+    where = {"frames": application_frames(error), "cause": cause_of(error)}
+    return {"kind": kind, **form, "error": type(error).__name__, **where}
 
 
 def outcome_of_form(form: Any) -> Outcome:
@@ -104,7 +109,12 @@ def outcome_of_form(form: Any) -> Outcome:
     values: dict[str, Any] = {name: form[name] for name in fields}
     error = form.get("error")
     if kind in _WITH_ERROR and isinstance(error, str):
-        values["error"] = RemoteError(error)
+        frames, cause = form.get("frames"), form.get("cause")
+        values["error"] = RemoteError(
+            error,
+            frames=[one for one in frames if isinstance(one, str)] if isinstance(frames, list) else (),
+            cause=cause if isinstance(cause, str) else "",
+        )
     outcome: Outcome = make(**values)
     return outcome
 

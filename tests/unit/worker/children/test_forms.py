@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from sqs_tasks.errors import RemoteError, type_name_of
+from sqs_tasks.execution.failure_details import application_frames, cause_of
 from sqs_tasks.message import ReceivedMessage
 from sqs_tasks.outcome import NotStarted, Postponed, Rejected, Retried, Skipped, Succeeded, UnknownTask
 from sqs_tasks.worker.children.forms import message_form, message_of, outcome_form, outcome_of_form, outcomes_of_forms
@@ -51,6 +52,23 @@ def test_of_an_exception_its_types_name_arrives(ends):
     assert isinstance(arrived.error, RemoteError)
     assert type_name_of(arrived.error) == "ZeroDivisionError"
     assert "secret" not in str(arrived.error)
+
+
+def test_of_an_exception_its_lines_and_its_cause_arrive(ends):
+    """A dead letter of an isolated job names the lines of the application, too."""
+    try:
+        try:
+            raise KeyError("secret")
+        except KeyError as cause:
+            raise ValueError("secret") from cause
+    except ValueError as error:
+        ends[0].send(outcome_form(Rejected(reason="no", delay_seconds=1, error=error)))
+
+    arrived = outcome_of_form(ends[1].receive()).error
+
+    assert application_frames(arrived)[-1].endswith(":test_of_an_exception_its_lines_and_its_cause_arrive")
+    assert cause_of(arrived) == "KeyError"
+    assert "secret" not in str(vars(arrived))
 
 
 def test_messages_arrive_as_they_left(ends):
