@@ -25,7 +25,7 @@ _COMMANDS = {
     "worker": _Place("sqs_tasks.cli.worker", "worker", "Run the jobs of an application's queues."),
     "send": _Place("sqs_tasks.cli.send", "send", "Add jobs to a queue."),
     "queues": _Place(
-        "sqs_tasks.cli.queues", "queues", "Create and list an application's queues, redrive dead letters."
+        "sqs_tasks.cli.queues", "queues", "List, watch, create, purge and pause queues; redrive dead letters."
     ),
     "doctor": _Place("sqs_tasks.cli.doctor", "doctor", "Find what is wrong, why it matters, and the fix."),
     "dead": _Place("sqs_tasks.cli.dead.command", "dead", "Find, understand, retry, edit and drop dead letters."),

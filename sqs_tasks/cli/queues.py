@@ -7,13 +7,16 @@ import click
 from sqs_tasks.cli.queues_create import create
 from sqs_tasks.cli.queues_list import list_queues
 from sqs_tasks.cli.queues_redrive import redrive
+from sqs_tasks.cli.queues_show import show
+from sqs_tasks.cli.queues_steering import pause, purge, resume
+from sqs_tasks.cli.queues_watch import watch
 
 
 @click.group()
 def queues() -> None:
-    """Create an application's queues, list them, and move dead letters back."""
+    """See how full an application's queues are, create, purge and pause them, and move dead letters back."""
 
 
-queues.add_command(create)
-queues.add_command(list_queues)
-queues.add_command(redrive)
+for one in (create, list_queues, show, watch, redrive, purge, pause, resume):
+    queues.add_command(one)
+queues.add_command(list_queues, "ls")

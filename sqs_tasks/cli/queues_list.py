@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import click
 
-from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.queue_names import queue_named
 from sqs_tasks.cli.table import Table
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.errors import QueueNotFoundError
@@ -40,14 +41,17 @@ class Depths:
 
 
 @click.command("list", epilog=EPILOG)
-@click.argument("app", required=False, envvar=APP_VARIABLE)
+@click.argument("words", nargs=-1, metavar="[APP] [QUEUE]...")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with an object for each queue.")
 @endpoint_options
-def list_queues(*, app: str | None, as_json: bool) -> None:
-    """List the queues of APP with the numbers of their messages."""
-    env = load(split_app([app] if app else [])[0])
+def list_queues(*, words: Sequence[str], as_json: bool) -> None:
+    """List the queues of APP, or some of them, with the numbers of their messages."""
+    app, names = split_app(words)
+    env = load(app)
     dead = {queue.settings.dead_letter_queue for queue in env.queues.values()}
-    depths = [_depths(env, queue) for name, queue in env.queues.items() if name not in dead]
+    chosen = [queue_named(env, name) for name in names]
+    chosen = chosen or [queue for name, queue in env.queues.items() if name not in dead]
+    depths = [_depths(env, queue) for queue in chosen]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in depths], indent=2))
     else:
