@@ -82,6 +82,13 @@ class _Variable(click.ParamType[tuple[str, str]]):
 @click.option("--code", metavar="PATH", help="The zip file of 'sqs-tasks bundle', for sam and terraform.")
 @click.option("--kms-key-arn", metavar="ARN", help="The queues' KMS key, if it is one of your own.")
 @click.option(
+    "--memory",
+    type=_QueueNumber(),
+    multiple=True,
+    metavar="QUEUE=MB",
+    help="The memory of a queue's function; 512 MB if left out; repeatable.",
+)
+@click.option(
     "--max-concurrency",
     type=_QueueNumber(),
     multiple=True,
@@ -112,6 +119,7 @@ def render(
     arch: str,
     code: str | None,
     kms_key_arn: str | None,
+    memory: Sequence[tuple[str, int]],
     max_concurrency: Sequence[tuple[str, int]],
     reserved_concurrency: Sequence[tuple[str, int]],
     variables: Sequence[tuple[str, str]],
@@ -127,6 +135,7 @@ def render(
             python=python,
             architecture=arch,
             code=code,
+            memory=dict(memory),
             max_concurrency=dict(max_concurrency),
             reserved_concurrency=dict(reserved_concurrency),
             variables=dict(variables),

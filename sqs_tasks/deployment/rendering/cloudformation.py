@@ -142,7 +142,7 @@ class CloudFormation:
                     "PolicyDocument": document([{**statement, "Resource": [self._value(arn) for arn in arns]}])
                 },
             },
-            "What workers may add jobs to whose tasks do not say to which queues, or to many.",
+            "For workers whose tasks do not say to which queues they add jobs, or say many.",
         )
 
     def _add_function(self, worker: WorkerPart) -> None:

@@ -78,7 +78,7 @@ class WorkerPart:
         queue: The name of its queue in code.
         queue_name: The name of its queue in SQS.
         queue_arn: The ARN of its queue.
-        plan: What the plan says of it.
+        plan: What the plan says of it, but for what was set by hand.
         variables: Variables that it has besides those of the plan, with values as they stand.
         statements: The statements of its own policy.
         shared: The names of the managed policies that it has besides.
@@ -137,7 +137,7 @@ class Parts:
         settings.check(plan)
         arns = {one["name"]: _arn(one) for one in plan["queues"]}
         policies: dict[str, tuple[str, ...]] = {}
-        workers = [_worker(one, arns, policies, settings.variables) for one in plan["workers"]]
+        workers = [_worker(one, arns, policies, settings) for one in plan["workers"]]
         scheduled = dict.fromkeys(arns[one["queue"]] for one in plan["schedule_definitions"])
         containers = tuple(one for one in workers if one.plan["runs_on"] != "lambda")
         return cls(
@@ -216,7 +216,7 @@ def _worker(
     plan: Mapping[str, Any],
     arns: Mapping[str, str],
     policies: dict[str, tuple[str, ...]],
-    variables: Mapping[str, str],
+    settings: RenderSettings,
 ) -> WorkerPart:
     """A worker, with the long lists of queues that it may send to in managed policies, which workers share."""
     statements: list[Mapping[str, Any]] = []
@@ -237,8 +237,8 @@ def _worker(
         queue=plan["queue"],
         queue_name=arns[plan["queue"]].rpartition(":")[2],
         queue_arn=arns[plan["queue"]],
-        plan=plan,
-        variables=variables,
+        plan={**plan, "memory_mb": settings.memory.get(plan["queue"], plan.get("memory_mb"))},
+        variables=settings.variables,
         statements=tuple(statements),
         shared=tuple(shared),
     )
@@ -288,6 +288,13 @@ def _notes(plan: Mapping[str, Any], containers: Sequence[WorkerPart]) -> Iterato
     for queue in plan["queues"]:
         if queue["queue_url"] is not None:
             yield _note_of_existing(queue, is_polled_by_lambda=queue["name"] in polled)
+    undeclared = [repr(one["queue"]) for one in plan["workers"] if one["adds_jobs_anywhere"]]
+    if undeclared:
+        yield (
+            f"Tasks on {', '.join(undeclared)} do not say to which queues they add jobs, so that these workers may add "
+            "jobs to every queue. Lambda stops a function whose jobs come back to it. Declare enqueues=['...'], which "
+            "allows that, or enqueues=[] for none."
+        )
     yield "Alarms and a dashboard are not rendered; docs/alarms.md says what to watch."
 
 

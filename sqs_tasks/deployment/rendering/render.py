@@ -18,7 +18,7 @@ class Rendering:
 
     Attributes:
         text: The file.
-        notes: What is not in it, a sentence or two each.
+        notes: What is not in it, and what else there is to know; a few sentences each.
     """
 
     text: str
@@ -52,7 +52,7 @@ def _head(parts: Parts, settings: RenderSettings) -> Iterator[str]:
     yield "What is changed here by hand is lost with the next rendering. Change the registry, and run:"
     yield f"  {_command(parts, settings)}"
     yield ""
-    yield "Not in this file:"
+    yield "Notes:"
     for note in parts.notes:
         yield f"- {note}"
     yield ""
@@ -73,6 +73,7 @@ def _command(parts: Parts, settings: RenderSettings) -> str:
     if parts.kms_key_arn is not None:
         words += ["--kms-key-arn", parts.kms_key_arn]
     for option, values in (
+        ("--memory", settings.memory),
         ("--max-concurrency", settings.max_concurrency),
         ("--reserved-concurrency", settings.reserved_concurrency),
         ("--variable", settings.variables),

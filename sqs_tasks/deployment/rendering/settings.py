@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.limits import check_number
+from sqs_tasks.local.function.function import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 #: The forms, by the names that the command takes.
 Form = Literal["cloudformation", "sam", "terraform"]
@@ -32,6 +34,7 @@ class RenderSettings:
         python: The functions' Python, as in ``3.13``.
         architecture: ``arm64`` or ``x86_64``.
         code: The path of the zip file with the functions' code, as the template is to name it; None for a parameter.
+        memory: Megabytes of the function, by the name of the queue in code; what the plan says where there is none.
         max_concurrency: Concurrent invocations at most, by the name of the queue in code.
         reserved_concurrency: The function's own share of the account's concurrency, by the name of the queue in code.
         variables: More variables of every worker, with values as they stand.
@@ -41,6 +44,7 @@ class RenderSettings:
     python: str = DEFAULT_PYTHON
     architecture: str = DEFAULT_ARCHITECTURE
     code: str | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
     max_concurrency: Mapping[str, int] = field(default_factory=dict)
     reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -70,12 +74,14 @@ class RenderSettings:
                     "taken; leave it out"
                 )
         functions = {one["queue"]: one for one in plan["workers"] if one["runs_on"] == "lambda"}
-        for name in (*self.max_concurrency, *self.reserved_concurrency):
+        for name in (*self.memory, *self.max_concurrency, *self.reserved_concurrency):
             if name not in functions:
                 raise ConfigurationError(
-                    f"concurrency is given for queue {name!r}, which no function works; those with functions are "
-                    f"{', '.join(map(repr, functions)) or 'none'}; correct the name"
+                    f"memory or concurrency is given for queue {name!r}, which no function works; those with functions "
+                    f"are {', '.join(map(repr, functions)) or 'none'}; correct the name"
                 )
+        for name, megabytes in self.memory.items():
+            check_number(megabytes, f"memory of queue {name!r}", MIN_MEMORY_MB, MAX_MEMORY_MB, unit="MB")
         fifo = {one["name"]: one["fifo"] for one in plan["queues"]}
         try:
             for name, function in functions.items():

@@ -133,7 +133,7 @@ class Terraform:
             "aws_iam_policy",
             made,
             {"name_prefix": f"{self.parts.queue_prefix}{snake(name)}-", "policy": document_of(made)},
-            "What workers may add jobs to whose tasks do not say to which queues, or to many.",
+            "For workers whose tasks do not say to which queues they add jobs, or say many.",
         )
 
     def _add_function(self, worker: WorkerPart) -> None:

@@ -85,10 +85,11 @@ def test_what_is_not_made_is_said_on_top_and_beside(template: dict[str, Any]) ->
     made = rendered("cloudformation")
     head = " ".join(line.removeprefix("# ").strip() for line in made.text.partition("\nAWSTemplate")[0].splitlines())
 
-    assert [note.split(" is ")[0].split(" are ")[0] for note in made.notes] == [
+    assert [note.split(" is ")[0].split(" are ")[0].split(" do ")[0] for note in made.notes] == [
         "Queue 'films'",
         "Queue 'tapes'",
         "Queue 'old'",
+        "Tasks on 'reports', 'films'",
         "Alarms and a dashboard",
     ]
     assert all(note in head for note in made.notes)
@@ -166,6 +167,7 @@ def test_workers_that_may_add_anywhere_share_a_policy(template: dict[str, Any]) 
         ({"python": "313"}, "no release of Python"),
         ({"variables": {"SQS_TASKS_APP": "other:env"}}, "names that begin with SQS_TASKS_ are taken"),
         ({"max_concurrency": {"films": 5}}, "which no function works"),
+        ({"memory": {"emails": 64}}, r"memory of queue 'emails'=64 must be .* from 128 to 10240"),
         ({"max_concurrency": {"emails": 1}}, "Lambda allows 2 to 1000"),
         ({"max_concurrency": {"emails": 9}, "reserved_concurrency": {"emails": 5}}, "reserve 9 or more"),
     ],
@@ -176,13 +178,16 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], text: st
         rendered("cloudformation", **settings)
 
 
-def test_concurrency_that_is_set_is_rendered(tmp_path: Path) -> None:
-    """The most of the mapping, and the share of the function."""
-    made = rendered("cloudformation", max_concurrency={"emails": 5}, reserved_concurrency={"emails": 6})
+def test_memory_and_concurrency_that_are_set_are_rendered(tmp_path: Path) -> None:
+    """The memory and the share of the function, and the most of the mapping."""
+    sizes: dict[str, Any] = {"max_concurrency": {"emails": 5}, "reserved_concurrency": {"emails": 6}}
+    made = rendered("cloudformation", memory={"emails": 1_024}, **sizes)
     resources = document(made, tmp_path)["Resources"]
 
     assert resources["EmailsMapping"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 5}
     assert resources["EmailsFunction"]["Properties"]["ReservedConcurrentExecutions"] == 6
+    assert resources["EmailsFunction"]["Properties"]["MemorySize"] == 1_024
+    assert resources["ReportsFunction"]["Properties"]["MemorySize"] == 512
 
 
 def test_variables_of_ones_own_are_rendered_as_they_stand(tmp_path: Path) -> None:

@@ -23,7 +23,11 @@ from tests.support.terraform_schema import SCHEMA_PATH, problems
 
 NOW = datetime(2030, 1, 31, 12, 7, tzinfo=UTC)
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-CONCURRENCY: dict[str, Any] = {"max_concurrency": {"emails": 5}, "reserved_concurrency": {"emails": 6}}
+SIZES: dict[str, Any] = {
+    "memory": {"emails": 2_048},
+    "max_concurrency": {"emails": 5},
+    "reserved_concurrency": {"emails": 6},
+}
 
 
 def configuration(manifest: dict[str, Any], *, kms_key_arn: str | None = None, **settings: Any) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def configuration(manifest: dict[str, Any], *, kms_key_arn: str | None = None, *
 
 @pytest.fixture(scope="module")
 def everything() -> dict[str, Any]:
-    return configuration(manifest_of_everything(), kms_key_arn=KEY, **CONCURRENCY)
+    return configuration(manifest_of_everything(), kms_key_arn=KEY, **SIZES)
 
 
 def test_the_provider_has_every_name_that_is_used(everything: dict[str, Any]) -> None:
@@ -78,10 +82,10 @@ def test_it_deploys_what_cloudformation_does(key: str | None, tmp_path: Path) ->
     """Queues with their policies, functions with their variables, mappings, rights, trust and schedules."""
     manifest = manifest_of_everything()
     path = tmp_path / "template.yaml"
-    settings = RenderSettings(form="cloudformation", **CONCURRENCY)
+    settings = RenderSettings(form="cloudformation", **SIZES)
     path.write_text(render(plan(manifest, kms_key_arn=key), settings, now=NOW).text)
     theirs = Template(read_template(path)).facts()
-    ours = Configuration(configuration(manifest, kms_key_arn=key, **CONCURRENCY)).facts()
+    ours = Configuration(configuration(manifest, kms_key_arn=key, **SIZES)).facts()
 
     for kind in theirs.keys() | ours.keys():
         assert ours[kind] == theirs[kind], kind
