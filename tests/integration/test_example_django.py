@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from sqs_tasks.local.server import LocalSQSServer
@@ -53,7 +54,8 @@ def test_a_view_sends_after_its_commit_and_the_worker_finds_the_order(tmp_path: 
         )
 
         def receipts() -> list[tuple[str]]:
-            return sqlite3.connect(database).execute("SELECT receipt FROM orders_order").fetchall()
+            with closing(sqlite3.connect(database)) as connection:
+                return connection.execute("SELECT receipt FROM orders_order").fetchall()
 
         until(lambda: receipts() == [("book to a@example.com",)], what="the receipt")
         until(lambda: "1 orders so far" in run.log(worker), what="the async task")

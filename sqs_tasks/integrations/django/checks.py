@@ -93,7 +93,7 @@ def _early_sends(env: SQSEnv, app: str) -> Iterator[CheckMessage]:
         yield CheckWarning(
             f"Database {atomic[0]!r} has ATOMIC_REQUESTS, and {app} sends at once: a job may run before its request "
             "has committed, and runs although the request is rolled back.",
-            hint="Pass send=OnCommit() of sqs_tasks.transactions to SQSEnv.",
+            hint="Pass send=OnCommit() of sqs_tasks.transactions, or send=Outbox(), to SQSEnv.",
             id="sqs_tasks.W004",
         )
 
