@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
@@ -67,7 +69,10 @@ _inherited: list[Any] = []
 
 
 def _leave_to_parent() -> None:
-    """In a child that was forked: forget the connections of the parent, so that the child opens its own."""
+    """In a child that was forked: forget the connections of the parent, and its thread for the ORM of async code."""
+    asgiref = sys.modules.get("asgiref.sync")
+    if asgiref is not None:
+        asgiref.SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
     for connection in connections.all(initialized_only=True):
         if connection.connection is None or (connection.vendor == "sqlite" and connection.is_in_memory_db()):
             continue  # nothing is shared: a database in memory has been copied

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -191,17 +192,20 @@ def test_an_eager_job_leaves_the_request_its_connections(env: SQSEnv, database: 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_fork_has_connections_of_its_own(database: Any) -> None:
-    """A child that used its parent's, or closed it, would break it for both."""
+    """A child that used its parent's, or closed it, would break it for both; and its async code finds a thread."""
     database(CONN_MAX_AGE=None)
     query()
+    asyncio.run(sync_to_async(query)())
     parents = connections["file"].connection
 
     child = os.fork()
     if child == 0:
         code = 1
+        signal.alarm(20)  # for a thread that stayed in the parent one would wait for ever
         try:
             fresh = not is_open()
             code = 0 if fresh and query() == 1 and connections["file"].connection is not parents else 2
+            code += asyncio.run(sync_to_async(query)()) - 1
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
