@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextvars import copy_context
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqs_tasks.message import OutgoingMessage
 from sqs_tasks.receipts import PendingMessage
@@ -17,22 +17,15 @@ from sqs_tasks.sending.sending_threads import REQUESTS_AT_ONCE, sending_threads
 T = TypeVar("T")
 
 
-class StreamingOutbox(SendsHeld, Protocol):
-    """What a stream of a coroutine asks of an outbox."""
-
-    def call_hooks(self, message: OutgoingMessage, /) -> Sequence[str]:
-        """Call the ``pre_send`` hooks."""
-
-
 async def stream_async(
-    outbox: StreamingOutbox, queue_name: str, messages: AsyncIterator[OutgoingMessage], max_in_flight: int
+    outbox: SendsHeld, queue_name: str, messages: AsyncIterator[OutgoingMessage], max_in_flight: int
 ) -> int:
     """Send any number of messages, read as requests leave, and return how many were sent.
 
     Args:
         outbox: Sends the requests, from threads.
         queue_name: The queue's name in code, for the error.
-        messages: The messages; after a failure no more are read.
+        messages: The messages, whose hooks were called; after a failure no more are read.
         max_in_flight: Requests under way at once.
 
     Raises:
@@ -43,7 +36,7 @@ async def stream_async(
     failures: list[Any] = []
     under_way: deque[tuple[int, asyncio.Future[tuple[list[OutgoingMessage], list[Any]]]]] = deque()
     failure: Exception | None = None
-    chunks = _chunks(outbox, messages)
+    chunks = _chunks(messages)
 
     async def finish_one() -> None:
         nonlocal sent
@@ -77,16 +70,13 @@ async def stream_async(
     return sent
 
 
-async def _chunks(
-    outbox: StreamingOutbox, messages: AsyncIterator[OutgoingMessage]
-) -> AsyncIterator[list[OutgoingMessage]]:
+async def _chunks(messages: AsyncIterator[OutgoingMessage]) -> AsyncIterator[list[OutgoingMessage]]:
     """As :func:`~sqs_tasks.sending.sender.chunks`; a message that is scheduled is alone."""
     chunk: list[OutgoingMessage] = []
     size = 0
     failure: Exception | None = None
     try:
         async for message in messages:
-            outbox.call_hooks(message)
             is_alone = message.run_at is not None
             if chunk and (is_alone or not has_room(len(chunk), size, message)):
                 yield chunk

@@ -17,7 +17,6 @@ from sqs_tasks.message import MessageAttribute, OutgoingMessage
 from sqs_tasks.receipts import PendingMessage, Receipt
 from sqs_tasks.registration.group_ids import check_group_id, group_id_of
 from sqs_tasks.sending.sender import Sender, chunks, unsent_error
-from sqs_tasks.sending.stream import stream
 from sqs_tasks.settings import QueueSettings
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class Outbox:
             added: The attributes that hooks added, which may be left out.
         """
         if message.run_at is not None and not self.sender.takes_scheduled:
-            one_shots = self._one_shots or self._make_one_shots()
+            one_shots = self.one_shots
             return one_shots.collect(message) if self.sender.is_collecting else one_shots.send(message)
         try:
             return self.sender.send(message)
@@ -155,32 +154,29 @@ class Outbox:
         Raises:
             BatchSendError: Some messages of the requests under way were not accepted; it carries them.
         """
-        if self._deliver() is not None or self._env.hold is not None:
+        if self._deliver() is not None:
             return sum(1 for message in messages if self.send(message) is not None)
-        held, messages = 0, iter(messages)
+        from sqs_tasks.sending.many_messages import send_many  # most producers send one by one
 
-        def to_sqs() -> Iterator[OutgoingMessage]:
-            nonlocal held
-            for message in messages:
-                if message.run_at is None:
-                    yield message
-                    continue
-                # Schedules are made side by side: from here to the next message for SQS, which is all of them mostly.
-                one_shots = self._one_shots or self._make_one_shots()
-                made, following = one_shots.send_all(message, messages, before=self.call_hooks)
-                held += made
-                if following is not None:
-                    yield following
-
-        return stream(self.sender, to_sqs(), max_in_flight, before=self.call_hooks) + held
+        return send_many(self, messages, max_in_flight)
 
     async def send_all_async(self, messages: AsyncIterator[OutgoingMessage], *, max_in_flight: int) -> int:
         """As :meth:`send_all`, for coroutines."""
-        if self._deliver() is not None or self._env.hold is not None:
+        if self._deliver() is not None:
             return len([await self.send_async(message) async for message in messages])
-        from sqs_tasks.sending.async_stream import stream_async
+        from sqs_tasks.sending.many_messages import send_many_async
 
-        return await stream_async(self, self._name, messages, max_in_flight)
+        return await send_many_async(self, self._name, messages, max_in_flight)
+
+    @property
+    def one_shots(self) -> OneShots:
+        """What holds messages that are due later than SQS can hold them back."""
+        return self._one_shots or self._make_one_shots()
+
+    def is_free(self, message: OutgoingMessage) -> bool:
+        """Call the hooks, and say whether a message leaves now: no block and no transaction holds it back."""
+        self.call_hooks(message)
+        return self._env.hold is None or self._env.hold(self, message) is None
 
     def send_held(
         self, held: Sequence[tuple[OutgoingMessage, PendingMessage]]
@@ -200,7 +196,7 @@ class Outbox:
                 for_sqs.append(message)
                 continue
             try:
-                receipt = deliver(message) if deliver else (self._one_shots or self._make_one_shots()).send(message)
+                receipt = deliver(message) if deliver else self.one_shots.send(message)
             except Exception as error:  # noqa: BLE001 - one of several; the caller gets all that failed together
                 unsent.append(message)
                 failures.append(error)

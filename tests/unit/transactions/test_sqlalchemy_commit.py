@@ -222,3 +222,19 @@ def test_what_cannot_even_be_tried_reaches_the_hook(shop: Shop, new_session: Cal
     [([message], error)] = unsent
     assert message.job_id == receipt.job_id
     assert "ZeroDivisionError" in str(error)
+
+
+def test_many_jobs_outside_of_a_transaction_leave_in_tens(shop: Shop, new_session: Callable[[], Session]) -> None:
+    """Thirty jobs are three requests, plain and async; in a transaction they wait for its commit."""
+    calls = [{"to": str(number)} for number in range(30)]
+
+    assert shop.email.map(calls) == 30
+    assert asyncio.run(shop.email.amap(calls)) == 30
+    assert shop.client.batches == [10] * 6
+
+    shop.session = new_session()
+    shop.session.begin()
+    assert shop.email.map(calls) == 30
+    assert shop.sent == 60
+    shop.session.commit()
+    assert shop.sent == 90
