@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, get_args, overload
 
 from sqs_tasks.backoff_policies import DEFAULT_BACKOFF, BackoffPolicy
 from sqs_tasks.client import ANY_QUEUE, ClientProvider, QueueUrls, neighbour_of, urls_from_environment, with_retries
@@ -14,6 +14,7 @@ from sqs_tasks.context import SQSContext
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.hooks import AroundRequest, Hook, NewLoopHook
+from sqs_tasks.limits import check_choice
 from sqs_tasks.message import Job, OutgoingMessage
 from sqs_tasks.processors import Processor
 from sqs_tasks.protocols import SQSClient, SQSSession
@@ -21,6 +22,7 @@ from sqs_tasks.queue import JobQueue
 from sqs_tasks.queues_by_name import QueuesByName
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.settings import (
+    LogRetries,
     QueueOptions,
     QueueSettings,
     TaskDefaults,
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from sqs_tasks.middleware import Middleware
     from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.outcome import Outcome
-    from sqs_tasks.priorities.priority_queues import PriorityQueues
     from sqs_tasks.queue_environment import ProcessorMaker
     from sqs_tasks.queue_statistics import QueueStatistics
     from sqs_tasks.scheduling.eventbridge import Scheduler
@@ -125,7 +126,7 @@ class SQSEnv(QueuesByName):
         direct_calls: bool = False,
         eager: bool = False,
         send: Hold | None = None,
-        log_retries: Literal["message", "traceback"] = "message",
+        log_retries: LogRetries = "message",
         include: Sequence[str] = (),
         task_defaults: TaskDefaults | None = None,
         offload: S3Offload | None = None,
@@ -149,6 +150,7 @@ class SQSEnv(QueuesByName):
         self.hold, self.log_retries = send, log_retries
         self._to_import = include
         check_task_defaults(task_defaults, "SQSEnv")
+        check_choice(log_retries, "SQSEnv: log_retries", get_args(LogRetries))
         self.task_defaults = task_defaults
         self.offload = offload
         self.deliver: Deliver | None = None
@@ -248,24 +250,6 @@ class SQSEnv(QueuesByName):
         self._queues[queue_name] = queue
         self._made_with[queue_name] = asked
         return queue
-
-    def priority_queues(
-        self, name: str, /, *, default: str | None = None, options: QueueOptions | None = None, **weights: float
-    ) -> PriorityQueues:
-        """Register a queue for each class of jobs, ``<name>_<class>``: ``env.priority_queues("jobs", high=8, low=1)``.
-
-        Args:
-            name: What their names begin with.
-            default: The class of jobs that name none; None takes the middle one, of two the lower.
-            options: Further options of all the queues, as for :meth:`queue`.
-            **weights: The weight of each class: how much of a worker it gets while the others have jobs too.
-
-        Raises:
-            ConfigurationError: A FIFO queue, fewer than two classes, or a weight or default that cannot be.
-        """
-        from sqs_tasks.priorities.priority_queues import priority_queues  # most applications have none
-
-        return priority_queues(self.queue, name, weights, default=default, options=options)
 
     def register_type(self, cls: type[Any], name: str | None = None) -> None:
         """Let an Enum or a dataclass travel that no task's annotations name; see :mod:`sqs_tasks.codecs`."""

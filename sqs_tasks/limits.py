@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError
@@ -127,3 +128,14 @@ def _nearest(value: Any, least: float, most: float | None) -> float:
         number = 0
     number = max(number, math.ceil(least), 1 if least == 0 else 0)
     return number if most is None else min(number, math.floor(most))
+
+
+def check_choice(value: object, label: str, allowed: Sequence[object]) -> None:
+    """Refuse a value that is none of those that there are.
+
+    Raises:
+        ConfigurationError: It is none of them.
+    """
+    if value not in allowed:
+        named = " or ".join(f'"{one}"' for one in allowed if one is not None)
+        raise ConfigurationError(f"{label}={value!r} must be {named}; correct it, or leave it out")

@@ -11,8 +11,10 @@ from sqs_tasks.queue import JobQueue
 if TYPE_CHECKING:
     from sqs_tasks.generic_queue import GenericQueue
     from sqs_tasks.outcome import BatchProcessingResult
+    from sqs_tasks.priorities.priority_queues import PriorityQueues
     from sqs_tasks.provisioning import ProvisioningEnvironment, RedrivePolicy
     from sqs_tasks.receipts import Receipt
+    from sqs_tasks.settings import QueueOptions
     from sqs_tasks.task import AsyncTask
 
 
@@ -22,6 +24,24 @@ class QueuesByName:
     def queue(self, queue_name: str, /, *args: Any, **options: Any) -> Any:
         """The queue of that name."""
         raise NotImplementedError
+
+    def priority_queues(
+        self, name: str, /, *, default: str | None = None, options: QueueOptions | None = None, **weights: float
+    ) -> PriorityQueues:
+        """Register a queue for each class of jobs, ``<name>_<class>``: ``env.priority_queues("jobs", high=8, low=1)``.
+
+        Args:
+            name: What their names begin with.
+            default: The class of jobs that name none; None takes the middle one, of two the lower.
+            options: Further options of all the queues, as for :meth:`queue`.
+            **weights: The weight of each class: how much of a worker it gets while the others have jobs too.
+
+        Raises:
+            ConfigurationError: A FIFO queue, fewer than two classes, or a weight or default that cannot be.
+        """
+        from sqs_tasks.priorities.priority_queues import priority_queues  # most applications have none
+
+        return priority_queues(self.queue, name, weights, default=default, options=options)
 
     def processor(
         self, queue_name: str, job_name: str, **options: Any

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqs_tasks.store.limits import Limit, SharedLimit
 
 RunsOn = Literal["lambda", "fargate", "external"]
+LogRetries = Literal["message", "traceback"]
 
 #: The stage that a process belongs to, which is part of the names of its queues; and a prefix in place of the code's.
 STAGE_VARIABLE, PREFIX_VARIABLE = "SQS_TASKS_STAGE", "SQS_TASKS_QUEUE_PREFIX"
@@ -165,6 +166,7 @@ class TaskDefaults(TypedDict, total=False):
     no_retry_on: tuple[type[BaseException], ...]
     max_age: float | None
     expired: Literal["drop", "dead_letter"]
+    log_retries: LogRetries | None
     postpones: bool
     isolate_failures: bool
     pass_context: bool
@@ -209,6 +211,7 @@ class TaskSettings:
             first send of the job.
         expired: What becomes of a job that is older: ``"dead_letter"``, or ``"drop"`` to delete it and count it as
             skipped.
+        log_retries: How a failed attempt is logged that is not the last; None takes the environment's way.
         postpones: Whether the task raises ``Postpone`` often, one job more than a few times. In Lambda such a function
             sends to its own queue, and the stack lets it.
         isolate_failures: Batch processors: run a batch that raised again one by one; what it did before is done twice.
@@ -242,6 +245,7 @@ class TaskSettings:
     no_retry_on: tuple[type[BaseException], ...] = ()
     max_age: float | None = None
     expired: Literal["drop", "dead_letter"] = "dead_letter"
+    log_retries: LogRetries | None = None
     postpones: bool = False
     isolate_failures: bool = False
     aliases: Sequence[str] = ()
@@ -288,6 +292,7 @@ class TaskSettings:
                 f'task {self.name!r}: expired={self.expired!r} must be "dead_letter" or "drop"; leave it out for '
                 '"dead_letter"'
             )
+        limits.check_choice(self.log_retries, f"task {self.name!r}: log_retries", (None, *get_args(LogRetries)))
         targets: Any = self.enqueues
         if targets is not None and (isinstance(targets, str) or not all(isinstance(one, str) for one in targets)):
             from sqs_tasks.registration.task_checks import no_queue_names

@@ -114,7 +114,8 @@ def _outcome(error: BaseException, job: Job, task: RegisteredTask, seconds: floa
         return Rejected(reason=f"{why}: {reason}", delay_seconds=delay, error=error)
     # Most retried jobs succeed in the end; who looks for those that did not must find them among the errors.
     level = logging.INFO if isinstance(error, Retry) else logging.WARNING
-    trace = _from_application(error) if level == logging.WARNING and rules.log_retries == "traceback" else None
+    is_traced = (task.settings.log_retries or rules.log_retries) == "traceback"
+    trace = _from_application(error) if level == logging.WARNING and is_traced else None
     when = "again when the queue's visibility timeout ends" if delay is None else f"again in {delay} s"
     attempts = _attempts_of_copy(job, rules, delay)
     if (

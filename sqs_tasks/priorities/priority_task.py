@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from sqs_tasks.errors import ConfigurationError
@@ -36,6 +37,27 @@ class PriorityTask(AsyncTask[P, R_co]):
     ) -> None:
         super().__init__(queue, registered, fn, callable_directly=callable_directly)
         self._queues = queues
+
+    @property
+    def queues(self) -> Mapping[str, Enqueuer]:
+        """The queue of each class."""
+        return self._queues
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Send what is added in the ``with`` block in tens, of all classes."""
+        with ExitStack() as batches:
+            for queue in self._queues.values():
+                batches.enter_context(queue.add_batch())
+            yield
+
+    @asynccontextmanager
+    async def abatch(self) -> AsyncIterator[None]:
+        """As :meth:`batch`, for coroutines."""
+        async with AsyncExitStack() as batches:
+            for queue in self._queues.values():
+                await batches.enter_async_context(queue.add_batch_async())
+            yield
 
     def send_options(self, options: Mapping[str, Any]) -> SendOptions:
         """The options of a send, with the queue of its class.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqs_tasks.errors import UndecodableMessageError
 from sqs_tasks.local import peek
 from sqs_tasks.message import Job
+from sqs_tasks.priorities.priority_task import PriorityTask
 from sqs_tasks.queue import JobQueue
 from sqs_tasks.settings import queue_name_in
 from sqs_tasks.task import AsyncTask
@@ -22,8 +23,7 @@ def assert_enqueued(task: AsyncTask[..., Any], /, **kwargs: Any) -> list[Job]:
         AssertionError: There is none; the text lists what the queue has instead.
         TypeError: The task has no such parameter, or the queue is not in memory.
     """
-    queue = _job_queue(task)
-    return _assert_in(queue.queue_url, f"queue {queue.name!r}", task, kwargs)
+    return _assert_in(_places(task), task, kwargs)
 
 
 def refute_enqueued(task: AsyncTask[..., Any], /, **kwargs: Any) -> None:
@@ -33,8 +33,7 @@ def refute_enqueued(task: AsyncTask[..., Any], /, **kwargs: Any) -> None:
         AssertionError: There is one.
         TypeError: The task has no such parameter, or the queue is not in memory: the jobs could not be found.
     """
-    queue = _job_queue(task)
-    _refute_in(queue.queue_url, f"queue {queue.name!r}", task, kwargs)
+    _refute_in(_places(task), task, kwargs)
 
 
 def assert_dead_lettered(task: AsyncTask[..., Any], /, **kwargs: Any) -> list[Job]:
@@ -46,7 +45,7 @@ def assert_dead_lettered(task: AsyncTask[..., Any], /, **kwargs: Any) -> list[Jo
         AssertionError: There is none; the text lists what the dead-letter queue has instead.
         TypeError: The task has no such parameter, the queue is not in memory, or has no dead-letter queue.
     """
-    return _assert_in(*_dead_letter_queue(task), task, kwargs)
+    return _assert_in(_dead_letter_places(task), task, kwargs)
 
 
 def refute_dead_lettered(task: AsyncTask[..., Any], /, **kwargs: Any) -> None:
@@ -56,7 +55,7 @@ def refute_dead_lettered(task: AsyncTask[..., Any], /, **kwargs: Any) -> None:
         AssertionError: There is one.
         TypeError: As for :func:`assert_dead_lettered`.
     """
-    _refute_in(*_dead_letter_queue(task), task, kwargs)
+    _refute_in(_dead_letter_places(task), task, kwargs)
 
 
 def enqueued(queue: JobQueue) -> list[Job]:
@@ -64,23 +63,35 @@ def enqueued(queue: JobQueue) -> list[Job]:
     return [queue.job(one.message) for one in peek.stored_messages(queue.env.client(), queue.queue_url)]
 
 
-def _assert_in(url: str, where: str, task: AsyncTask[..., Any], kwargs: Mapping[str, Any]) -> list[Job]:
-    found = _matching(url, task, kwargs)
+class _Place(NamedTuple):
+    """Where jobs of a queue may be."""
+
+    #: The queue that they were sent to.
+    queue: JobQueue
+    #: The URL of that queue, or of its dead-letter queue.
+    url: str
+    #: What to call it in a sentence.
+    name: str
+
+
+def _assert_in(places: Sequence[_Place], task: AsyncTask[..., Any], kwargs: Mapping[str, Any]) -> list[Job]:
+    found = [job for place in places for job in _matching(place.url, place.queue, task, kwargs)]
     if not found:
         raise AssertionError(
-            f"no job {task.name!r} with {_shown(kwargs)} in {where}; {_contents(url, _job_queue(task))}"
+            f"no job {task.name!r} with {_shown(kwargs)} in "
+            + ", nor in ".join(f"{place.name}; {_contents(place.url, place.queue)}" for place in places)
         )
     return found
 
 
-def _refute_in(url: str, where: str, task: AsyncTask[..., Any], kwargs: Mapping[str, Any]) -> None:
-    found = _matching(url, task, kwargs)
-    if found:
-        raise AssertionError(f"{len(found)} jobs {task.name!r} with {_shown(kwargs)} in {where}")
+def _refute_in(places: Sequence[_Place], task: AsyncTask[..., Any], kwargs: Mapping[str, Any]) -> None:
+    for place in places:
+        found = _matching(place.url, place.queue, task, kwargs)
+        if found:
+            raise AssertionError(f"{len(found)} jobs {task.name!r} with {_shown(kwargs)} in {place.name}")
 
 
-def _matching(url: str, task: AsyncTask[..., Any], kwargs: Mapping[str, Any]) -> list[Job]:
-    queue = _job_queue(task)
+def _matching(url: str, queue: JobQueue, task: AsyncTask[..., Any], kwargs: Mapping[str, Any]) -> list[Job]:
     _check_names(queue, task, kwargs)
     # As they look after their journey: a tuple arrives as a list.
     codec = queue.env.codecs.get(queue.env.codec)
@@ -111,16 +122,24 @@ def _check_names(queue: JobQueue, task: AsyncTask[..., Any], kwargs: Mapping[str
         )
 
 
-def _dead_letter_queue(task: AsyncTask[..., Any]) -> tuple[str, str]:
-    """The URL of the dead-letter queue of a task's queue, and how to call it in a sentence."""
-    queue = _job_queue(task)
-    dead = queue.settings.dead_letter_queue
-    if dead is None:
-        raise TypeError(
-            f"queue {queue.name!r} has no dead-letter queue, so none of its jobs can be in it; "
-            "give it one with dead_letter_queue="
-        )
-    return queue.dead_letter_queue_url(), f"dead-letter queue {queue_name_in(dead) if '://' in dead else dead!r}"
+def _places(task: AsyncTask[..., Any]) -> list[_Place]:
+    """The queue of a task, or those of all classes."""
+    return [_Place(queue, queue.queue_url, f"queue {queue.name!r}") for queue in _job_queues(task)]
+
+
+def _dead_letter_places(task: AsyncTask[..., Any]) -> list[_Place]:
+    """The dead-letter queue of a task's queue, or of those of all classes."""
+    places = []
+    for queue in _job_queues(task):
+        dead = queue.settings.dead_letter_queue
+        if dead is None:
+            raise TypeError(
+                f"queue {queue.name!r} has no dead-letter queue, so none of its jobs can be in it; "
+                "give it one with dead_letter_queue="
+            )
+        name = queue_name_in(dead) if "://" in dead else dead
+        places.append(_Place(queue, queue.dead_letter_queue_url(), f"dead-letter queue {name!r}"))
+    return places
 
 
 def _readable(url: str, queue: JobQueue) -> Iterator[Job]:
@@ -135,6 +154,13 @@ def _job_queue(task: AsyncTask[..., Any]) -> JobQueue:
     if not isinstance(task.queue, JobQueue):
         raise TypeError(f"task {task.name!r} is on {task.queue!r}, which holds no jobs")
     return task.queue
+
+
+def _job_queues(task: AsyncTask[..., Any]) -> list[JobQueue]:
+    """The queues that hold jobs of a task: one for each class, where it has classes."""
+    if not isinstance(task, PriorityTask):
+        return [_job_queue(task)]
+    return [queue for queue in task.queues.values() if isinstance(queue, JobQueue)]
 
 
 def _shown(kwargs: Mapping[str, Any]) -> str:

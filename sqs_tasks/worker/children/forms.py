@@ -77,8 +77,8 @@ def message_of(form: Mapping[str, Any]) -> ReceivedMessage:
 def outcome_form(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain data; of an exception its type's name goes along, and where it was raised."""
     kind = type(outcome).__name__
-    if kind not in _FIELDS:
-        return {"kind": "Succeeded"}
+    if isinstance(outcome, Succeeded):
+        return {"kind": kind}
     form: dict[str, Any] = {name: getattr(outcome, name) for name in _FIELDS[kind][1]}
     error = getattr(outcome, "error", None)
     if error is None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sqs_tasks import SQSEnv
+from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.execution.event_loop import limited, run_coroutine
 from sqs_tasks.message import ReceivedMessage, string_attribute
 from sqs_tasks.outcome import Outcome, Rejected, Retried
@@ -227,3 +228,22 @@ def test_an_async_job_that_the_worker_gives_up_on_has_no_outcome() -> None:
 def test_attempts_used_up_reject_the_job() -> None:
     """max_attempts=1 means one run."""
     assert isinstance(outcome_of(ValueError("x"), max_attempts=1), Rejected)
+
+
+@pytest.mark.parametrize("log_retries", [None, "message", "traceback"])
+def test_a_task_may_have_its_own_way_of_logging_retries(
+    caplog: pytest.LogCaptureFixture, log_retries: str | None
+) -> None:
+    """It goes before that of the environment."""
+    outcome_of(ValueError("no"), log_retries=log_retries)
+
+    (record,) = caplog.records
+    assert bool(record.exc_info) == (log_retries != "message")
+
+
+def test_no_other_way_of_logging_retries_is_taken() -> None:
+    """Where it is written."""
+    with pytest.raises(ConfigurationError, match="log_retries='all' must be"):
+        SQSEnv(log_retries="all")
+    with pytest.raises(ConfigurationError, match="task 'go': log_retries='all' must be"):
+        outcome_of(ValueError("no"), log_retries="all")

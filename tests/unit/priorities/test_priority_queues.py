@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from sqs_tasks import Every, MemorySession, Schedule, SQSEnv
 from sqs_tasks.errors import ConfigurationError
-from sqs_tasks.testing import drain
+from sqs_tasks.testing import assert_enqueued, drain, refute_enqueued
 from sqs_tasks.worker.consumer import Consumer
 from sqs_tasks.worker.slots import Slots
 
@@ -59,6 +60,43 @@ def test_task_is_on_all_of_them_and_a_job_goes_to_its_class(env, jobs):
     assert sorted(ran) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert len(env.schedules) == 1, "one schedule, of the default class"
     assert jobs["medium"].task("go") is go
+
+
+def test_batch_takes_the_jobs_of_all_classes(env, jobs):
+    """In requests of ten for each; the assertions of tests find a job in whichever queue it is."""
+    client = env.client()
+    go = jobs.processor("go")(lambda n: None)
+    env.create_queues()
+    requests = []
+    env.around_request = lambda request: requests.append(request) or contextlib.nullcontext()
+
+    with go.batch():
+        for n in range(4):
+            go.options(priority="high" if n % 2 else "low").delay(n)
+    asyncio.run(added_async(go))
+
+    assert [(one.operation, one.queue_name) for one in requests] == [
+        ("send", "jobs_low"),
+        ("send", "jobs_high"),
+        ("send", "jobs_low"),
+    ]
+    assert client is env.client()
+    assert [job.queue_name for job in assert_enqueued(go, n=3)] == ["jobs_high"]
+    with pytest.raises(AssertionError, match="queue 'jobs_low'"):
+        refute_enqueued(go, n=2)
+    with pytest.raises(
+        AssertionError,
+        match=r"in queue 'jobs_high'; it has 2: .*, nor in queue 'jobs_medium'; it is empty, nor in queue 'jobs_low'",
+    ):
+        assert_enqueued(go, n=77)
+    refute_enqueued(go, n=77)
+
+
+async def added_async(go):
+    """Two jobs from a coroutine."""
+    async with go.abatch():
+        go.options(priority="low").delay(8)
+        go.options(priority="low").delay(9)
 
 
 def test_batch_processor_is_on_all_of_them(env, jobs):

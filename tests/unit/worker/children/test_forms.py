@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
+import typing
 
 import pytest
 
 from sqs_tasks.errors import RemoteError, type_name_of
 from sqs_tasks.execution.failure_details import application_frames, cause_of
 from sqs_tasks.message import ReceivedMessage
-from sqs_tasks.outcome import NotStarted, Postponed, Rejected, Retried, Skipped, Succeeded, UnknownTask
+from sqs_tasks.outcome import NotStarted, Outcome, Postponed, Rejected, Retried, Skipped, Succeeded, UnknownTask
 from sqs_tasks.worker.children.forms import message_form, message_of, outcome_form, outcome_of_form, outcomes_of_forms
 from sqs_tasks.worker.children.frames import ConnectionOverError, Frames
 
@@ -22,7 +24,7 @@ OUTCOMES = [
     UnknownTask(job_name="x" * 1000, delay_seconds=15),
     NotStarted(reason="stop"),
     Postponed(delay_seconds=3, attempts=1, reason="later", is_known=True),
-    Skipped(reason="late"),
+    Skipped(reason="late", is_cancelled=True, was_done=True),
 ]
 
 
@@ -41,6 +43,14 @@ def test_outcomes_arrive_as_they_left(ends, outcome):
     ends[0].send(outcome_form(outcome))
 
     assert outcome_of_form(ends[1].receive()) == outcome
+
+
+def test_every_outcome_has_a_form_with_all_its_fields():
+    """One that is new, or has a new field, must not arrive as something else."""
+    assert {type(one) for one in OUTCOMES} == set(typing.get_args(Outcome))
+    for outcome in OUTCOMES:
+        fields = {field.name for field in dataclasses.fields(outcome)} - {"error"}
+        assert outcome_form(outcome).keys() - {"kind", "error"} == fields
 
 
 def test_of_an_exception_its_types_name_arrives(ends):
