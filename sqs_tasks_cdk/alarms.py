@@ -16,6 +16,7 @@ from sqs_tasks_cdk.fargate_worker import FargateWorker
 from sqs_tasks_cdk.lambda_worker import LambdaWorker
 from sqs_tasks_cdk.schedules import TaskSchedules
 from sqs_tasks_cdk.task_queue import TaskQueue
+from sqs_tasks_cdk.unresolved import known, known_seconds, needed
 
 #: Alarms in the rule of one composite alarm, which may have 10,240 characters.
 _MAX_COMBINED: Final = 40
@@ -105,7 +106,7 @@ class Alarms(Construct):
             f"The oldest message of queue {name} waits longer than its objective",
             queue.metric_age_of_oldest(),
             # Of a fair queue it is the noisy tenants' own: the others are watched below.
-            threshold=max(objectives.age_seconds(queue), objectives.drain_seconds(queue))
+            threshold=_longer(objectives.age_seconds(queue), objectives.drain_seconds(queue))
             if is_fair(queue)
             else objectives.age_seconds(queue),
             periods=3,
@@ -131,7 +132,7 @@ class Alarms(Construct):
             f"Queue {name} nears the {limits.MAX_IN_FLIGHT_MESSAGES} messages in flight at which SQS stops delivering; "
             "long backoffs count too",
             queue.metric_in_flight(),
-            threshold=limits.MAX_IN_FLIGHT_MESSAGES * objectives.in_flight_share,
+            threshold=limits.MAX_IN_FLIGHT_MESSAGES * _share(objectives.in_flight_share, "in_flight_share"),
         )
         self._add(
             f"{name} nothing-finished",
@@ -165,7 +166,7 @@ class Alarms(Construct):
                 function.metric_duration(period=_FIVE_MINUTES, statistic="p95"),
                 # One run of the task with the longest timeout is as it should be, however near the function timeout.
                 threshold=max(
-                    worker.timeout.to_milliseconds() * objectives.duration_share,
+                    worker.timeout.to_milliseconds() * _share(objectives.duration_share, "duration_share"),
                     1_000 * rules.longest_timeout_seconds(worker.task_queue.tasks),
                 ),
                 periods=3,
@@ -241,11 +242,12 @@ class Alarms(Construct):
 
     def _check_age(self, queue: TaskQueue, objectives: Objectives) -> None:
         longest = rules.longest_timeout_seconds(queue.tasks)
-        if objectives.age is not None and objectives.age.to_seconds() < longest:
+        age = known_seconds(objectives.age)
+        if age is not None and age < longest:
             Annotations.of(self).add_warning_v2(
                 f"sqs-tasks:age-objective-{queue.logical_name}",
                 f"The objective for the age of messages on queue {queue.logical_name!r} is "
-                f"{int(objectives.age.to_seconds())} s, and a job on it may run {longest} s, in which its message gets "
+                f"{age} s, and a job on it may run {longest} s, in which its message gets "
                 f"older: raise the objective above {longest} s, or lower the timeout of the task.",
             )
 
@@ -287,3 +289,12 @@ class Alarms(Construct):
 def is_fair(queue: TaskQueue) -> bool:
     """Whether messages of the queue have tenants, by what its tasks say (``fair_by``)."""
     return not queue.fifo and any(task.fair for task in queue.tasks)
+
+
+def _longer(age: float, drain: float) -> float:
+    """The longer of two objectives; that for the backlog where one is known at the deploy only."""
+    return drain if known(age) is None or known(drain) is None else max(age, drain)
+
+
+def _share(value: float, name: str) -> float:
+    return needed(value, what=name, instead="give the alarm itself a threshold, in alarm_options")

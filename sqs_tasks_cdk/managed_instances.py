@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 
 from sqs_tasks_cdk.defaults import MIN_MANAGED_MEMORY_SIZE
 from sqs_tasks_cdk.errors import StackError
+from sqs_tasks_cdk.unresolved import known
 
 #: What they do not have; the capacity provider has the network.
 _NOT_WITH: Final = ("vpc", "vpc_subnets", "security_groups", "snap_start")
@@ -53,7 +54,7 @@ class ManagedInstances:
         names = [name for name in _NOT_WITH if settings.get(name) not in (None, False)]
         if names:
             raise StackError(f"{where} cannot be given {', '.join(names)}; the capacity provider has the network")
-        memory = settings.get("memory_size")
+        memory = known(settings.get("memory_size"))
         if memory is not None and memory < MIN_MANAGED_MEMORY_SIZE:
             raise StackError(
                 f"{where} with memory_size {memory}; it has {MIN_MANAGED_MEMORY_SIZE} MB at least; raise it"

@@ -21,7 +21,7 @@ from constructs import Construct
 
 from sqs_tasks_cdk.acknowledgements import acknowledge
 from sqs_tasks_cdk.errors import StackError
-from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
+from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS, grant_key
 
 if TYPE_CHECKING:
     from constructs import IConstruct
@@ -185,7 +185,7 @@ class QueueSources:
             )
             self.queue.grant(role, _SEND)
             if self.queue.encryption_master_key is not None:
-                self.queue.encryption_master_key.grant(role, *SEND_KEY_ACTIONS)
+                grant_key(self.queue.encryption_master_key, role, SEND_KEY_ACTIONS, name=self.logical_name)
         return list(
             api.add_routes(
                 path=path,

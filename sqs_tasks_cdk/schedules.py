@@ -23,7 +23,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.manifest_schedules import ManifestSchedule, event_age_seconds, start_date, utc
 from sqs_tasks_cdk.name_claims import claim_name
 from sqs_tasks_cdk.queue_metrics import METRIC_PERIOD
-from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS
+from sqs_tasks_cdk.queue_rights import SEND_KEY_ACTIONS, grant_key
 from sqs_tasks_cdk.queue_urls import Worker
 from sqs_tasks_cdk.settings import given
 from sqs_tasks_cdk.target_variables import HasEnvironment, TargetVariables
@@ -111,7 +111,7 @@ class TaskSchedules(Construct):
         self.schedules: dict[str, scheduler.CfnSchedule] = {}
         self._has_delays = bool(settings.get("delays"))
         targets = [self.dead_letter_queue.queue_arn]
-        self._let_use_key(self.dead_letter_queue)
+        self._let_use_key(self.dead_letter_queue, "undelivered runs of schedules")
         for registered in queues.manifest.queues:
             listed = [schedule for task in registered.tasks for schedule in task.schedules]
             if settings.get("without_schedules") or registered.name not in queues.queues:
@@ -121,7 +121,7 @@ class TaskSchedules(Construct):
             queue = self._queue(registered.name)
             self._check_region(queue)
             targets.append(queue.queue.queue_arn)
-            self._let_use_key(queue.queue)
+            self._let_use_key(queue.queue, queue.logical_name)
             for schedule in listed:
                 self.schedules[schedule.name] = self._make(schedule, queue)
         self.role.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=targets))
@@ -250,10 +250,10 @@ class TaskSchedules(Construct):
             )
         )
 
-    def _let_use_key(self, queue: sqs.IQueue) -> None:
+    def _let_use_key(self, queue: sqs.IQueue, name: str) -> None:
         key = queue.encryption_master_key
         if key is not None:
-            key.grant(self.role, *SEND_KEY_ACTIONS)
+            grant_key(key, self.role, SEND_KEY_ACTIONS, name=name)
 
     def _queue(self, name: str) -> TaskQueue:
         queue = self._queues[name]

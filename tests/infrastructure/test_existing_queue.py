@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Environment, Fn, RemovalPolicy, Stack, Token
+from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -20,7 +21,7 @@ from sqs_tasks_cdk.manifest import ManifestTask
 from sqs_tasks_cdk.stack import SqsTasks
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queues import TaskQueues
-from tests.support.manifests import manifest, queue, task
+from tests.support.manifests import manifest, queue, schedule, task
 from tests.support.templates import Resources, joined, warnings
 
 CODE = lambda_.Code.from_inline("def handler(event, context): ...")
@@ -218,6 +219,27 @@ def test_key_by_alias_is_refused_where_it_gives_no_rights(stack: Stack) -> None:
 
     with pytest.raises(StackError, match=r"the key 'Test/Key' of queue 'emails' cannot be granted to 'Test/Role'"):
         made.grant_send(role)
+
+
+def test_key_by_alias_is_refused_for_sources_and_schedules(stack: Stack) -> None:
+    """An API and a schedule would be refused by KMS at each message, and nobody would see it."""
+    key = kms.Alias.from_alias_name(stack, "Key", "alias/shop")
+    uploads = TaskQueue(stack, "uploads", encryption_master_key=key)
+    registry = manifest(
+        queue("emails", runs_on="external", tasks=[task("send", schedules=[schedule("emails.send")])]),
+        queue("films", tasks=[task("render")]),
+    )
+
+    with pytest.raises(StackError, match=r"the key .* of queue 'uploads' cannot be granted"):
+        uploads.from_api(apigateway.HttpApi(stack, "Api"), "/hooks")
+    with pytest.raises(StackError, match=r"the key .* of queue 'emails' cannot be granted"):
+        SqsTasks(
+            stack,
+            "Tasks",
+            manifest=registry,
+            queue_settings={"emails": {"encryption_master_key": key}},
+            lambda_defaults={"code": CODE},
+        )
 
 
 def test_service_cannot_be_granted_a_queue_from_elsewhere(stack: Stack) -> None:
