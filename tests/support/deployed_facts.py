@@ -38,6 +38,9 @@ class Template:
         return {
             "queues": {self._name(key): self._queue(key, body) for key, body in self._of("SQS::Queue")},
             **self._workers(),
+            "buckets": {
+                self._plain(body["BucketName"]): self._bucket(key, body) for key, body in self._of("S3::Bucket")
+            },
             "schedules": {body["Name"]: self._plain(body) for _, body in self._of("Scheduler::Schedule")},
             "trust": {
                 json.dumps(self._plain(body["AssumeRolePolicyDocument"]["Statement"]), sort_keys=True): {}
@@ -54,6 +57,15 @@ class Template:
 
     def _queue(self, logical_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         (policy,) = [one for _, one in self._of("SQS::QueuePolicy") if one["Queues"] == [{"Ref": logical_id}]]
+        resource = self.resources[logical_id]
+        return {
+            **self._plain(body),
+            "policy": list(rights(self._plain(policy["PolicyDocument"]["Statement"]))),
+            "kept": (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]),
+        }
+
+    def _bucket(self, logical_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        (policy,) = [one for _, one in self._of("S3::BucketPolicy") if one["Bucket"] == {"Ref": logical_id}]
         resource = self.resources[logical_id]
         return {
             **self._plain(body),

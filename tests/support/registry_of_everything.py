@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqs_tasks import Cron, Every, Schedule, SQSEnv
+from sqs_tasks import Cron, Every, S3Offload, Schedule, SQSEnv
 
 #: Where a worker would find it.
 APP = "shop.tasks:env"
@@ -29,9 +29,15 @@ def registry_of_everything(*, existing: bool = True) -> SQSEnv:
     env.queue("orders.fifo", content_based_deduplication=True).processor("place", timeout=10, enqueues=["emails"])(
         _send
     )
-    env.queue("reports", visibility_timeout_seconds=900).processor("write")(_nothing)
-    env.queue("films", runs_on="fargate").processor("cut", timeout=7_200)(_nothing)
-    env.queue("tapes", runs_on="external").processor("copy", timeout=60, enqueues=[])(_nothing)
+    env.queue(
+        "reports", visibility_timeout_seconds=900, offload=S3Offload(prefix="reports/", expire_days=40)
+    ).processor("write")(_nothing)
+    env.queue("films", runs_on="fargate", offload=S3Offload(prefix="films/", remove_with_job=True)).processor(
+        "cut", timeout=7_200
+    )(_nothing)
+    env.queue("tapes", runs_on="external", offload=S3Offload(bucket="archive", prefix="tapes/")).processor(
+        "copy", timeout=60, enqueues=[]
+    )(_nothing)
     env.queue("loose", dead_letter_queue=None)
     if existing:
         env.queue("old", queue_url=OLD_URL).processor("x", timeout=5, enqueues=[])(_nothing)

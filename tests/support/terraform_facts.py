@@ -52,6 +52,7 @@ class Configuration:
         return {
             "queues": {self._queue_name(name): self._queue(name, body) for name, body in self._of("sqs_queue")},
             **self._workers(),
+            "buckets": {self._plain(body["bucket"]): self._bucket(name, body) for name, body in self._of("s3_bucket")},
             "schedules": {body["name"]: self._schedule(body) for _, body in self._of("scheduler_schedule")},
             "trust": {
                 json.dumps(self._trust(body["assume_role_policy"]), sort_keys=True): {}
@@ -74,6 +75,43 @@ class Configuration:
         policy = self.resources["aws_sqs_queue_policy"][name]
         assert policy["queue_url"] == f"${{aws_sqs_queue.{name}.url}}"
         return {**made, "policy": list(rights(self._statements(policy["policy"]))), "kept": _KEPT}
+
+    def _bucket(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        assert body["lifecycle"] == {"prevent_destroy": True}
+        of = {kind: self.resources[f"aws_s3_bucket_{kind}"][name] for kind in _OF_BUCKETS}
+        assert {one["bucket"] for one in of.values()} == {f"${{aws_s3_bucket.{name}.id}}"}
+        (rule,) = of["lifecycle_configuration"]["rule"]
+        encryption = of["server_side_encryption_configuration"]["rule"]
+        by_default = encryption["apply_server_side_encryption_by_default"]
+        blocked = {key: value for key, value in of["public_access_block"].items() if key != "bucket"}
+        return {
+            "BucketName": self._plain(body["bucket"]),
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    {
+                        "ServerSideEncryptionByDefault": {
+                            "SSEAlgorithm": by_default["sse_algorithm"],
+                            **({"KMSMasterKeyID": by_default["kms_master_key_id"]} if len(by_default) > 1 else {}),
+                        },
+                        **({"BucketKeyEnabled": True} if encryption.get("bucket_key_enabled") else {}),
+                    }
+                ]
+            },
+            "LifecycleConfiguration": {
+                "Rules": [
+                    {
+                        "Id": rule["id"],
+                        "Status": rule["status"],
+                        "ExpirationInDays": rule["expiration"]["days"],
+                        "AbortIncompleteMultipartUpload": self._camel(rule["abort_incomplete_multipart_upload"]),
+                    }
+                ]
+            },
+            "OwnershipControls": {"Rules": [self._camel(of["ownership_controls"]["rule"])]},
+            "PublicAccessBlockConfiguration": self._camel(blocked),
+            "policy": list(rights(self._statements(of["policy"]["policy"]))),
+            "kept": _KEPT,
+        }
 
     def _workers(self) -> Facts:
         functions, mappings = {}, {}
@@ -177,6 +215,14 @@ class Configuration:
         return f"<{_KINDS[kind]}>"
 
 
+_OF_BUCKETS = (
+    "lifecycle_configuration",
+    "ownership_controls",
+    "policy",
+    "public_access_block",
+    "server_side_encryption_configuration",
+)
+
 _KEPT = ("RetainExceptOnCreate", "Retain")
 
 _KINDS = {
@@ -184,4 +230,5 @@ _KINDS = {
     "aws_iam_role": "Role",
     "aws_scheduler_schedule_group": "ScheduleGroup",
     "aws_lambda_function": "Function",
+    "aws_s3_bucket": "Bucket",
 }

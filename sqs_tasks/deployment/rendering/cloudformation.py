@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from sqs_tasks.deployment.rendering.cloudformation_bucket import bucket_entries
 from sqs_tasks.deployment.rendering.cloudformation_queues import queue_entries
 from sqs_tasks.deployment.rendering.cloudformation_schedules import schedule_entries
 from sqs_tasks.deployment.rendering.cloudformation_values import attribute, document, function_of, trust, value
@@ -67,6 +68,8 @@ class CloudFormation:
             self._add_all(
                 queue_entries(queue, stems[queue.queue_name], self._words, kms_key_arn=self.parts.kms_key_arn)
             )
+        if self.parts.bucket is not None:
+            self._add_all(bucket_entries(self.parts.bucket, self._words, kms_key_arn=self.parts.kms_key_arn))
         for name, arns in self.parts.policies.items():
             self._add_shared_policy(name, arns)
         for worker in self.parts.functions:

@@ -11,7 +11,7 @@ from sqs_tasks.deployment.rendering.placeholders import Words
 from sqs_tasks.deployment.rendering.yaml_text import Entry
 
 #: Messages outlive the stack, but for a first deployment that fails: the next attempt makes queues of the same names.
-_KEPT: Final = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+KEPT: Final = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 
 
 def queue_entries(queue: QueuePart, stem: str, words: Words, *, kms_key_arn: str | None) -> Iterator[Entry]:
@@ -41,7 +41,7 @@ def locked_queue(
     key = {"SqsManagedSseEnabled": True} if kms_key_arn is None else {"KmsMasterKeyId": kms_key_arn}
     yield Entry(
         id=f"{stem}Queue",
-        body={"Type": "AWS::SQS::Queue", **_KEPT, "Properties": {**properties, **key}},
+        body={"Type": "AWS::SQS::Queue", **KEPT, "Properties": {**properties, **key}},
         comment=comment,
     )
     statement = {

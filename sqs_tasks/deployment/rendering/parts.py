@@ -25,6 +25,9 @@ _MAX_ARN_CHARS: Final = 5_500
 #: Characters that an ARN is longer in an account than with placeholders, at most.
 _PLACEHOLDER_GROWTH: Final = 20
 
+#: The name of the rule that empties the bucket for large bodies.
+REMOVE_BODIES: Final = "remove-bodies"
+
 #: The statement of a worker's policy that names the queues which its tasks add jobs to.
 _SEND_FURTHER: Final = "SendFurther"
 
@@ -71,6 +74,24 @@ class QueuePart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BucketPart:
+    """The bucket for bodies that are too large for messages.
+
+    Attributes:
+        name: Its name.
+        expire_days: Days after which its objects are removed.
+    """
+
+    name: str
+    expire_days: int
+
+    @property
+    def description(self) -> str:
+        """What it does, in a sentence."""
+        return f"Bodies that are too large for messages: a rule removes them after {self.expire_days} days."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPart:
     """A worker of a queue.
 
@@ -103,6 +124,7 @@ class Parts:
         queue_prefix: What the names of queues begin with; may be empty.
         stage: The variables of the stage that it was planned for; empty for none.
         queues: The queues that are made, each with its dead-letter queue before it.
+        bucket: The bucket for large bodies; None if none is to be made.
         functions: The workers that are functions.
         containers: The workers that are not: their rights are made, their services are not.
         policies: Managed policies by name, each with the ARNs that may be sent to.
@@ -118,6 +140,7 @@ class Parts:
     queue_prefix: str
     stage: Mapping[str, str]
     queues: tuple[QueuePart, ...]
+    bucket: BucketPart | None
     functions: tuple[WorkerPart, ...]
     containers: tuple[WorkerPart, ...]
     policies: Mapping[str, tuple[str, ...]]
@@ -151,6 +174,7 @@ class Parts:
                 if name in (STAGE_VARIABLE, PREFIX_VARIABLE)
             },
             queues=tuple(_queues(plan)),
+            bucket=_bucket(plan),
             functions=tuple(one for one in workers if one.plan["runs_on"] == "lambda"),
             containers=containers,
             policies=policies,
@@ -204,6 +228,12 @@ def _queues(plan: Mapping[str, Any]) -> Iterator[QueuePart]:
 
     for queue in plan["queues"]:
         yield from one(queue)
+
+
+def _bucket(plan: Mapping[str, Any]) -> BucketPart | None:
+    """One for all queues: where two rules are for one key S3 takes the shorter, and a body must outlast its message."""
+    made = [one["offload"] for one in plan["queues"] if one.get("offload", {}).get("must_be_made")]
+    return BucketPart(name=made[0]["bucket"], expire_days=max(one["expire_days"] for one in made)) if made else None
 
 
 def _admitted(sources: Sequence[str]) -> tuple[str, ...] | None:
@@ -288,6 +318,14 @@ def _notes(plan: Mapping[str, Any], containers: Sequence[WorkerPart]) -> Iterato
     for queue in plan["queues"]:
         if queue["queue_url"] is not None:
             yield _note_of_existing(queue, is_polled_by_lambda=queue["name"] in polled)
+    for queue in plan["queues"]:
+        offload = queue.get("offload")
+        if offload is not None and not offload["must_be_made"]:
+            yield (
+                f"Large bodies of queue {queue['name']!r} go to the bucket {offload['bucket']!r}, which is there "
+                f"already and is not made or changed. It needs a rule that removes {offload['prefix'] + '*'!r} after "
+                f"{offload['expire_days']} days."
+            )
     undeclared = [repr(one["queue"]) for one in plan["workers"] if one["adds_jobs_anywhere"]]
     if undeclared:
         yield (

@@ -21,6 +21,7 @@ from sqs_tasks.deployment.rendering.terraform_blocks import (
     statement_of,
     trust,
 )
+from sqs_tasks.deployment.rendering.terraform_bucket import add_bucket
 from sqs_tasks.deployment.rendering.terraform_schedules import add_schedules
 
 #: From where on the provider has the names that are used here.
@@ -60,6 +61,8 @@ class Terraform:
         self.blocks = Blocks(words=words, kms_key_arn=self.parts.kms_key_arn)
         for queue in self.parts.queues:
             self._add_queue(queue)
+        if self.parts.bucket is not None:
+            add_bucket(self.blocks, self.parts.bucket)
         for name, arns in self.parts.policies.items():
             self._add_shared_policy(name, arns)
         if self.parts.functions:

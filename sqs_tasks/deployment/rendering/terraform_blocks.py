@@ -62,18 +62,7 @@ class Blocks:
         encrypted = {"sqs_managed_sse_enabled": True} if key is None else {"kms_master_key_id": key}
         kept = {"lifecycle": {"prevent_destroy": True}}
         self.add("aws_sqs_queue", name, {**body, **encrypted, **kept}, comment)
-        self.documents[f"{name}_tls"] = {
-            "statement": [
-                {
-                    "sid": "TlsOnly",
-                    "effect": "Deny",
-                    "principals": {"type": "AWS", "identifiers": ["*"]},
-                    "actions": ["sqs:*"],
-                    "resources": [f"${{aws_sqs_queue.{name}.arn}}"],
-                    "condition": {"test": "Bool", "variable": "aws:SecureTransport", "values": ["false"]},
-                }
-            ]
-        }
+        self.documents[f"{name}_tls"] = tls_only("sqs:*", f"${{aws_sqs_queue.{name}.arn}}")
         self.add(
             "aws_sqs_queue_policy",
             name,
@@ -89,6 +78,22 @@ def statement_of(statement: Mapping[str, Any]) -> dict[str, Any]:
 def document_of(name: str) -> str:
     """The reference to a policy document."""
     return f"${{data.aws_iam_policy_document.{name}.json}}"
+
+
+def tls_only(action: str, *resources: str) -> dict[str, Any]:
+    """The document that denies requests in plain text."""
+    return {
+        "statement": [
+            {
+                "sid": "TlsOnly",
+                "effect": "Deny",
+                "principals": {"type": "AWS", "identifiers": ["*"]},
+                "actions": [action],
+                "resources": list(resources),
+                "condition": {"test": "Bool", "variable": "aws:SecureTransport", "values": ["false"]},
+            }
+        ]
+    }
 
 
 def trust(service: str, *conditions: Mapping[str, Any]) -> dict[str, Any]:

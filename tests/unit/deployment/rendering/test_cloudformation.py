@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sqs_tasks import SQSEnv
-from sqs_tasks.deployment.plan import plan
+from sqs_tasks.deployment.plan import SCHEMA_PATH, plan
 from sqs_tasks.deployment.rendering.render import Rendering, render
 from sqs_tasks.deployment.rendering.settings import RenderSettings
 from sqs_tasks.deployment.template_file import read_template
@@ -89,6 +89,7 @@ def test_what_is_not_made_is_said_on_top_and_beside(template: dict[str, Any]) ->
         "Queue 'films'",
         "Queue 'tapes'",
         "Queue 'old'",
+        "Large bodies of queue 'tapes' go to the bucket 'archive', which",
         "Tasks on 'reports', 'films'",
         "Alarms and a dashboard",
     ]
@@ -235,3 +236,31 @@ def test_a_registry_that_outgrows_a_stack_is_refused() -> None:
         render(plan(env.manifest(app=APP)), RenderSettings(form="cloudformation"))
     with pytest.raises(ConfigurationError, match="504 resources"):
         render(plan(env.manifest(app=APP)), RenderSettings(form="sam"))
+
+
+#: What the renderings read of a plan, of its queues and of its workers.
+FIELDS = "app kms_key_arn queue_prefix queues schedule_definitions schedules schema_version sqs_tasks_version workers"
+QUEUE_FIELDS = (
+    "name queue_name queue_url fifo content_based_deduplication delay_seconds visibility_timeout_seconds offload "
+    "message_retention_seconds max_receive_count dead_letter_queue"
+)
+WORKER_FIELDS = "queue adds_jobs_anywhere policy environment runs_on"
+FUNCTION_FIELDS = "handler timeout_seconds memory_mb allow_recursive_loop log_retention_days event_source"
+SOURCE_FIELDS = "batch_size batching_window_seconds report_batch_item_failures"
+CONTAINER_FIELDS = "command stop_timeout_seconds"
+
+
+def test_every_field_of_a_plan_is_rendered() -> None:
+    """A field that a plan gains must be rendered, or be named in the notes, before it is added above."""
+    schema = json.loads(SCHEMA_PATH.read_text())["properties"]
+    queue = schema["queues"]["items"]["properties"]
+    function, container = (one["properties"] for one in schema["workers"]["items"]["oneOf"])
+
+    for fields, read in (
+        (schema, FIELDS),
+        (queue, QUEUE_FIELDS),
+        (function, f"{WORKER_FIELDS} {FUNCTION_FIELDS}"),
+        (function["event_source"]["properties"], SOURCE_FIELDS),
+        (container, f"{WORKER_FIELDS} {CONTAINER_FIELDS}"),
+    ):
+        assert fields.keys() == set(read.split())
