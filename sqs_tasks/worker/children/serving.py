@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sqs_tasks.errors import ConfigurationError, described
+from sqs_tasks.errors import ConfigurationError, TaskTimeoutError, described
 from sqs_tasks.execution import forks
 from sqs_tasks.execution.event_loop import is_lost, run_coroutine
 from sqs_tasks.execution.executor import Executor
@@ -88,6 +88,8 @@ class JobServer:
         #: What runs, or is about to.
         self._current: _Run | None = None
         self._forks = forks.forks_so_far
+        #: Whether a coroutine was given up, which may go on.
+        self._has_left_coroutine = False
 
     def serve(self) -> None:
         """Run jobs in this thread, which is to be the main one: only there a plain task can be interrupted."""
@@ -113,8 +115,9 @@ class JobServer:
         finally:
             set_current_lease(None)
         self._end_fork(outcomes[0])
-        # A coroutine that blocks its loop cannot be ended, and would go on beside all later jobs.
-        return {"outcomes": [outcome_form(outcome) for outcome in outcomes], "spent": is_lost()}
+        # A coroutine that blocks its loop, or catches whatever ends it, would go on beside all later jobs.
+        is_spent = self._has_left_coroutine or is_lost()
+        return {"outcomes": [outcome_form(outcome) for outcome in outcomes], "spent": is_spent}
 
     def _executor(self, queue_name: str) -> Executor:
         executor = self._executors.get(queue_name)
@@ -133,6 +136,9 @@ class JobServer:
         self.report_attempt(timeout_seconds)
         try:
             return run_coroutine(coroutine, timeout_seconds=timeout_seconds)
+        except TaskTimeoutError:
+            self._has_left_coroutine = True
+            raise
         finally:
             self.report_end(timeout_seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 
@@ -97,6 +98,25 @@ def test_each_attempt_is_announced_with_its_jobs_and_its_timeout(env, work):
     assert "ConfigurationError" in link.answer()[0]["escaped"]
     link.stop()
     assert link.exits == []
+
+
+def test_child_whose_coroutine_was_given_up_takes_no_other_job(env, work):
+    """It may go on, whatever it was told."""
+
+    @work.processor("slow", timeout=0.01)
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    work.processor("quick")(lambda: None)
+    link = Link(env)
+
+    link.send("quick")
+    assert link.answer()[0]["spent"] is False
+    link.send("slow", token=2)
+    frame, before = link.answer()
+    assert (frame["spent"], before[0]["attempt"]) == (True, 0.01)
+    assert isinstance(outcome_of_form(frame["outcomes"][0]), Retried)
+    link.stop()
 
 
 def test_loss_of_the_lease_reaches_the_task(env, work):
