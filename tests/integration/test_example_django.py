@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "django_shop"
 CUSTOMER = """
 from sqs_tasks.app_path import load_app
 env = load_app("shop.sqs:env")  # as sqs-tasks and a function do: it sets Django up
-assert set(env.queue("emails").registry._tasks) == {"send_receipt", "count_orders"}
+assert set(env.queue("emails").registry._tasks) == {"send_receipt", "count_orders", "orders.tasks.thank"}
 from django.core.management import call_command
 from django.test import Client
 from orders.views import SoldOutError
@@ -47,7 +47,7 @@ def test_a_view_sends_after_its_commit_and_the_worker_finds_the_order(tmp_path: 
             text=True,
             check=True,
         )
-        assert customer.stdout.strip() == "2"  # the jobs of one request, and none of the other
+        assert customer.stdout.strip() == "3"  # the jobs of one request, and none of the other
 
         worker = run.python(
             str(EXAMPLE / "manage.py"), "sqs_worker", "--supervise", "--wait-seconds", "1", "emails", variables=more
@@ -59,6 +59,7 @@ def test_a_view_sends_after_its_commit_and_the_worker_finds_the_order(tmp_path: 
 
         until(lambda: receipts() == [("book to a@example.com",)], what="the receipt")
         until(lambda: "1 orders so far" in run.log(worker), what="the async task")
+        until(lambda: "thank you, a@example.com" in run.log(worker), what="the task of Django's framework")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0, run.log(worker)
         assert run.log(worker).count("worker of shop.sqs:env for emails") == 1

@@ -6,7 +6,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from orders.models import Order
-from orders.tasks import count_orders, send_receipt
+from orders.tasks import count_orders, send_receipt, thank
 
 
 class SoldOutError(Exception):
@@ -19,6 +19,7 @@ def place_order(request: HttpRequest) -> JsonResponse:
     order = Order.objects.create(article=request.POST["article"], email=request.POST["email"])
     send_receipt.delay(order.pk)
     count_orders.delay()
+    thank.enqueue(order.pk)
     if order.article == "moon":
         raise SoldOutError
     return JsonResponse({"order": order.pk}, status=201)

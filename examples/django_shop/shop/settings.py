@@ -17,6 +17,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = ["sqs_tasks.integrations.django", "orders"]
 SQS_TASKS = {"APP": "shop.sqs:env"}
+TASKS = {
+    "default": {
+        "BACKEND": "sqs_tasks.integrations.django.task_backend.SQSBackend",
+        "QUEUES": ["emails"],
+    }
+}
 
 DATABASES = {
     "default": {
