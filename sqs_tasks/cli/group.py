@@ -27,6 +27,7 @@ _COMMANDS = {
     "queues": _Place(
         "sqs_tasks.cli.queues", "queues", "List, watch, create, purge and pause queues; redrive dead letters."
     ),
+    "cost": _Place("sqs_tasks.cli.cost", "cost", "Estimate what an application costs in a month."),
     "doctor": _Place("sqs_tasks.cli.doctor", "doctor", "Find what is wrong, why it matters, and the fix."),
     "dead": _Place("sqs_tasks.cli.dead.command", "dead", "Find, understand, retry, edit and drop dead letters."),
     "schedules": _Place(
