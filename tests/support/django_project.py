@@ -22,7 +22,7 @@ def configure() -> None:
         ],
         SQS_TASKS={"APP": "tests.support.django_shop.sqs:env"},
         TASKS={
-            "default": {"BACKEND": BACKEND, "QUEUES": ["default", "emails"]},
+            "default": {"BACKEND": BACKEND, "QUEUES": ["default", "emails", "recorded"]},
             "anywhere": {
                 "BACKEND": BACKEND,
                 "QUEUES": [],

@@ -41,7 +41,7 @@ def _framework() -> Iterator[CheckMessage]:
         yield Error(
             f"TASKS[{named[0]!r}] names the backend of sqs_tasks, and this Django has no tasks framework, so nothing "
             "reads TASKS.",
-            hint=f"Know that {framework.NEEDS}.",
+            hint=f"{framework.NEEDS[0].upper()}{framework.NEEDS[1:]}.",
             id="sqs_tasks.E002",
         )
 

@@ -49,11 +49,11 @@ def function_of(registered: Callable[..., Any]) -> Any:
     return getattr(registered, _ATTRIBUTE, None)
 
 
-def plain_run(task: Any, alias: str) -> Callable[..., None]:
+def plain_run(task: Any, alias: str) -> Callable[..., Any]:
     """What is registered for a plain function."""
     signals = framework.part("signals")
 
-    def run(args: list[Any], kwargs: dict[str, Any]) -> None:
+    def run(args: list[Any], kwargs: dict[str, Any]) -> Any:
         attempt = _Attempt(task, alias, args, kwargs)
         signals.task_started.send_robust(attempt.sender, task_result=attempt.result)
         try:
@@ -64,6 +64,7 @@ def plain_run(task: Any, alias: str) -> Callable[..., None]:
             raise
         attempt.succeeded(value)
         signals.task_finished.send_robust(attempt.sender, task_result=attempt.result)
+        return value
 
     return _named(run, task)
 
@@ -72,7 +73,7 @@ def async_run(task: Any, alias: str) -> Callable[..., Any]:
     """What is registered for an ``async def`` function."""
     signals = framework.part("signals")
 
-    async def run(args: list[Any], kwargs: dict[str, Any]) -> None:
+    async def run(args: list[Any], kwargs: dict[str, Any]) -> Any:
         attempt = _Attempt(task, alias, args, kwargs)
         await signals.task_started.asend_robust(attempt.sender, task_result=attempt.result)
         try:
@@ -83,6 +84,7 @@ def async_run(task: Any, alias: str) -> Callable[..., Any]:
             raise
         attempt.succeeded(value)
         await signals.task_finished.asend_robust(attempt.sender, task_result=attempt.result)
+        return value
 
     return _named(run, task)
 

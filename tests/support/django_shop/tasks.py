@@ -25,6 +25,7 @@ def greet(name, *, greeting="Hello"):
 @task()
 async def greet_async(name):
     calls.append(f"async {name}")
+    return calls[-1]
 
 
 @task(takes_context=True)

@@ -233,6 +233,17 @@ def test_results_are_not_kept() -> None:
         asyncio.run(result.arefresh())
 
 
+def test_a_queue_that_keeps_records_has_the_results() -> None:
+    """The library's own way to them, by the id of the result, for plain and async tasks."""
+    result = shop.greet.using(queue_name="recorded").enqueue("Ada")
+    other = shop.greet_async.using(queue_name="recorded").enqueue("Bob")
+    assert env.job(result.id).status() == "queued"
+    drain(env.queue("recorded"))
+
+    assert env.job(result.id).result(timeout=0) == len("Ada")
+    assert env.job(other.id).result(timeout=0) == "async Bob"
+
+
 def test_run_after_waits(memory: Any) -> None:
     """SQS holds back what is due within fifteen minutes; a moment that has passed is now, a naive one is refused."""
     later = timezone.now() + timedelta(minutes=10)
