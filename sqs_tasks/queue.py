@@ -311,7 +311,7 @@ class JobQueue(GenericQueue):
         if options.then is not None or options.on_failure is not None:
             from sqs_tasks.sending.followers import with_followers  # few jobs have one
 
-            more_attributes = with_followers(more_attributes, options, queue=self, registered=self.env.queues.get)
+            more_attributes = with_followers(more_attributes, options, settings, self, self.env.queues.get)
         message = (self._writer or self._make_writer()).write(
             job_name,
             job_kwargs,

@@ -10,6 +10,7 @@ from sqs_tasks.follow_ups.attribute import Kind, follow_ups_attribute
 from sqs_tasks.message import FOLLOW_UPS, MessageAttribute, OutgoingMessage
 from sqs_tasks.offload.pointer import inline
 from sqs_tasks.sending.send_options import Follower, SendOptions
+from sqs_tasks.settings import TaskSettings
 
 
 class ParentQueue(Protocol):
@@ -27,7 +28,7 @@ class ParentQueue(Protocol):
 def with_followers(
     attributes: Mapping[str, str | MessageAttribute],
     options: SendOptions,
-    *,
+    settings: TaskSettings | None,
     queue: ParentQueue,
     registered: Callable[[str], Any],
 ) -> dict[str, str | MessageAttribute]:
@@ -36,6 +37,7 @@ def with_followers(
     Args:
         attributes: The sender's own.
         options: The options of the send.
+        settings: Those of the job's task; None where it is not registered.
         queue: The job's queue.
         registered: Gives the queue of a name in the job's environment, or None.
 
@@ -53,6 +55,13 @@ def with_followers(
             "it with dead_letter_queue=, or leave on_failure= out"
         )
     given: dict[Kind, Follower | None] = {"then": options.then, "on_failure": options.on_failure}
+    enqueues = None if settings is None else settings.enqueues
+    for kind, one in given.items():
+        if one is not None and enqueues is not None and hasattr(one, "queue") and one.queue.name not in enqueues:
+            raise ConfigurationError(
+                f"{label}: {kind}={one!r} goes to queue {one.queue.name!r}, and the task says enqueues="
+                f"{list(enqueues)!r}, from which its worker's rights are made; add {one.queue.name!r} there"
+            )
     followers = {
         kind: _message(one, f"{label}: {kind}={one!r}", registered) for kind, one in given.items() if one is not None
     }

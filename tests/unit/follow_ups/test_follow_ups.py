@@ -314,11 +314,17 @@ def test_large_argument_of_a_follow_up_goes_to_s3_when_it_is_sent(session):
     assert objects.list_objects_v2(Bucket="payloads")["KeyCount"] == 0
 
     testing.drain(shop.orders)
-    assert objects.list_objects_v2(Bucket="payloads")["KeyCount"] == 1
+    put = {one["Key"] for one in objects.list_objects_v2(Bucket="payloads")["Contents"]}
+    assert len(put) == 1
     testing.drain(shop.emails)
 
     assert shop.log == ["place 1", f"notify {'x' * 20_000}"]
     most = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=1_500_000))
+    shop.place.options(on_failure=shop.alarm.bake(2)).delay("y" * 20_000)
+    (key,) = {one["Key"] for one in objects.list_objects_v2(Bucket="payloads")["Contents"]} - put
+    objects.delete_object(Bucket="payloads", Key=key)
+    testing.drain(shop.env, raise_errors=False)
+    assert shop.log[-1] == "alarm 2", "a body that is missing is a failure for good"
     with pytest.raises(MessageTooLargeError, match="do not go to S3"):
         shop.place.options(then=shop.notify.bake(most)).delay(1)
     plain = Shop(MemorySession())
@@ -374,6 +380,9 @@ def test_what_cannot_follow_is_refused_where_it_is_written(session, shop):
     ]:
         with pytest.raises(ConfigurationError, match=text):
             shop.place.options(**options).delay(1)
+    declared = shop.orders.processor("declared", enqueues=["orders"])(lambda: None)
+    with pytest.raises(ConfigurationError, match="goes to queue 'emails', and the task says enqueues="):
+        declared.options(then=shop.notify.bake(1)).delay()
     alone = shop.env.queue("alone", dead_letter_queue=None).processor("x")(lambda: None)
     with pytest.raises(ConfigurationError, match=r"dead_letter_queue="):
         alone.options(on_failure=shop.alarm.bake(1)).delay()
