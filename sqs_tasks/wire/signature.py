@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 from sqs_tasks.errors import ConfigurationError, SignatureMismatchError
@@ -21,6 +22,15 @@ _EMPTY = inspect.Parameter.empty
 
 #: Keywords that ``delay`` and ``add_job`` take for themselves, as sqs-workers does.
 RESERVED_NAMES = frozenset({"_content_type", "_deduplication_id", "_delay_seconds", "_group_id"})
+
+
+#: The kinds of parameters that take one value.
+_SINGLE = (_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD, _KEYWORD_ONLY)
+
+#: Annotations of parameters that want a text or a number, as objects and as ``from __future__ import annotations`` has
+#: them.
+_PLAIN_ANNOTATIONS = (str, int, str | None, int | None)
+_PLAIN_TEXTS = frozenset({"str", "int", "str | None", "int | None", "Optional[str]", "Optional[int]"})
 
 
 class TaskSignature:
@@ -61,6 +71,8 @@ class TaskSignature:
         self._flat = next((p.name for p in self._parameters if p.kind is _VAR_KEYWORD), None)
         self._order = tuple(p.name for p in self._parameters if p.name != self._flat)
         self._names = frozenset(self._order)
+        #: Parameters that want a text or a number: a member of an enum is one to them.
+        self._plain = tuple(p.name for p in self._parameters if p.kind in _SINGLE and _is_plain(p.annotation))
         # What must travel when *args is used or a later positional-only argument is given: everything before it.
         self.is_plain = all(p.kind in (_POSITIONAL_OR_KEYWORD, _KEYWORD_ONLY) for p in self._parameters)
         self._required = frozenset(
@@ -99,8 +111,10 @@ class TaskSignature:
         if not args and self.is_plain and self._required <= kwargs.keys() <= self._names:
             # In the order of the signature, as below: the same arguments give the same text.
             if tuple(kwargs) == self._order:
-                return dict(kwargs)
-            return {name: kwargs[name] for name in self._order if name in kwargs}
+                bound = dict(kwargs)
+            else:
+                bound = {name: kwargs[name] for name in self._order if name in kwargs}
+            return _with_plain(bound, self._plain) if self._plain else bound
         try:
             bound = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -116,7 +130,7 @@ class TaskSignature:
                     "it; pass it under another name"
                 )
             bound.update(extra)
-        return bound
+        return _with_plain(bound, self._plain) if self._plain else bound
 
     def arguments(
         self, job_kwargs: Mapping[str, Any], *, ignore_unknown: bool = False
@@ -153,6 +167,25 @@ class TaskSignature:
             given = [index for index, p in enumerate(leading) if p.name in left]
             leading = leading[: given[-1] + 1] if given else []
         return (*(left.pop(p.name) if p.name in left else p.default for p in leading), *variadic)
+
+
+def _is_plain(annotation: Any) -> bool:
+    return annotation in _PLAIN_TEXTS if isinstance(annotation, str) else annotation in _PLAIN_ANNOTATIONS
+
+
+def _with_plain(bound: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The arguments with plain values in place of the members of a StrEnum, IntEnum or Django's choices.
+
+    Where that enum is registered, for another task, a member would travel as one: to a consumer that may not know it.
+    """
+    for name in names:
+        value = bound.get(name)
+        kind = type(value)
+        if kind is not str and kind is not int and isinstance(value, (str, int)) and isinstance(value, Enum):
+            plain = str.__str__(value) if isinstance(value, str) else int(value)
+            if plain == value:  # else the codec refuses it
+                bound[name] = plain
+    return bound
 
 
 def check_function(fn: object, label: str) -> None:

@@ -123,6 +123,30 @@ def test_a_member_arrives_as_itself_where_the_parameter_asks_for_its_enum():
     assert type(arrived[0]) is Status
 
 
+def test_a_plain_parameter_gets_the_plain_value_also_where_the_enum_is_registered():
+    """For another task: a consumer of this one need not know the enum, so its name must not be in the message."""
+    env = SQSEnv()
+    queue = env.queue("q")
+    queue.processor("by_enum")(lambda status: None)
+    for kind in (Status, Level, Colour):
+        env.register_type(kind)
+    arrived = []
+
+    @queue.processor("plain")
+    def plain(a: str, b: int, c: str | None = None, *, d: str = "", e: object = None) -> None:
+        arrived.append((a, b, c, d, e))
+
+    with in_memory(env):
+        plain.delay(Status.PAID, Level.HIGH, d=Colour.RED, c=Colour.RED, e=Colour.RED)
+        plain.delay("x", b=True)
+        queue.add_job("plain", a=Colour.RED, b=1)
+        drain(env)
+
+    assert arrived == [("paid", 3, "red", "red", Colour.RED), ("x", True, None, "", None), ("red", 1, None, "", None)]
+    assert [type(one) for one in arrived[0]] == [str, int, str, str, Colour]
+    assert type(arrived[1][1]) is bool
+
+
 def test_two_enums_of_one_name_are_refused_rather_than_told_apart_by_nobody():
     """Neither can be named in a message; as a plain text it would arrive as something that no parameter asked for."""
     env = SQSEnv(MemorySession())
