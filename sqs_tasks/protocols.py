@@ -59,6 +59,18 @@ class SQSClient(Protocol):
         """As boto3 has it."""
         ...
 
+    def list_queue_tags(self, **kwargs: Any) -> dict[str, Any]:
+        """As boto3 has it."""
+        ...
+
+    def tag_queue(self, **kwargs: Any) -> dict[str, Any] | None:
+        """As boto3 has it."""
+        ...
+
+    def untag_queue(self, **kwargs: Any) -> dict[str, Any] | None:
+        """As boto3 has it."""
+        ...
+
     def start_message_move_task(self, **kwargs: Any) -> dict[str, Any]:
         """As boto3 has it."""
         ...

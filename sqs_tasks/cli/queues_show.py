@@ -17,7 +17,7 @@ from sqs_tasks.env import SQSEnv
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.operations.letter_queue import letter_queues
 from sqs_tasks.operations.move_task import MoveTask
-from sqs_tasks.operations.queue_state import mappings_of, queue_attributes, setting_differences
+from sqs_tasks.operations.queue_state import mappings_of, paused_since, queue_attributes, setting_differences
 from sqs_tasks.queue_statistics import count_messages
 
 EPILOG = """\b
@@ -68,6 +68,7 @@ def _row(env: SQSEnv, queue: GenericQueue, attributes: Mapping[str, str]) -> dic
         "delayed": counts.delayed,
         "tasks": [task.name for task in queue.tasks],
         "runs_on": queue.settings.runs_on,
+        "paused_since": paused_since(queue),
         "visibility_timeout_seconds": int(attributes.get("VisibilityTimeout", 0)),
         "message_retention_seconds": int(attributes.get("MessageRetentionPeriod", 0)),
         "differences": [str(one) for one in setting_differences(queue, attributes)],
@@ -106,6 +107,8 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "", f"SQS is moving them: {dead['moved']:,} moved so far"
     yield "tasks", ", ".join(row["tasks"]) or "none"
     yield "runs on", row["runs_on"]
+    if row["paused_since"]:
+        yield "paused", f"since {row['paused_since']}, for workers with --heed-pause"
     for one in row.get("mappings", ()):
         yield "mapping", f"{one['function']}: {str(one['state']).lower()}"
     yield "visibility", f"{row['visibility_timeout_seconds']:,} s"

@@ -12,7 +12,7 @@ from sqs_tasks.cli.lambda_mappings import lambda_of
 from sqs_tasks.cli.queue_names import queue_named
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.generic_queue import GenericQueue
-from sqs_tasks.operations.queue_state import switch_mappings
+from sqs_tasks.operations.queue_state import set_pause_tag, switch_mappings
 from sqs_tasks.provisioning import queue_arn
 
 PURGE_EPILOG = """\b
@@ -29,7 +29,8 @@ Examples:
   $ sqs-tasks queues resume myapp.tasks:env emails
 
 It switches the queue's event source mappings off: Lambda lets running invocations finish, and messages wait. The next
-deploy may switch them on again. For workers in containers set the desired count of their service to 0.
+deploy may switch them on again. It also tags the queue, which workers heed that run with --heed-pause: they receive
+nothing, and finish what they have. Senders are not paused, and messages expire as ever.
 """
 
 
@@ -58,7 +59,7 @@ def purge(*, words: Sequence[str], yes: bool) -> None:
 @click.argument("words", nargs=-1, metavar="[APP] QUEUE")
 @endpoint_options
 def pause(*, words: Sequence[str]) -> None:
-    """Have Lambda take no more messages of a queue."""
+    """Have functions and workers take no more messages of a queue."""
     _switch(*_queue(words, "pause"), enabled=False)
 
 
@@ -66,7 +67,7 @@ def pause(*, words: Sequence[str]) -> None:
 @click.argument("words", nargs=-1, metavar="[APP] QUEUE")
 @endpoint_options
 def resume(*, words: Sequence[str]) -> None:
-    """Have Lambda take the messages of a queue again."""
+    """Have functions and workers take the messages of a queue again."""
     _switch(*_queue(words, "resume"), enabled=True)
 
 
@@ -83,10 +84,10 @@ def _switch(env: SQSEnv, queue: GenericQueue, *, enabled: bool) -> None:
     client = lambda_of(env)
     arn = queue_arn(queue.env.client(), queue.queue_url)
     names = [] if client is None else switch_mappings(client, arn, enabled=enabled)
-    if not names:
-        raise click.ClickException(
-            f"no function is mapped to {queue.get_sqs_queue_name()}, so nothing was changed; if its workers are "
-            "containers, set the desired count of their service"
-        )
     for name in names:
         click.echo(f"{name}: {'on' if enabled else 'off'}; Lambda takes up to a minute")
+    set_pause_tag(queue, paused=not enabled)
+    done = "resumed" if enabled else "paused"
+    click.echo(f"{queue.get_sqs_queue_name()}: {done} for workers that run with --heed-pause")
+    if not names and not enabled:
+        click.echo("no function is mapped to it; workers without --heed-pause go on", err=True)

@@ -107,6 +107,11 @@ Exit codes: 0 after a stop, 1 when the application cannot be loaded or a queue d
     help="Work a queue only while those registered before it are empty.",
 )
 @setting(
+    "--heed-pause",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Look every so many seconds whether 'sqs-tasks queues pause' has paused a queue; needs sqs:ListQueueTags.",
+)
+@setting(
     "--wait-seconds",
     type=click.IntRange(0, limits.MAX_WAIT_SECONDS),
     default=limits.MAX_WAIT_SECONDS,
@@ -178,6 +183,7 @@ def worker(
     prefetch: int,
     weights: Sequence[str],
     strict_priority: bool,
+    heed_pause: float | None,
     wait_seconds: int,
     grace_seconds: float,
     max_tasks: int | None,
@@ -243,6 +249,7 @@ def worker(
             strict_priority=strict_priority,
             metrics=None if health_port is None else metrics,
             children=children,
+            heed_pause=heed_pause,
         )
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from sqs_tasks.client import is_queue_missing
+from sqs_tasks.client import error_code, is_queue_missing
 from sqs_tasks.errors import QueueNotFoundError
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.provisioning import visibility_timeout_seconds
+from sqs_tasks.worker.pause_tags import PAUSED_TAG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,3 +110,28 @@ def switch_mappings(lambda_client: Any, queue_arn: str, *, enabled: bool) -> lis
         lambda_client.update_event_source_mapping(UUID=one["UUID"], Enabled=enabled)
         names.append(str(one.get("FunctionArn", "")).split(":", 6)[-1])
     return names
+
+
+def set_pause_tag(queue: GenericQueue, *, paused: bool) -> None:
+    """Tag a queue as paused, or take the tag off; workers that heed it look at it at their interval.
+
+    Raises:
+        Exception: SQS refuses: the right is ``sqs:TagQueue`` or ``sqs:UntagQueue``.
+    """
+    client = queue.env.client()
+    if paused:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        client.tag_queue(QueueUrl=queue.queue_url, Tags={PAUSED_TAG: since})
+    else:
+        client.untag_queue(QueueUrl=queue.queue_url, TagKeys=[PAUSED_TAG])
+
+
+def paused_since(queue: GenericQueue) -> str | None:
+    """When a queue was paused by its tag; None where it is not, or nobody may see its tags."""
+    try:
+        tags = queue.env.client().list_queue_tags(QueueUrl=queue.queue_url).get("Tags") or {}
+    except Exception as error:
+        if not error_code(error):
+            raise
+        return None
+    return tags.get(PAUSED_TAG)

@@ -25,6 +25,7 @@ from sqs_tasks.worker.children.child_pool import ChildPool
 from sqs_tasks.worker.memory_limit import resident_bytes, warn_of_unlimited
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.overrun_watch import OverrunWatch, warn_of_unenforced
+from sqs_tasks.worker.pause_tags import PauseTags
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import AsyncPool, InlinePool, Pool, ThreadPool, monotonic_deadline
 from sqs_tasks.worker.queue_loop import QueueLoop, Shared
@@ -63,6 +64,7 @@ class Consumer:
         strict_priority: A queue gets slots only while all those before it are empty.
         metrics: Counts what is done.
         children: Child processes that run the jobs; None runs them in threads and on the event loop of this one.
+        heed_pause: Seconds between two looks at the tag by which a queue is paused; None never looks.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Consumer:
         strict_priority: bool = False,
         metrics: Metrics | None = None,
         children: ChildPool | None = None,
+        heed_pause: float | None = None,
     ) -> None:
         limits.check_number(concurrency, "concurrency", 1)
         limits.check_number(prefetch, "prefetch", 0)
@@ -119,6 +122,7 @@ class Consumer:
             inline=self._inline,
             overruns=self._overruns,
             children=children,
+            pauses=None if heed_pause is None else PauseTags(heed_pause),
         )
         self._loops = [QueueLoop(queue, index, shared) for index, queue in enumerate(queues)]
         for pool in self._pools:

@@ -17,6 +17,8 @@ class WorkerOptions(TypedDict, total=False):
         weights: A weight by queue name, for when several queues want more slots than there are; else as registered.
         strict_priority: A queue gets slots only while all those registered before it are empty.
         grace_seconds: How long running jobs may take to finish after a signal; 25 unless given.
+        heed_pause: Seconds between two looks at whether ``sqs-tasks queues pause`` has paused a queue; never unless
+            given.
     """
 
     concurrency: int
@@ -26,3 +28,4 @@ class WorkerOptions(TypedDict, total=False):
     weights: Mapping[str, float] | None
     strict_priority: bool
     grace_seconds: float
+    heed_pause: float | None

@@ -26,6 +26,7 @@ from sqs_tasks.worker.heartbeat import Heartbeat
 from sqs_tasks.worker.lane_worker import LaneWorker
 from sqs_tasks.worker.metrics import Metrics
 from sqs_tasks.worker.overrun_watch import OverrunWatch
+from sqs_tasks.worker.pause_tags import PAUSED_SECONDS, PauseTags
 from sqs_tasks.worker.poll_state import PollState
 from sqs_tasks.worker.pool import Pool, Work
 from sqs_tasks.worker.progress import Progress
@@ -74,6 +75,7 @@ class Shared:
         inline: Whether the pool runs in the polling thread.
         overruns: Knows the jobs that run beyond their timeout; None where there are no timeouts, or all are enforced.
         children: The processes that run the jobs; None runs them in this one.
+        pauses: Knows which queues are paused; None asks nobody.
     """
 
     stop: Stop
@@ -89,6 +91,7 @@ class Shared:
     inline: bool
     overruns: OverrunWatch | None = None
     children: ChildPool | None = None
+    pauses: PauseTags | None = None
 
 
 class QueueLoop:
@@ -165,6 +168,10 @@ class QueueLoop:
         """Receive and start jobs until the policy or the stop ends it; a poll in flight is awaited."""
         pause = 0.0
         while not self._stop.requested:
+            if self._shared.pauses is not None and self._shared.pauses.is_paused(self.queue):
+                if self._is_over_while_paused(policy):
+                    break
+                continue
             granted = self._acquire()
             if not granted:
                 if policy.need_shutdown():
@@ -192,6 +199,14 @@ class QueueLoop:
             if policy.need_shutdown():
                 break
         self.state.is_over = True
+
+    def _is_over_while_paused(self, policy: ShutdownPolicy) -> bool:
+        """Whether the policy ends a queue of which nothing is received; it is asked after a short wait."""
+        self._stop.wait(PAUSED_SECONDS)
+        result = self._progress.taken()
+        if result.total_count() or not self._progress.lanes_in_progress:
+            policy.update_state(result)
+        return policy.need_shutdown()
 
     def poll_once(self) -> BatchProcessingResult:
         """One receive's worth.

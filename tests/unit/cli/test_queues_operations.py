@@ -88,19 +88,28 @@ def mappings(monkeypatch):
 
 def test_pause_and_resume_switch_the_mapping(run, app, mappings):
     """And ``show`` has its state."""
-    assert run("queues", "pause", app.name, "emails").stdout == "shop-emails: off; Lambda takes up to a minute\n"
-    assert run("queues", "resume", app.name, "t-emails").stdout == "shop-emails: on; Lambda takes up to a minute\n"
+    assert "shop-emails: off; Lambda takes up to a minute\n" in run("queues", "pause", app.name, "emails").stdout
+    assert "shop-emails: on; Lambda takes up to a minute\n" in run("queues", "resume", app.name, "t-emails").stdout
 
     assert mappings == [{"UUID": "u", "Enabled": False}, {"UUID": "u", "Enabled": True}]
     assert "mapping       shop-emails: enabled" in run("queues", "show", app.name, "emails").stdout
 
 
-def test_pause_without_a_function_changes_nothing_and_says_so(run, app):
-    """The workers of containers are stopped elsewhere."""
-    result = run("queues", "pause", app.name, "emails")
+def test_a_paused_queue_is_left_alone_by_workers_that_heed_it(run, app):
+    """They receive nothing, others go on; ``show`` says since when; resumed, it is worked again."""
+    app.module.send_email.delay(to="x")
+    paused = run("queues", "pause", app.name, "emails")
+    assert paused.stdout == "t-emails: paused for workers that run with --heed-pause\n"
+    assert "workers without --heed-pause go on" in paused.stderr
+    assert "paused        since 20" in run("queues", "show", app.name, "emails").stdout
 
-    assert result.exit_code == 1
-    assert "no function is mapped to t-emails, so nothing was changed" in result.stderr
+    idle = run("worker", app.name, "emails", "--heed-pause", "0.01", "--idle-seconds", "0")
+    assert (idle.exit_code, app.module.done) == (0, [])
+    run("queues", "resume", app.name, "emails")
+    assert "paused " not in run("queues", "show", app.name, "emails").stdout
+    run("worker", app.name, "emails", "--heed-pause", "0.01", "--idle-seconds", "0")
+
+    assert app.module.done == [("x", 1, None)]
 
 
 def test_watch_shows_numbers_over_time(run, app):
