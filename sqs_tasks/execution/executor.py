@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqs_tasks.context import SQSContext
-from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.errors import ConfigurationError, TaskTimeoutError
 from sqs_tasks.execution.intake import Intake, TaskLookup
 from sqs_tasks.execution.running_job import RUNNING
 from sqs_tasks.execution.runtime import (
@@ -30,7 +30,7 @@ from sqs_tasks.execution.runtime import (
 )
 from sqs_tasks.hooks import Hook
 from sqs_tasks.message import Job, JobBatch, ReceivedMessage
-from sqs_tasks.outcome import SUCCEEDED, Outcome
+from sqs_tasks.outcome import SUCCEEDED, NotStarted, Outcome
 from sqs_tasks.registry import RegisteredTask
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Executor:
 
     def execute(self, message: ReceivedMessage) -> Outcome:
         """Run the job of a message to its outcome; a batch processor gets it as a list of one."""
-        taken = self.intake.take(message)
+        intake = self.intake
+        taken = intake.take(message) if intake.blocks is None else self._fetch(message)
         if not isinstance(taken, tuple):
             return taken
         job, task = taken
@@ -98,12 +99,24 @@ class Executor:
 
         Messages that cannot run (undecodable, expired) get their outcome and are left out of the call.
         """
-        taken = [self.intake.take(message) for message in messages]
+        take = self.intake.take if self.intake.blocks is None else self._fetch
+        taken = [take(message) for message in messages]
         runs = [one for one in taken if isinstance(one, tuple)]
         if not runs:
             return [one for one in taken if not isinstance(one, tuple)]
         outcomes = iter(self._run_batch([job for job, _ in runs], runs[0][1]))
         return [next(outcomes) if isinstance(one, tuple) else one for one in taken]
+
+    def _fetch(self, message: ReceivedMessage) -> tuple[Job, RegisteredTask] | Outcome:
+        """Take in a message whose body may be in S3; where the runtime can interrupt it, not beyond its end."""
+        intake = self.intake
+        if self.interrupter is None or intake.blocks is None or not intake.blocks(message):
+            return intake.take(message)
+        try:
+            with self.interrupter(None):
+                return intake.take(message)
+        except TaskTimeoutError:
+            return NotStarted(reason="its body did not come from S3 before the end of the invocation")
 
     async def execute_async(self, message: ReceivedMessage, *, limited: CoroutineLimiter) -> Outcome:
         """As :meth:`execute` for the message of an async task, awaited on the event loop it shares with others.

@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import string
+import threading
 
 import pytest
 
@@ -326,6 +327,23 @@ def test_lambda_fetches_it_too(session, s3):
     s3.get_object = lambda **_: (_ for _ in ()).throw(ConnectionError("no route"))
     identifier = event["Records"][0]["messageId"]
     assert handler(event, FakeContext()) == {"batchItemFailures": [{"itemIdentifier": identifier}]}
+
+
+def test_lambda_gives_up_an_s3_that_does_not_answer(session, s3):
+    """Before the invocation ends, so that the answer keeps the message, and those of other jobs go."""
+    books = Books(session)
+    books.write.delay("short")
+    books.write.delay(LARGE)
+    event = testing.lambda_event(books.queue)
+    large = next(one["messageId"] for one in event["Records"] if "s3Key" in one["body"])
+    waited_out = []
+    s3.get_object = lambda **_: waited_out.append(threading.Event().wait(20))
+
+    answer = SQSEventHandler(books.env)(event, FakeContext(0.6))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": large}]}
+    assert waited_out == []
+    assert books.seen == ["short"]
 
 
 def test_async_task_is_fetched_beside_the_event_loop(session, s3):
