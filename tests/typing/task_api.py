@@ -132,6 +132,22 @@ def nightly(message: ReceivedMessage) -> datetime:
 assert_type(nightly(ReceivedMessage(message_id="", receipt_handle="", body="")), datetime)
 
 
+jobs = env.priority_queues("jobs", high=8, low=1, options={"runs_on": "fargate"})
+
+
+@jobs.processor("resize", max_attempts=3, memory_mib=512, log_retries="traceback")
+def resize(path: str, width: int = 100) -> int:
+    """A task of several classes keeps its signature."""
+    return len(path) * width
+
+
+assert_type(resize.delay("a.jpg", width=5), MessageId)
+assert_type(resize.options(priority="high").delay("a.jpg"), MessageId)
+assert_type(resize.map([{"path": "a"}], spread_seconds=60, delay_seconds=lambda call: len(call["path"])), int)
+assert_type(jobs["high"], JobQueue)
+resize.delay(5)  # type: ignore[call-overload]
+
+
 @env.pre_task
 def watch(job: Any) -> None: ...
 
