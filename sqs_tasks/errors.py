@@ -67,7 +67,7 @@ class UndecodableMessageError(SQSTasksError):
 
 
 class PayloadUnavailableError(SQSTasksError):
-    """A message whose body is in S3 and cannot be fetched now; it comes back, and no attempt is counted."""
+    """A message whose body is in S3 and cannot be fetched now; its job is put off, and this is no attempt."""
 
 
 class SignatureMismatchError(SQSTasksError):

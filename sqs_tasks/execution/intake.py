@@ -23,7 +23,7 @@ from sqs_tasks.errors import (
 from sqs_tasks.hooks import Hook
 from sqs_tasks.limits import MIN_LAMBDA_RECEIVE_COUNT
 from sqs_tasks.message import CONTENT_TYPE, JOB_CONTEXT, JOB_ID, JOB_NAME, WIRE_FORMAT, Job, ReceivedMessage
-from sqs_tasks.outcome import UNKNOWN_TASK_NAME, NotStarted, Outcome, Postponed, Rejected, Skipped, UnknownTask
+from sqs_tasks.outcome import UNKNOWN_TASK_NAME, Outcome, Postponed, Rejected, Skipped, UnknownTask
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,10 @@ CANARY_TASK = "sqs_tasks.canary"
 UNKNOWN_TASK_BACKOFF: BackoffPolicy = ExponentialBackoff(
     min_visibility_timeout=15, multiplier=15, max_visibility_timeout=300
 )
+
+
+#: Seconds for which a job is put off at least whose body S3 does not give.
+UNAVAILABLE_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,11 +368,11 @@ class Intake:
         self.post_task.emit(job, outcome)
         return outcome
 
-    def _unavailable(self, message: ReceivedMessage, error: PayloadUnavailableError) -> NotStarted:
-        """The outcome of a message whose body cannot be fetched: it comes back, however long that lasts."""
-        delay = visibility_seconds(self.backoff_policy, message) or 0
+    def _unavailable(self, message: ReceivedMessage, error: PayloadUnavailableError) -> Postponed:
+        """The outcome of a message whose body cannot be fetched: it goes on later, and this was no attempt."""
+        delay = max(visibility_seconds(self.backoff_policy, message) or 0, UNAVAILABLE_SECONDS)
         logger.error(
-            "job %s was not started: %s; it comes back in %d s",
+            "job %s was not started: %s; it goes on in %d s",
             shortened(repr(message.job_name)),
             error,
             delay,
@@ -378,7 +382,7 @@ class Intake:
                 **message.log_fields(self.queue_name),
             },
         )
-        return NotStarted(reason=str(error), delay_seconds=delay)
+        return Postponed(delay_seconds=delay, attempts=message.attempt - 1, reason=str(error), error=error)
 
     def _refuse(self, message: ReceivedMessage, error: Exception, job: Job | None = None) -> Outcome:
         """The outcome of a message that must never run: no attempt will make it better."""

@@ -197,15 +197,16 @@ def test_unreachable_s3_costs_no_attempt(session, s3, caplog):
     get, s3.get_object = s3.get_object, lambda **_: (_ for _ in ()).throw(ConnectionError("no route"))
     with caplog.at_level(logging.ERROR):
         for _ in range(30):  # more receives than the queue allows
-            testing.drain(books.env)
+            testing.drain(books.env, raise_errors=False)
             session.advance(3_600)
     assert "S3 does not give" in caplog.text
     assert received(books.env, "reports_dead") == []
 
     s3.get_object = get
-    testing.drain(books.env, wait=True)
+    books.fail = [ValueError("its first attempt")] * 4
+    testing.drain(books.env, wait=True, raise_errors=False)
 
-    assert books.seen == [LARGE]
+    assert books.seen == [LARGE], "the fifth of five attempts"
 
 
 @pytest.mark.parametrize("place", [Pointer("others", "secret"), Pointer(BUCKET, "elsewhere/secret")])
@@ -325,8 +326,10 @@ def test_lambda_fetches_it_too(session, s3):
     assert len(received(books.env, "reports_dead")) == 1
 
     s3.get_object = lambda **_: (_ for _ in ()).throw(ConnectionError("no route"))
-    identifier = event["Records"][0]["messageId"]
-    assert handler(event, FakeContext()) == {"batchItemFailures": [{"itemIdentifier": identifier}]}
+    assert handler(event, FakeContext()) == {"batchItemFailures": []}
+    session.advance(60)
+    (copy,) = received(books.env, "reports")
+    assert copy["MessageAttributes"]["Attempt"]["StringValue"] == "0", "its job goes on by it, and had no attempt"
 
 
 def test_lambda_gives_up_an_s3_that_does_not_answer(session, s3):
