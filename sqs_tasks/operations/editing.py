@@ -48,7 +48,7 @@ class EditedJob:
                 f"letter {letter.id} does not belong to a registered queue of jobs, so nobody can check its arguments; "
                 "name the application that its task belongs to"
             )
-        if letter.content != "job" or home.registry.get(letter.task) is None:
+        if letter.content != "job" or letter.arguments is None or home.registry.get(letter.task) is None:
             known = ", ".join(task.name for task in home.tasks) or "none"
             why = letter.problem or f"queue {home.name!r} has no task {letter.task!r}; there are {known}"
             raise ConfigurationError(f"letter {letter.id} cannot be edited: {why}")

@@ -158,7 +158,7 @@ def letter_of(
     return Letter(
         message=message,
         ending="moved by SQS" if moved_from else "rejected" if is_ours else "unknown",
-        content="unreadable" if is_job and body.problem else "job" if is_job else "foreign",
+        content="unreadable" if is_job and body.problem and not body.is_elsewhere else "job" if is_job else "foreign",
         problem=body.problem,
         task=body.task,
         job_id=message.attribute(JOB_ID) or body.job_id or str(details.get("message_id", "")) or message.message_id,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqs_tasks.codecs import DEFAULT_CONTENT_TYPE, MAX_INFLATED_BYTES, SAFE_CONTENT_TYPES, check_values, inflate
 from sqs_tasks.errors import UndecodableMessageError, nature
 from sqs_tasks.message import CONTENT_TYPE, JOB_NAME, ReceivedMessage
-from sqs_tasks.offload.pointer import is_pointer
+from sqs_tasks.offload.pointer import is_pointer, pointer_in
 
 
 class PlainBody(NamedTuple):
@@ -24,6 +24,8 @@ class PlainBody(NamedTuple):
     problem: str
     #: The job's id where the body holds it, as in other libraries' formats.
     job_id: str = ""
+    #: Whether the body is elsewhere, and no fault of the message's.
+    is_elsewhere: bool = False
 
 
 def plain_body(message: ReceivedMessage, readers: Sequence[Callable[..., Any]] = ()) -> PlainBody:
@@ -35,7 +37,7 @@ def plain_body(message: ReceivedMessage, readers: Sequence[Callable[..., Any]] =
     """
     name = message.attribute(JOB_NAME)
     if is_pointer(message.message_attributes):
-        return PlainBody(name or "", None, f"the body is in S3, and not fetched for a look: {message.body}")
+        return PlainBody(name or "", None, _place(message.body), is_elsewhere=True)
     if name is not None:
         arguments, problem = _read(message.body, message.attribute(CONTENT_TYPE) or DEFAULT_CONTENT_TYPE)
         if not problem and not isinstance(arguments, dict):
@@ -55,6 +57,14 @@ def plain_body(message: ReceivedMessage, readers: Sequence[Callable[..., Any]] =
     return PlainBody(
         "", message.body if problem else arguments, "no job of this library: there is no JobName attribute"
     )
+
+
+def _place(body: str) -> str:
+    try:
+        pointer = pointer_in(body)
+    except UndecodableMessageError as error:
+        return str(error)
+    return f"the arguments are in S3, which a look does not ask: s3://{pointer.bucket}/{pointer.key}"
 
 
 def _read(body: str, content_type: str) -> tuple[Any, str]:

@@ -51,6 +51,9 @@ def move_by_sqs(
         seconds = min(seconds * 2, _LONGEST_SECONDS)
     if progress.status == "FAILED":
         report.problem = f"SQS stopped the move: {progress.failure or 'it does not say why'}"
+        if to is None and len(queue.sources) != 1:
+            # What a worker rejected comes from nowhere for SQS (S43).
+            report.problem += "; name a queue with --to, or send the letters home with 'sqs-tasks dead retry'"
     return report
 
 

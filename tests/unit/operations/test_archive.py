@@ -9,6 +9,7 @@ import pytest
 
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.operations import Selection, drop, export_letters, import_letters, retry
+from tests.support.scripted_client import ScriptedClient, raising
 
 
 def exported(shop, selection=None):
@@ -86,3 +87,19 @@ def test_a_file_has_a_line_of_json_for_each_letter(shop):
     assert (row["queue"], row["body"]) == ("s-orders_dead", '{"number": 1}')
     assert row["attributes"]["FailureType"]["StringValue"] == "LookupError"
     assert "SentTimestamp" in row["system_attributes"]
+
+
+def test_an_import_ends_at_the_line_that_got_no_answer(shop):
+    """It is named: it may be there or not."""
+    shop.bury(1, 2)
+    _, lines = exported(shop)
+    drop(shop.letters)
+    client = ScriptedClient(shop.session.client("sqs"))
+    client.script("send_message", lambda request: None, raising(ConnectionResetError("cut")))
+
+    with shop.env.connected_to(client):
+        report = import_letters(shop.letters, lines)
+
+    assert report.done == 1
+    assert report.problem.startswith("line 2: no answer from SQS to its send")
+    assert shop.counts() == (1, 0, 0)

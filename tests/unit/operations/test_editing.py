@@ -9,6 +9,7 @@ import pytest
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.operations import EditedJob, edit
 from sqs_tasks.testing import drain
+from tests.support.scripted_client import ScriptedClient, raising
 
 
 def test_the_new_job_names_the_old_and_keeps_what_surrounds_it(shop):
@@ -101,3 +102,17 @@ def test_what_is_no_job_of_a_known_task_cannot_be_edited(shop):
     for letter in shop.seen():
         with pytest.raises(ConfigurationError, match=r"cannot be edited: (no job of this|queue 'orders' has no task)"):
             EditedJob.of(shop.letters, letter)
+
+
+def test_a_lost_answer_leaves_the_letter_and_is_said(shop):
+    """The new job may be sent; the letter is still there, and the report names it."""
+    shop.bury(1)
+    [letter] = shop.seen()
+    client = ScriptedClient(shop.session.client("sqs"))
+    client.script("send_message", raising(ConnectionResetError("cut")))
+
+    with shop.env.connected_to(client):
+        report, _ = edit(shop.letters, letter, {"number": 2})
+
+    assert (report.done, report.doubtful.id) == (0, letter.id)
+    assert shop.counts() == (1, 0, 0)

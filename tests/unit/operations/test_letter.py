@@ -7,7 +7,8 @@ import pickle
 import pytest
 
 from sqs_tasks import ConstantBackoff, Postpone, SQSEnv, readers
-from sqs_tasks.operations import letter_queues, look
+from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.operations import EditedJob, letter_queues, look, retry
 from sqs_tasks.testing import drain
 
 
@@ -97,6 +98,25 @@ def test_an_unreadable_job_says_why(shop, content_type, body, problem):
 
     assert (letter.content, letter.task) == ("unreadable", "ship")
     assert problem in letter.problem
+
+
+def test_arguments_in_s3_are_said_to_be_there(shop):
+    """The letter is a job, can be retried as it is, and cannot be edited."""
+    pointer = '["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": "b", "s3Key": "k"}]'
+    names = {"JobName": "ship", "ExtendedPayloadSize": "1500000"}
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in names.items()}
+    shop.raw(pointer, MessageAttributes=attributes)
+
+    [letter] = shop.seen()
+
+    assert (letter.content, letter.arguments) == ("job", None)
+    assert letter.problem.endswith("s3://b/k")
+    with pytest.raises(ConfigurationError, match="cannot be edited: the arguments are in S3"):
+        EditedJob.of(shop.letters, letter)
+    retry(shop.letters, to=shop.queue.queue_url)
+    [message] = shop.queue.get_raw_messages()
+    assert message.body == pointer
+    assert set(message.message_attributes) == set(names)
 
 
 def test_no_pickle_runs_by_being_looked_at(shop, tmp_path):

@@ -250,3 +250,36 @@ def test_dropping_takes_what_is_meant(shop):
     assert shop.counts() == (3, 0, 0)
     assert drop(shop.letters, Selection(tasks=("ship",))).done == 2
     assert [one.task for one in shop.seen()] == ["pay"]
+
+
+def test_a_lost_answer_on_a_fifo_queue_is_sent_again_and_is_there_once(fifo_shop):
+    """SQS drops the second by its deduplication id, so nothing is in doubt."""
+    fifo_shop.bury(1)
+    client = ScriptedClient(fifo_shop.session.client("sqs"))
+
+    def lost(request):
+        fifo_shop.session.client("sqs").send_message(**request)
+        raise ConnectionResetError("cut")
+
+    client.script("send_message", lost)
+
+    with fifo_shop.env.connected_to(client):
+        report = retry(fifo_shop.letters)
+
+    assert (report.done, report.doubtful) == (1, None)
+    assert client.counts["send_message"] == 2
+    assert fifo_shop.work() == [1]
+
+
+def test_a_throttled_send_is_made_again(shop):
+    """SQS says that it has not taken the message."""
+    shop.bury(1)
+    client = ScriptedClient(shop.session.client("sqs"))
+    throttled = ClientError({"Error": {"Code": "RequestThrottled", "Message": "slow down"}}, "SendMessage")
+    client.script("send_message", raising(throttled))
+
+    with shop.env.connected_to(client):
+        report = retry(shop.letters)
+
+    assert (report.done, report.doubtful) == (1, None)
+    assert shop.work() == [1]
