@@ -151,6 +151,7 @@ class SQSEventHandler:
             from sqs_tasks.execution.life import start  # most functions open nothing of their own
 
             start(self.env)
+            add_job_fields(all_handlers())  # it may have set up logging
 
     def __call__(self, event: Any, context: LambdaContext | None = None) -> BatchResponse:
         """Run the jobs of an event and name those that stay in the queue.

@@ -31,8 +31,8 @@ RunningJob: TypeAlias = tuple[Runs, Job | JobBatch, RegisteredTask, float]
 #: What runs in this thread or asyncio task. A job has a context of its own, which ends with it.
 RUNNING: ContextVar[RunningJob | None] = ContextVar("sqs_tasks_running_job", default=None)
 
-#: Records that have one of these say themselves what they are about.
-_NAMES = ("queue_name", "job_name", "job_id", "message_id", "attempt")
+#: Records that have one of these say themselves what they are about. An attempt alone may be one at something else.
+_NAMES = ("queue_name", "job_name", "job_id", "message_id")
 
 
 class JobFields(logging.Filter):
@@ -45,7 +45,8 @@ class JobFields(logging.Filter):
         """Add the fields."""
         running = RUNNING.get()
         if running is not None and not any(name in record.__dict__ for name in _NAMES):
-            record.__dict__.update(_fields(running))
+            for name, value in _fields(running).items():
+                record.__dict__.setdefault(name, value)
         return True
 
 

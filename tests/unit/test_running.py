@@ -175,6 +175,7 @@ def test_records_of_the_application_and_of_other_libraries_carry_the_job(caplog:
     def ship() -> None:
         logging.getLogger("another.library").warning("slow")
         logging.getLogger("shop").warning("mine", extra={"job_id": "another"})
+        logging.getLogger("shop").warning("calling", extra={"attempt": 7})
 
     caplog.handler.addFilter(JobFields())
     with in_memory(env):
@@ -185,6 +186,8 @@ def test_records_of_the_application_and_of_other_libraries_carry_the_job(caplog:
     slow = vars(by_text["slow"])
     assert (slow["job_id"], slow["job_name"], slow["queue_name"], slow["attempt"]) == (job_id, "ship", "orders", 1)
     assert vars(by_text["mine"])["job_id"] == "another"
+    calling = vars(by_text["calling"])
+    assert (calling["job_id"], calling["attempt"]) == (job_id, 7), "its own attempt, at something that the job does"
 
 
 def test_the_lambda_handler_puts_the_job_on_all_records() -> None:
@@ -214,3 +217,16 @@ def test_the_lambda_handler_puts_the_job_on_all_records() -> None:
         logging.getLogger().removeHandler(of_lambda)
 
     assert json.dumps(["slow", "ship"]) in lines
+
+
+def test_handlers_that_on_start_sets_up_in_lambda_get_the_fields_too() -> None:
+    """It runs after the module was loaded, and before the first job."""
+    set_up = logging.getLogger("set.up.late")
+    late = logging.NullHandler()
+    env = SQSEnv()
+    env.on_start(lambda: set_up.addHandler(late))
+    try:
+        SQSEventHandler(env)
+        assert [type(one) for one in late.filters] == [JobFields]
+    finally:
+        set_up.removeHandler(late)
