@@ -10,14 +10,20 @@ from typing import Any
 import click
 
 from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.aws_clients import cloudwatch_of, lambda_of
 from sqs_tasks.cli.endpoint import endpoint_options
-from sqs_tasks.cli.lambda_mappings import lambda_of
 from sqs_tasks.cli.queue_names import queue_named
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.operations.letter_queue import letter_queues
 from sqs_tasks.operations.move_task import MoveTask
-from sqs_tasks.operations.queue_state import mappings_of, paused_since, queue_attributes, setting_differences
+from sqs_tasks.operations.queue_state import (
+    mappings_of,
+    oldest_age_seconds,
+    paused_since,
+    queue_attributes,
+    setting_differences,
+)
 from sqs_tasks.queue_statistics import count_messages
 
 EPILOG = """\b
@@ -84,6 +90,9 @@ def _row(env: SQSEnv, queue: GenericQueue, attributes: Mapping[str, str]) -> dic
             "in_flight": letters.in_flight,
             "moved": None if moving is None else moving.progress().moved,
         }
+    cloudwatch = cloudwatch_of(env)
+    if cloudwatch is not None:
+        row["oldest_age_seconds"] = oldest_age_seconds(cloudwatch, row["queue_name"], env.client.now())
     client = lambda_of(env)
     if client is not None:
         row["mappings"] = [
@@ -97,6 +106,8 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "queue", row["queue_name"]
     yield "url", row["queue_url"]
     yield "messages", f"{row['ready']:,} ready, {row['in_flight']:,} in flight, {row['delayed']:,} delayed"
+    if row.get("oldest_age_seconds") is not None:
+        yield "oldest", f"{row['oldest_age_seconds']:,.0f} s old, as CloudWatch had it last"
     dead = row["dead_letter_queue"]
     if dead is None:
         yield "dead letters", "no dead-letter queue"

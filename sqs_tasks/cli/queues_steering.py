@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import click
 
 from sqs_tasks.cli.app import load, split_app
+from sqs_tasks.cli.aws_clients import lambda_of
 from sqs_tasks.cli.endpoint import endpoint_options
-from sqs_tasks.cli.lambda_mappings import lambda_of
 from sqs_tasks.cli.queue_names import queue_named
 from sqs_tasks.env import SQSEnv
 from sqs_tasks.generic_queue import GenericQueue

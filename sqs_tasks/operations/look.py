@@ -118,7 +118,8 @@ class Look:
         answer = self.queue.env.client().receive_message(**request)
         letters = [self.queue.letter(raw) for raw in answer.get("Messages") or ()]
         for letter in letters:
-            self._held[letter.id] = letter.message
+            # No more than it takes to let go of it: bodies are up to a megabyte, and there may be 100,000 letters.
+            self._held[letter.id] = ReceivedMessage(letter.id, letter.message.receipt_handle, "")
         return letters
 
 

@@ -135,3 +135,29 @@ def paused_since(queue: GenericQueue) -> str | None:
             raise
         return None
     return tags.get(PAUSED_TAG)
+
+
+def oldest_age_seconds(cloudwatch: Any, queue_name: str, now: float) -> float | None:
+    """The age of a queue's oldest message by CloudWatch's last word; None where it has none, or may not be asked.
+
+    Args:
+        cloudwatch: A client of CloudWatch.
+        queue_name: The name in SQS.
+        now: The wall clock in seconds. CloudWatch is some minutes late, and silent about queues that nobody uses.
+    """
+    try:
+        answer = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName="ApproximateAgeOfOldestMessage",
+            Dimensions=[{"Name": "QueueName", "Value": queue_name}],
+            StartTime=datetime.fromtimestamp(now - 900, UTC),
+            EndTime=datetime.fromtimestamp(now, UTC),
+            Period=60,
+            Statistics=["Maximum"],
+        )
+    except Exception as error:
+        if not error_code(error):
+            raise
+        return None
+    points = sorted(answer.get("Datapoints", ()), key=lambda point: point["Timestamp"])
+    return float(points[-1]["Maximum"]) if points else None

@@ -72,6 +72,12 @@ def test_purge_asks_and_counts(run, app):
     assert (statistics.total, statistics.dead_letters) == (0, 1)
 
 
+def ages(**request):
+    """What CloudWatch says of a queue's oldest message, in no order."""
+    assert request["Dimensions"] == [{"Name": "QueueName", "Value": "t-emails"}]
+    return {"Datapoints": [{"Timestamp": at, "Maximum": at * 100.0} for at in (2, 3, 1)]}
+
+
 @pytest.fixture
 def mappings(monkeypatch):
     """Lambda with one mapping; what was changed of it."""
@@ -80,6 +86,9 @@ def mappings(monkeypatch):
     client = SimpleNamespace(
         list_event_source_mappings=lambda **_: {"EventSourceMappings": [mapping]},
         update_event_source_mapping=lambda **request: changed.append(request),
+    )
+    monkeypatch.setattr(
+        "sqs_tasks.cli.queues_show.cloudwatch_of", lambda _: SimpleNamespace(get_metric_statistics=ages)
     )
     for module in ("queues_steering", "queues_show"):
         monkeypatch.setattr(f"sqs_tasks.cli.{module}.lambda_of", lambda _: client)
@@ -92,7 +101,9 @@ def test_pause_and_resume_switch_the_mapping(run, app, mappings):
     assert "shop-emails: on; Lambda takes up to a minute\n" in run("queues", "resume", app.name, "t-emails").stdout
 
     assert mappings == [{"UUID": "u", "Enabled": False}, {"UUID": "u", "Enabled": True}]
-    assert "mapping       shop-emails: enabled" in run("queues", "show", app.name, "emails").stdout
+    shown = run("queues", "show", app.name, "emails").stdout
+    assert "mapping       shop-emails: enabled" in shown
+    assert "oldest        300 s old, as CloudWatch had it last" in shown
 
 
 def test_a_paused_queue_is_left_alone_by_workers_that_heed_it(run, app):

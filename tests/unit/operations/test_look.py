@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from sqs_tasks import SQSEnv
@@ -68,6 +70,20 @@ def test_no_letter_is_seen_twice_in_one_look(shop):
                 shop.session.advance(40)
 
     assert len(seen) == len(set(seen)) == 15
+
+
+def test_a_look_keeps_no_bodies(shop):
+    """A hundred letters of 100 kB are not all in memory at the same time."""
+    shop.raw(*["x" * 100_000] * 100)
+    tracemalloc.start()
+    try:
+        with shop.look() as letters:
+            assert sum(1 for _ in letters) == 100
+            most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert most < 5_000_000
 
 
 def test_what_others_hold_is_counted_and_named(shop):
