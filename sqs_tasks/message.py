@@ -185,10 +185,10 @@ class ReceivedMessage:
     def attribute(self, name: str) -> str | None:
         """The string value of a message attribute, or None."""
         try:
-            if self._lambda_attributes is not None:
-                return self._lambda_attributes[name].get("stringValue")
-            # Not by the property, which would cost each job four calls more.
-            return self._message_attributes[name].get("StringValue")  # type: ignore[index]
+            # Not by the property, which would cost each job four calls more; and a KeyError costs more than a look.
+            if (given := self._lambda_attributes) is not None:
+                return given[name].get("stringValue") if name in given else None
+            return self._message_attributes[name].get("StringValue") if name in self._message_attributes else None  # type: ignore[operator, index]
         except (KeyError, AttributeError, TypeError):  # it is missing, or of a shape that AWS does not make
             return None
 
