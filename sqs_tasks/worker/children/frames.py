@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import threading
@@ -10,6 +11,9 @@ from typing import Any
 
 #: The length of what follows, in bytes.
 _LENGTH = struct.Struct("!I")
+
+#: Seconds that a send may wait for the other end to read; only what exceeds the buffer has to wait.
+SEND_SECONDS = 30
 
 #: Bytes that are asked for at once.
 _CHUNK_BYTES = 1 << 20
@@ -27,6 +31,9 @@ class Frames:
     """
 
     def __init__(self, connection: socket.socket) -> None:
+        # Never a timeout of the socket: it would be one for the other thread's sends too, and cut a frame.
+        connection.settimeout(None)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
         self._connection = connection
         self._lock = threading.Lock()
         self._received = bytearray()
@@ -53,11 +60,10 @@ class Frames:
         while (frame := self._taken()) is None:
             try:
                 # Each wait has the whole time: a frame comes in one piece, or its sender has died.
-                self._connection.settimeout(timeout_seconds)
+                if timeout_seconds is not None and not self._is_readable(timeout_seconds):
+                    return None
                 data = self._connection.recv(_CHUNK_BYTES)
-            except TimeoutError:
-                return None
-            except OSError as error:
+            except (OSError, ValueError) as error:  # a closed socket has no number
                 raise ConnectionOverError from error
             if not data:
                 raise ConnectionOverError
@@ -67,6 +73,11 @@ class Frames:
     def close(self) -> None:
         """Close this end."""
         self._connection.close()
+
+    def _is_readable(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def _taken(self) -> dict[str, Any] | None:
         if len(self._received) < _LENGTH.size:

@@ -99,6 +99,19 @@ def test_messages_arrive_as_they_left(ends):
     assert message_of(ends[1].receive()) == message
 
 
+def test_a_large_frame_waits_for_a_reader_that_is_late(ends):
+    """Also where its sender has waited for an answer for a moment only."""
+    assert ends[0].receive(0.001) is None
+    sent = threading.Thread(target=ends[0].send, args=({"body": "x" * 3_000_000},))
+    sent.start()
+    sent.join(0.1)
+    assert sent.is_alive(), "it is more than the buffer takes"
+
+    assert len(ends[1].receive(10)["body"]) == 3_000_000
+    sent.join(10)
+    assert not sent.is_alive()
+
+
 @pytest.mark.parametrize(
     "form",
     [
