@@ -298,6 +298,24 @@ def test_a_group_belongs_to_one_relay_also_for_rows_that_come_meanwhile(shop: Sh
     assert shop.place.rows() == []
 
 
+def test_a_relay_that_is_interrupted_deletes_what_sqs_has_accepted(shop: Shop) -> None:
+    """By a second Ctrl-C between two requests, for example: only the rest is sent again."""
+    write(shop, orders="a1 a2 a3")
+
+    def interrupt(entries: list[Any]) -> None:
+        if '"number": 2' in entries[0]["MessageBody"]:
+            shop.client.before = lambda entries: None
+            raise KeyboardInterrupt
+
+    shop.client.before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        shop.relay.run_once()
+
+    assert len(shop.place.rows()) == 2
+    assert shop.relay.run_once().sent == 2
+    assert orders(shop) == ["a1", "a2", "a3"]
+
+
 def test_rows_of_another_applications_queue_are_left_alone(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """And reported once."""
     other = SQSEnv()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -47,11 +48,7 @@ def forking() -> Iterator[Forking]:
 def _serve() -> None:
     import signal
 
-    import boto3  # noqa: F401 - what the children would import
-    import psycopg  # noqa: F401
-
-    import sqs_tasks.cli.outbox.command  # noqa: F401
-
+    _warm_up()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     for line in sys.stdin:
         request = json.loads(line)
@@ -61,6 +58,32 @@ def _serve() -> None:
             _run(request)
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()
+
+
+def _warm_up() -> None:
+    """Import and read what the children would: a relay has run once here, on a database in memory."""
+    from sqlalchemy import create_engine, text
+
+    from sqs_tasks import SQSEnv
+    from sqs_tasks.testing import in_memory
+    from sqs_tasks.transactions.outbox import Relay, outbox_sql
+    from sqs_tasks.transactions.outbox.sqlalchemy_database import SQLAlchemyDatabase
+
+    for name in ("sqs_tasks.cli.outbox.command", "sqs_tasks.app_path", "sqs_tasks.cli.group"):
+        importlib.import_module(name)
+    create_engine("postgresql+psycopg://nobody@localhost/nothing")
+    engine = create_engine("sqlite://")
+    env = SQSEnv()
+    task = env.queue("jobs").processor("job")(lambda: None)
+    with in_memory(env), engine.begin() as connection:
+        for statement in outbox_sql("sqlite"):
+            connection.execute(text(statement))
+        task.options(outbox=connection).delay()
+    with in_memory(env):
+        Relay(env, SQLAlchemyDatabase(engine)).run_once()
+    import boto3
+
+    boto3.client("sqs", region_name="us-east-1")
 
 
 def _run(request: dict[str, Any]) -> None:

@@ -31,7 +31,9 @@ class OutboxPlace:
         self.kind = kind
         self.url = url
         driver = url.replace("postgresql:", "postgresql+psycopg:")
-        self.engine: Engine = create_engine(driver)
+        # A relay that waits for another's locks is a mistake, and no reason to hang.
+        options = {"options": "-c lock_timeout=5s"} if kind == "postgresql" else {}
+        self.engine: Engine = create_engine(driver, connect_args=options)
         self.database = SQLAlchemyDatabase(self.engine)
 
     def session(self) -> Session:
