@@ -15,6 +15,7 @@ import click
 from sqs_tasks.app_path import APP_VARIABLE
 from sqs_tasks.cli.app import load, split_app
 from sqs_tasks.cli.endpoint import endpoint_options
+from sqs_tasks.cli.schedules.place import group_option, scheduler_client
 from sqs_tasks.client import is_loopback
 from sqs_tasks.deployment.deployed_stacks import DeployedStacks
 from sqs_tasks.env import SQSEnv
@@ -38,6 +39,7 @@ _WARNINGS = 3
 @click.command("doctor", epilog=EPILOG)
 @click.argument("app", required=False, envvar=APP_VARIABLE)
 @click.option("--stack", "stacks", multiple=True, help="A stack: its schedules and queues are looked at too.")
+@group_option(required=False)
 @click.option(
     "--role",
     type=click.Choice(["producer", "worker", "redrive"]),
@@ -48,12 +50,14 @@ _WARNINGS = 3
 @click.option("--look", is_flag=True, help="Look at some dead letters, for tasks that are not registered.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each finding.")
 @endpoint_options
-def doctor(*, app: str | None, stacks: Sequence[str], role: str, look: bool, as_json: bool) -> None:
+def doctor(*, app: str | None, stacks: Sequence[str], group: str | None, role: str, look: bool, as_json: bool) -> None:
     """Examine APP and its deployment."""
     path, _ = split_app([app] if app else [])
     env = load(path)
     counts: Counter[str] = Counter()
-    for finding in examine(Examination(env=env, app=path, role=role, looks=look, **_clients(env, stacks))):
+    for finding in examine(
+        Examination(env=env, app=path, role=role, looks=look, schedule_group=group, **_clients(env, stacks, group))
+    ):
         counts[finding.severity] += 1
         if as_json:
             click.echo(json.dumps(finding.as_dict()))
@@ -65,7 +69,7 @@ def doctor(*, app: str | None, stacks: Sequence[str], role: str, look: bool, as_
         sys.exit(1 if counts["error"] else _WARNINGS)
 
 
-def _clients(env: SQSEnv, stacks: Sequence[str]) -> dict[str, Any]:
+def _clients(env: SQSEnv, stacks: Sequence[str], group: str | None) -> dict[str, Any]:
     """Clients of the other services; none where SQS is on this machine, which has no IAM and no Lambda."""
     endpoint = env.client.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_SQS") or ""
     if env.client.is_in_memory or is_loopback(urlsplit(endpoint).hostname or ""):
@@ -73,12 +77,11 @@ def _clients(env: SQSEnv, stacks: Sequence[str]) -> dict[str, Any]:
         return {}
     import boto3
 
-    from sqs_tasks.cli.schedules.place import scheduler_client
-
     found: dict[str, Any] = {name: boto3.client(name) for name in ("sts", "iam")}
     found["lambda_client"] = boto3.client("lambda")
-    if stacks:
+    if stacks or group:
         found["scheduler"] = scheduler_client()
+    if stacks:
         found["stacks"] = DeployedStacks(
             names=stacks, cloudformation=boto3.client("cloudformation"), s3=boto3.client("s3")
         )

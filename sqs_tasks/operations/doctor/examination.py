@@ -16,6 +16,7 @@ from sqs_tasks.operations.doctor.letters import letter_findings
 from sqs_tasks.operations.doctor.queues import queue_findings
 from sqs_tasks.operations.doctor.registry import registry_findings
 from sqs_tasks.operations.doctor.rights import rights_findings
+from sqs_tasks.operations.doctor.schedules import schedule_findings
 from sqs_tasks.operations.doctor.store import store_findings
 
 #: Errors after which nothing else can be asked either.
@@ -32,6 +33,7 @@ class Examination:
         sts, iam: For who asks, and for the rights.
         lambda_client: For mappings and functions.
         scheduler: For schedules.
+        schedule_group: The group that schedules are in; None looks for them in the stacks alone.
         stacks: Stacks in which to find what is no longer registered.
         role: Whose rights are asked for: ``producer``, ``worker`` or ``redrive``.
         looks: Whether some dead letters are looked at, which counts as a receive, for tasks that nobody registers.
@@ -43,6 +45,7 @@ class Examination:
     iam: Any = None
     lambda_client: Any = None
     scheduler: Any = None
+    schedule_group: str | None = None
     stacks: DeployedStacks | None = None
     role: str = "worker"
     looks: bool = False
@@ -85,6 +88,9 @@ def _checks(examination: Examination, manifest: Mapping[str, Any]) -> dict[str, 
             stacks=examination.stacks,
             scheduler=examination.scheduler,
         )
+    scheduler, group = examination.scheduler, examination.schedule_group
+    if scheduler is not None and group is not None:
+        checks["schedules"] = lambda: schedule_findings(env, scheduler, group)
     if examination.looks:
         checks["dead letters"] = lambda: letter_findings(env)
     checks["store"] = lambda: store_findings(env)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from sqs_tasks import MemorySession, SQSEnv
+from sqs_tasks import Cron, MemorySession, SQSEnv
 from sqs_tasks.errors import ConfigurationError, StoreUnavailableError
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.operations.doctor import Examination, examine
@@ -176,6 +176,19 @@ def stacks(**deployed):
     return {"stacks": Stacks(**deployed), "scheduler": scheduler}
 
 
+def nightly(patient, *, deployed=True, **changes):
+    patient.queue.processor("nightly", schedule=Cron("0 2 * * ? *"))(mail)
+    scheduler = patient.session.client("scheduler")
+    scheduler.create_schedule_group(Name="shop")
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/r"}
+    target["Input"] = json.dumps({"QueueUrl": patient.url, "MessageBody": "{}"})
+    window = {"Mode": "OFF"}
+    request = {"ScheduleExpression": "rate(1 day)", "Target": target, "FlexibleTimeWindow": window, **changes}
+    if deployed:
+        scheduler.create_schedule(Name="orders.nightly", GroupName="shop", **request)
+    return {"scheduler": scheduler, "schedule_group": "shop"}
+
+
 def without_function(patient):
     def missing(**_):
         raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no"}}, "GetFunctionConfiguration")
@@ -235,6 +248,8 @@ FAULTS = {
     "function-differs": other_alias,
     "queue-not-registered": lambda _: stacks(Queue=["https://sqs/old"]),
     "schedule-differs": lambda _: stacks(ScheduleGroup=["shop"], Schedule=["old"]),
+    "schedule-missing": lambda p: nightly(p, deployed=False),
+    "schedule-off": lambda p: nightly(p, State="DISABLED"),
     "store-unavailable": broken_store,
 }
 
