@@ -99,6 +99,7 @@ def _queue(env: Environment, queue: GenericQueue) -> dict[str, Any]:
         "dead_letter_queue": None if dead is None else _dead_letter_queue(env, dead),
         "runs_on": settings.runs_on,
         **({} if queue.payloads is None else {"offload": _offload(queue.payloads.settings)}),
+        **_store(env, queue),
         **({"weight": settings.weight} if settings.weight != 1 else {}),
         **({"priority_group": settings.priority_group} if settings.priority_group else {}),
         "tasks": [_task(task, queue) for task in queue.tasks],
@@ -112,6 +113,15 @@ def _offload(settings: S3Offload) -> dict[str, Any]:
         "expire_days": settings.expire_days,
         "removes": settings.remove_with_job,
     }
+
+
+def _store(env: Environment, queue: GenericQueue) -> dict[str, Any]:
+    """The table of its tasks, where they ask for something and it is a table of DynamoDB."""
+    asking = [task.settings for task in queue.tasks if task.guards]
+    if not asking or not hasattr(env.store, "table"):
+        return {}
+    table: str | None = getattr(env.store, "table")  # noqa: B009 - other stores have none
+    return {"store": {"table": table, "records": any(task.record for task in asking)}}
 
 
 def _dead_letter_queue(env: Environment, dead: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sqs_tasks_cdk import limits
 from sqs_tasks_cdk.errors import ManifestError
 from sqs_tasks_cdk.manifest_fields import Fields, nearest, type_name
 from sqs_tasks_cdk.manifest_schedules import ManifestSchedule
+from sqs_tasks_cdk.store_names import ManifestStore
 
 #: The version of the format that this reader understands.
 SCHEMA_VERSION = 1
@@ -112,6 +113,7 @@ class ManifestQueue:
         weight: How much of a worker's concurrency it gets while other queues want it too.
         priority_group: Queues of one group have one service, whose jobs they share by weight; None for no group.
         offload: Where large bodies go; None keeps them in their messages.
+        store: What its tasks are remembered in; None if they ask for nothing.
         tasks: In the order of registration.
     """
 
@@ -130,6 +132,7 @@ class ManifestQueue:
     weight: float = 1
     priority_group: str | None = None
     offload: ManifestOffload | None = None
+    store: ManifestStore | None = None
     tasks: tuple[ManifestTask, ...] = ()
 
 
@@ -337,6 +340,7 @@ def _queue(fields: Fields) -> ManifestQueue:
         weight=fields.positive_number("weight", absent=1),
         priority_group=fields.optional_text("priority_group", absent=True),
         offload=_offload(fields),
+        store=ManifestStore.read(fields),
         tasks=tuple(_task(item) for item in fields.items("tasks")),
     )
     fields.close()

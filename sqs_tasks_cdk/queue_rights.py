@@ -15,6 +15,7 @@ from sqs_tasks_cdk.errors import StackError
 from sqs_tasks_cdk.other_accounts import show_other_account
 from sqs_tasks_cdk.payload_rights import PayloadRights, allow
 from sqs_tasks_cdk.queue_urls import QueueUrls, Worker
+from sqs_tasks_cdk.store_rights import StoreRights
 from sqs_tasks_cdk.target_variables import HasEnvironment
 
 #: What a producer does, and what a consumer does.
@@ -60,6 +61,9 @@ class QueueRights:
 
     #: Where its large bodies are; None if they stay in their messages.
     payloads: PayloadRights | None = None
+
+    #: The table in which its tasks are remembered; None if they ask for nothing.
+    store: StoreRights | None = None
 
     def grant_send(self, grantee: iam.IGrantable | Worker) -> iam.Grant:
         """Let ``grantee`` add jobs, and tell it the queue's URL if it has an environment."""
@@ -115,12 +119,15 @@ class QueueRights:
 
 
 def grant_payloads(rights: QueueRights, grantee: iam.IGrantable | Worker, *, works: bool = False) -> None:
-    """Let ``grantee`` put the large bodies of a queue, or, if it works the queue, get them."""
+    """Let ``grantee`` put the large bodies of a queue, or, if it works the queue, get them; and use its store."""
     payloads = rights.payloads
+    target: Any = grantee.queue_environment if isinstance(grantee, Worker) else grantee
+    principal = cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
+    if rights.store is not None:
+        rights.store.allow(principal, target, works=works)
     if payloads is None:
         return
-    payloads.tell(grantee.queue_environment if isinstance(grantee, Worker) else grantee)
-    principal = cast("iam.IGrantable", grantee.role) if isinstance(grantee, Worker) else grantee
+    payloads.tell(target)
     allow(payloads, principal, works=works)
 
 

@@ -15,6 +15,7 @@ from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
 from sqs_tasks_cdk.parts import MAX_RESOURCES, RESOURCES_OF_A_QUEUE
 from sqs_tasks_cdk.payload_rights import PayloadRights
 from sqs_tasks_cdk.stages import stage_variables
+from sqs_tasks_cdk.store_rights import StoreRights
 from sqs_tasks_cdk.task_queue import TaskQueue
 
 
@@ -97,4 +98,5 @@ def queue_of_other_stack(scope: Construct, registered: ManifestQueue, manifest: 
     queue = TaskQueue(place, registered.name, logical_name=registered.name, tasks=registered.tasks, queue=imported)
     queue.explicit_queue_name = registered.queue_name
     queue.variables, queue.payloads = stage_variables(manifest), PayloadRights.of(registered.offload, manifest)
+    queue.store = StoreRights.of(registered.store, manifest)
     return queue

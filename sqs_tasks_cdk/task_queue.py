@@ -334,6 +334,7 @@ class TaskQueue(QueueMetrics, QueueRights, QueueSources, Construct):
         reference.visibility = self.visibility
         deploy_after(reference, self)
         reference.variables, reference.payloads = self.variables, self.payloads
+        reference.store = self.store
         return reference
 
     def seen_from(self, target: Any) -> TaskQueue:

@@ -17,13 +17,14 @@ from sqs_tasks_cdk.manifest import Manifest, ManifestQueue
 from sqs_tasks_cdk.payload_rights import PayloadRights, make_bucket
 from sqs_tasks_cdk.selection import check_only, check_size, check_together, queue_of_other_stack
 from sqs_tasks_cdk.stages import stage_variables, staged
+from sqs_tasks_cdk.store_rights import StoreRights, make_table
 from sqs_tasks_cdk.task_queue import TaskQueue
 from sqs_tasks_cdk.task_queue_settings import TaskQueueSettings
 
 #: What ``defaults`` may say of a queue that is there already; the others are for those that are made.
 _OF_EXISTING = ("dead_letter_queue", "max_receive_count")
 
-#: What ``defaults`` say of the bucket for large bodies too.
+#: What ``defaults`` say of the bucket for large bodies and of the store too.
 _OF_BUCKET = ("encryption_master_key", "removal_policy")
 
 
@@ -49,6 +50,7 @@ class TaskQueues(Construct):
         manifest: The registry, in its stage.
         queues: The queues by logical name.
         payload_bucket: The bucket for bodies that are too large for messages; None if no queue needs one.
+        store: The table in which tasks are remembered; None if none asks for it.
         dead_letter_queues: The dead-letter queues by logical name, without those that are queues of the registry.
 
     Raises:
@@ -86,6 +88,7 @@ class TaskQueues(Construct):
         check_size([queue for queue in self.manifest.queues if queue.name in chosen], settings or {})
         of_bucket = {name: value for name, value in (defaults or {}).items() if name in _OF_BUCKET}
         self.payload_bucket = make_bucket(self, self.manifest, chosen=sorted(chosen), **of_bucket)
+        self.store = make_table(self, self.manifest, chosen=sorted(chosen), **of_bucket)
         for registered in _dead_letter_queues_first(self.manifest):
             if registered.name not in chosen:
                 continue
@@ -126,6 +129,7 @@ class TaskQueues(Construct):
         queue = TaskQueue.from_manifest(self, registered.name, registered, **settings)
         queue.variables = stage_variables(self.manifest)
         queue.payloads = PayloadRights.of(registered.offload, self.manifest)
+        queue.store = StoreRights.of(registered.store, self.manifest)
         if registered.runs_on == "external" and registered.tasks:
             # No construct stands for its worker, which keeps what it works on hidden by heartbeats, as a service does.
             queue.visibility.require(

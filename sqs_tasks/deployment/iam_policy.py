@@ -104,15 +104,16 @@ def iam_policy(
     own = chosen
     dead = [_dead_letter_queue(queue) for queue in chosen if queue["dead_letter_queue"] is not None]
     payloads = partial(_payload_statements, manifest, partition=partition, region=region, account=account)
+    stores = partial(_store_statements, manifest, partition=partition, region=region, account=account)
     if role == "producer":
         allow("AddJobs", SEND_ACTIONS, own)
-        statements += payloads(own)
+        statements += [*payloads(own), *stores(own)]
     elif role == "worker":
         allow("WorkQueues", CONSUME_ACTIONS, own)
         allow("SendOn", ("sqs:SendMessage",), [queue for queue in own if not queue["fifo"]])
         targets = _targets(chosen, by_name)
         allow("SendFurther", SEND_ACTIONS, [*dead, *targets])
-        statements += [*payloads(own, works=True), *payloads(targets)]
+        statements += [*payloads(own, works=True), *payloads(targets), *stores(own, works=True), *stores(targets)]
     elif role == "scheduler":
         allow("SendRuns", ("sqs:SendMessage",), own)
     else:
@@ -184,6 +185,36 @@ def _payload_statements(
         }
         for (sid, actions), named in resources.items()
     ]
+
+
+def _store_statements(
+    manifest: Mapping[str, Any],
+    queues: Sequence[Mapping[str, Any]],
+    *,
+    works: bool = False,
+    partition: str,
+    region: str,
+    account: str,
+) -> list[dict[str, Any]]:
+    """What a worker does with the table of its tasks, or a producer with that of recorded jobs."""
+    from sqs_tasks_cdk import store_names as names
+
+    stores = [queue["store"] for queue in queues if queue.get("store") is not None]
+    tables = [
+        names.table_arn(
+            names.ManifestStore(**store),
+            manifest["queue_prefix"],
+            partition=partition,
+            region=region,
+            account=account,
+        )
+        for store in stores
+        if works or store["records"]
+    ]
+    if not tables:
+        return []
+    sid, actions = ("RememberJobs", names.WORK_ACTIONS) if works else ("RecordJobs", names.RECORD_ACTIONS)
+    return [{"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(dict.fromkeys(tables))}]
 
 
 def _dead_letter_queue(queue: Mapping[str, Any]) -> Mapping[str, Any]:

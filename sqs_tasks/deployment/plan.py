@@ -176,6 +176,7 @@ def _worker(
         **worker_environment(app=app, service_name=app_package(app), log_level=defaults.DEFAULT_LOG_LEVEL, user=None),
         **stage_variables(registry),
         **_bucket_variable(registry, queue),
+        **_table_variable(registry, queue),
         QUEUE_URLS_VARIABLE: json.dumps(dict(_urls(registry, queue)), separators=(",", ":")),
     }
     common = {
@@ -232,6 +233,20 @@ def _bucket_variable(registry: Manifest, queue: ManifestQueue) -> dict[str, str]
         return {}
     own = payload_names.bucket_name(registry.queue_prefix, account="${account}", region="${region}")
     return {payload_names.BUCKET_VARIABLE: own}
+
+
+def _table_variable(registry: Manifest, queue: ManifestQueue) -> dict[str, str]:
+    """Where a worker finds the table of the store: for its own tasks, or for recorded ones that it adds jobs of."""
+    from sqs_tasks_cdk import call_graph, store_names
+
+    targets = call_graph.targets(registry, queue)
+    stores = [one.store for one in registry.queues if one.store is not None and one.store.table is None]
+    asked = queue.store in stores or any(
+        one.store is not None and one.store.records and one.store.table is None
+        for one in registry.queues
+        if one.name in targets
+    )
+    return {store_names.TABLE_VARIABLE: store_names.table_name(registry.queue_prefix)} if asked else {}
 
 
 def _urls(registry: Manifest, queue: ManifestQueue) -> Iterator[tuple[str, str]]:

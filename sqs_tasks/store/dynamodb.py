@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,9 @@ from sqs_tasks.store.protocol import ABSENT, MAX_ITEM_BYTES, Condition, Item, Va
 #: The partition key, the only key; and the attribute that the table's time to live looks at.
 KEY: Final = "pk"
 EXPIRES: Final = "expires_at"
+
+#: Where a process finds the name of the stack's table.
+TABLE_VARIABLE: Final = "SQS_TASKS_STORE_TABLE"
 
 #: Times a write is made again that met an item which has expired, or changed between two requests.
 _TRIES = 5
@@ -34,7 +38,7 @@ class DynamoDBStore:
 
     Args:
         table: The table's name or ARN. Its partition key is ``pk``, a string; its time to live looks at
-            ``expires_at``.
+            ``expires_at``. None for the table of the stack, whose name processes find in SQS_TASKS_STORE_TABLE.
         client: A client of boto3 for DynamoDB; None makes one by the session of the environment.
         endpoint_url: Where DynamoDB is; None leaves it to boto3.
         now: The wall clock in seconds.
@@ -42,15 +46,16 @@ class DynamoDBStore:
 
     def __init__(
         self,
-        table: str,
+        table: str | None = None,
         *,
         client: Any = None,
         endpoint_url: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        if not isinstance(table, str) or not table:
+        if table is not None and (not isinstance(table, str) or not table):
             raise ConfigurationError(
-                f"DynamoDBStore({table!r}): the table must be a name or an ARN; try DynamoDBStore('jobs')"
+                f"DynamoDBStore({table!r}): the table must be a name or an ARN; try DynamoDBStore('jobs'), or leave it "
+                "out for the table of the stack"
             )
         self.table = table
         self._given = client
@@ -161,20 +166,32 @@ class DynamoDBStore:
 
         A table that is there already stays as it is.
         """
-        client = self._client()
+        client, table = self._client(), self._table_name()
         try:
             client.create_table(
-                TableName=self.table,
+                TableName=table,
                 AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
                 KeySchema=[{"AttributeName": KEY, "KeyType": "HASH"}],
                 BillingMode="PAY_PER_REQUEST",
             )
         except client.exceptions.ResourceInUseException:
             return
-        client.get_waiter("table_exists").wait(TableName=self.table, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-        client.update_time_to_live(
-            TableName=self.table, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES}
-        )
+        client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        client.update_time_to_live(TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES})
+
+    def _table_name(self) -> str:
+        """The table's name.
+
+        Raises:
+            ConfigurationError: Nobody says it.
+        """
+        name = self.table or os.environ.get(TABLE_VARIABLE)
+        if not name:
+            raise ConfigurationError(
+                f"DynamoDBStore() is the table of the stack, and {TABLE_VARIABLE} does not say its name here; set it, "
+                "or name a table: DynamoDBStore('jobs')"
+            )
+        return name
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -195,15 +212,16 @@ class DynamoDBStore:
             _RefusedError: A condition did not hold.
             StoreUnavailableError: DynamoDB cannot be reached, throttles, or refuses.
         """
+        table = self._table_name()
         try:
-            answer: Mapping[str, Any] = getattr(self._client(), operation)(TableName=self.table, **request)
+            answer: Mapping[str, Any] = getattr(self._client(), operation)(TableName=table, **request)
         except Exception as error:
             response = getattr(error, "response", None)
             code = response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
             if code == _REFUSED and isinstance(response, Mapping):
                 raise _RefusedError(response.get("Item")) from None
             raise StoreUnavailableError(
-                f"the table {self.table!r} did not answer {operation}: {code or type(error).__name__}: {error}; see "
+                f"the table {table!r} did not answer {operation}: {code or type(error).__name__}: {error}; see "
                 "that it exists in this account and region, that this role may use it, and whether it is throttled"
             ) from error
         return answer
@@ -229,8 +247,8 @@ class DynamoDBStore:
 
     def _unsettled(self, key: str) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"the item {key.partition('/')[0]!r} of table {self.table!r} changed {_TRIES} times while it was written; "
-            "try again"
+            f"an item {key.partition('/')[0]!r} of table {self._table_name()!r} changed {_TRIES} times while it was "
+            "written; try again"
         )
 
     def __repr__(self) -> str:
