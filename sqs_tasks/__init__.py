@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sqs_tasks.scheduling.intervals import At as At
     from sqs_tasks.scheduling.intervals import Every as Every
     from sqs_tasks.scheduling.schedule import Schedule as Schedule
+    from sqs_tasks.store.coalescing import Unique as Unique
     from sqs_tasks.store.limits import ConcurrencyLimit as ConcurrencyLimit
     from sqs_tasks.store.limits import RateLimit as RateLimit
     from sqs_tasks.task import AsyncTask as AsyncTask
@@ -89,6 +90,7 @@ _MODULES = {
     "Scheduler": "scheduling.eventbridge",
     "ConcurrencyLimit": "store.limits",
     "RateLimit": "store.limits",
+    "Unique": "store.coalescing",
     "AsyncTask": "task",
     "__version__": "__version__",
 }

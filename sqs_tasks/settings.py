@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
+    from sqs_tasks.store.coalescing import Unique
     from sqs_tasks.store.limits import Limit, SharedLimit
 
 RunsOn = Literal["lambda", "fargate", "external"]
@@ -183,6 +184,7 @@ class TaskDefaults(TypedDict, total=False):
     once_seconds: float | None
     interrupt_on_cancel: bool
     limits: Sequence[Limit | SharedLimit]
+    unique: Unique | None
 
 
 class TaskOptions(TaskDefaults, total=False):
@@ -231,6 +233,7 @@ class TaskSettings:
         interrupt_on_cancel: ``async def`` tasks with records: end them at once when their job is cancelled.
         limits: How many of its jobs may begin in a time, and run at once: ``[RateLimit(10), ConcurrencyLimit(3)]``.
             A job above a limit is put off, which is no attempt; ``postpones`` is true then.
+        unique: Whether jobs of one value are the same work, done once for those sent before: ``Unique(by="id")``.
         schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
             them with arguments and options. Several are added by ``task.schedule(...)``.
         redact: What of the arguments is hidden where dead letters are shown: names of arguments, or a function that
@@ -262,6 +265,7 @@ class TaskSettings:
     once_seconds: float | None = None
     interrupt_on_cancel: bool = False
     limits: Sequence[Limit | SharedLimit] = ()
+    unique: Unique | None = None
     schedule: Schedule | Expression | None = None
     redact: Sequence[str] | Callable[[dict[str, Any]], Any] = ()
 
@@ -283,7 +287,7 @@ class TaskSettings:
         _check_range(self, "memory_mib", 16, 2**24, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
-        if self.limits:
+        if self.limits or self.unique:
             object.__setattr__(self, "postpones", True)
         for seconds in ("record_seconds", "once_seconds"):
             _check_positive(self, seconds, limits.MAX_REMEMBERED_SECONDS)

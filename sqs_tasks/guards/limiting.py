@@ -28,7 +28,7 @@ class ScopedLimit(NamedTuple):
 
     def key(self, value: object) -> str:
         """The key of the item that counts the jobs of one value."""
-        return f"limit/{self.scope}/{_text_of(value)}"
+        return f"limit/{self.scope}/{text_of(value)}"
 
 
 class Limits:
@@ -123,7 +123,8 @@ def take(store: Store, one: ScopedLimit, value: object, now: float, run_id: str,
     return concurrency.take(store, key, limit, now, run_id)
 
 
-def _text_of(value: object) -> str:
+def text_of(value: object) -> str:
+    """A value as it stands in a key; a long one by its digest."""
     text = "" if value is None else str(value)
     if len(text) <= _LONGEST_VALUE:
         return text

@@ -25,7 +25,16 @@ def guards_of(
     Raises:
         ConfigurationError: The environment has no store, or the task is a batch processor.
     """
-    asked = "limits" if task.limits else "record=True" if task.record else "idempotent=True"
+    asked = next(
+        text
+        for text, is_asked in (
+            ("unique", task.unique),
+            ("limits", task.limits),
+            ("record=True", task.record),
+            ("idempotent=True", task.idempotent),
+        )
+        if is_asked
+    )
     label = f"task {task.name!r} on queue {queue.name!r}: {asked}"
     if env.store is None:
         raise ConfigurationError(
@@ -42,6 +51,8 @@ def guards_of(
         from sqs_tasks.guards.once import Once
 
         guards.append(Once(env, once_seconds=task.once_seconds or DEFAULT_SECONDS))
+    if task.unique:
+        guards.append(_unique(env, queue, task, label, check_parameter))
     if task.limits:
         guards.append(_limits(env, queue, task, label, check_parameter))
     if task.record:
@@ -88,3 +99,20 @@ def _limits(
         scope = one.name if isinstance(one, NamedLimit) else f"{queue.name}.{task.name}.{number}"
         scoped.append(ScopedLimit(scope, limit))
     return Limits(env, scoped)
+
+
+def _unique(
+    env: RememberingEnvironment,
+    queue: QueueSettings,
+    task: TaskSettings,
+    label: str,
+    check_parameter: Callable[[str, str], None],
+) -> Guard:
+    from sqs_tasks.guards.uniqueness import Uniqueness
+    from sqs_tasks.store.coalescing import Unique
+
+    if not isinstance(task.unique, Unique):
+        raise ConfigurationError(f"{label}={task.unique!r} must be a Unique; try unique=Unique(by='customer_id')")
+    if task.unique.by is not None:
+        check_parameter(task.unique.by, "unique")
+    return Uniqueness(env, task.unique, scope=f"{queue.name}.{task.name}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from sqs_tasks import limits
-from sqs_tasks.errors import ConfigurationError
+from sqs_tasks.store.coalescing import check_by
 
 #: Seconds whose jobs may begin at once where a rate says nothing of a burst: jobs that were put off come by whole
 #: seconds, and with less the rate would not be used.
@@ -38,7 +38,7 @@ class RateLimit:
         )
         if self.burst is not None:
             limits.check_number(self.burst, "RateLimit: burst", 1)
-        _check_by(self.by, "RateLimit")
+        check_by(self.by, "RateLimit")
 
     @property
     def interval(self) -> float:
@@ -67,7 +67,7 @@ class ConcurrencyLimit:
 
     def __post_init__(self) -> None:
         limits.check_number(self.count, "ConcurrencyLimit: count", 1, 1_000)
-        _check_by(self.by, "ConcurrencyLimit")
+        check_by(self.by, "ConcurrencyLimit")
 
 
 Limit: TypeAlias = RateLimit | ConcurrencyLimit
@@ -83,8 +83,3 @@ class SharedLimit(Protocol):
     @property
     def limit(self) -> Limit:
         """The limit."""
-
-
-def _check_by(by: object, label: str) -> None:
-    if by is not None and not isinstance(by, str):
-        raise ConfigurationError(f"{label}: by={by!r} must be the name of an argument; try by='customer_id'")
