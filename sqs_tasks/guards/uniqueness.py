@@ -57,7 +57,7 @@ class Uniqueness:
         try:
             written = self._store.update(
                 self._key(run.job),
-                {"run": run.run_id, "began": run.started_at, "until": now + LEASE_SECONDS},
+                {"run": run.run_id, "job": run.job.job_id, "began": run.started_at, "until": now + LEASE_SECONDS},
                 when=[
                     Condition("until", "<=", now, or_absent=True),
                     Condition(proof, "<", sent_at + CLOCK_SECONDS, or_absent=True),
@@ -74,14 +74,15 @@ class Uniqueness:
         if _number(there.get(proof), 0.0) >= sent_at + CLOCK_SECONDS:
             return NotAtAll("its work was done after it was sent")
         counts = self._unique.until == "finished" or _number(there.get("began"), 0.0) >= sent_at + CLOCK_SECONDS
-        if self._unique.while_running == "skip" and counts:
+        # Not a second delivery of the very job that runs: its message is what brings the work back if the run fails.
+        if self._unique.while_running == "skip" and counts and there.get("job") != run.job.job_id:
             return NotAtAll("its work is in progress")
         left = _number(there.get("until"), now) - now
         return NotNow(min(max(left, 1.0), _LOOK_SECONDS), "its work is in progress")
 
     def leave(self, run: GuardedRun, outcome: Outcome) -> None:
         """Say that the work was done, or that nobody does it any more."""
-        changes: dict[str, Value | None] = {"run": None, "began": None, "until": None}
+        changes: dict[str, Value | None] = {"run": None, "job": None, "began": None, "until": None}
         if isinstance(outcome, Succeeded):
             changes |= {"done_began": run.started_at, "done_ended": self._env.client.now()}
         self._write(run, changes)
