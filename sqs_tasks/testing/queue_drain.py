@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +73,12 @@ class DrainResult:
 
 
 def drain(
-    what: GenericQueue | SQSEnv, *, raise_errors: bool = True, wait: bool = False, max_jobs: int = MAX_JOBS
+    what: GenericQueue | SQSEnv,
+    *,
+    raise_errors: bool = True,
+    wait: bool = False,
+    max_jobs: int = MAX_JOBS,
+    outbox: Any = None,
 ) -> DrainResult:
     """Run the jobs of a queue in this thread until nothing is left to run, those included that its tasks add.
 
@@ -87,16 +93,23 @@ def drain(
         wait: Run what is delayed, postponed or waits for a retry too, by moving the clock of the queues in memory on
             to each. A job that never succeeds ends in the dead-letter queue, or is stopped by ``max_jobs``.
         max_jobs: How many runs are too many.
+        outbox: The database with jobs that were written into transactions, as an Engine of SQLAlchemy or an alias of
+            Django's: what was committed is sent first, and again after each round, as a relay would.
 
     Raises:
         AssertionError: There were more runs than ``max_jobs``.
         Exception: What a task raised.
     """
-    return _drain(what, run_nested, raise_errors=raise_errors, wait=wait, max_jobs=max_jobs)
+    return _drain(what, run_nested, raise_errors=raise_errors, wait=wait, max_jobs=max_jobs, outbox=outbox)
 
 
 async def adrain(
-    what: GenericQueue | SQSEnv, *, raise_errors: bool = True, wait: bool = False, max_jobs: int = MAX_JOBS
+    what: GenericQueue | SQSEnv,
+    *,
+    raise_errors: bool = True,
+    wait: bool = False,
+    max_jobs: int = MAX_JOBS,
+    outbox: Any = None,
 ) -> DrainResult:
     """As :func:`drain`, for tests that are coroutines: async tasks run on the caller's event loop.
 
@@ -106,16 +119,25 @@ async def adrain(
     import asyncio
 
     runner = runner_on(asyncio.get_running_loop())
-    return await asyncio.to_thread(_drain, what, runner, raise_errors=raise_errors, wait=wait, max_jobs=max_jobs)
+    return await asyncio.to_thread(
+        _drain, what, runner, raise_errors=raise_errors, wait=wait, max_jobs=max_jobs, outbox=outbox
+    )
 
 
 def _drain(
-    what: GenericQueue | SQSEnv, run_coroutine: CoroutineRunner, *, raise_errors: bool, wait: bool, max_jobs: int
+    what: GenericQueue | SQSEnv,
+    run_coroutine: CoroutineRunner,
+    *,
+    raise_errors: bool,
+    wait: bool,
+    max_jobs: int,
+    outbox: Any,
 ) -> DrainResult:
     queues = _worked(what)
+    relay = _no_relay if outbox is None else _relay(what if isinstance(what, SQSEnv) else what.env, outbox)
     client, result = what.client() if isinstance(what, SQSEnv) else what.env.client(), DrainResult()
     while True:
-        while sum(_run_round(queue, run_coroutine, result, raise_errors=raise_errors) for queue in queues):
+        while relay() + sum(_run_round(queue, run_coroutine, result, raise_errors=raise_errors) for queue in queues):
             if len(result.runs) > max_jobs:
                 names = " and ".join(repr(queue.name) for queue in queues)
                 raise AssertionError(
@@ -127,6 +149,25 @@ def _drain(
         ):
             return result
         _advance_to_next_moment(client)
+
+
+def _no_relay() -> bool:
+    return False
+
+
+def _relay(env: Any, outbox: Any) -> Callable[[], bool]:
+    """Sends what was committed, and says whether there was anything."""
+    from sqs_tasks.transactions.outbox.relay import Relay  # most tests have no outbox
+
+    if isinstance(outbox, str):
+        from sqs_tasks.transactions.outbox.django_database import DjangoDatabase
+
+        relay = Relay(env, DjangoDatabase(outbox))
+    else:
+        from sqs_tasks.transactions.outbox.sqlalchemy_database import SQLAlchemyDatabase
+
+        relay = Relay(env, SQLAlchemyDatabase(outbox))
+    return lambda: bool(relay.run_once())
 
 
 def _worked(what: GenericQueue | SQSEnv) -> list[GenericQueue]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from sqlalchemy import MetaData, create_engine
+from sqlalchemy.orm import Session
 
 from sqs_tasks import ConstantBackoff, DeadLetterQueue, RawQueue, Reject, Retry, SQSEnv
 from sqs_tasks.errors import ConfigurationError, TaskTimeoutError
 from sqs_tasks.outcome import Postpone, Rejected, Retried
 from sqs_tasks.testing import adrain, drain, in_memory
+from sqs_tasks.transactions.outbox.table import outbox_table
 
 
 def test_drain_runs_jobs_that_tasks_add(env: SQSEnv) -> None:
@@ -243,3 +247,33 @@ def test_adrain_keeps_async_tasks_to_their_timeout(env: SQSEnv) -> None:
 
     with in_memory(env):
         asyncio.run(test())
+
+
+def test_drain_sends_what_was_written_into_transactions(env: SQSEnv, tmp_path: Path) -> None:
+    """What was committed before, and what the jobs commit; what was rolled back is gone."""
+    engine, metadata = create_engine(f"sqlite:///{tmp_path}/jobs.sqlite3"), MetaData()
+    outbox_table(metadata)
+    metadata.create_all(engine)
+    queue, seen = env.queue("emails"), []
+
+    @queue.processor("count")
+    def count(n: int) -> None:
+        seen.append(n)
+        if n:
+            with Session(engine) as session, session.begin():
+                count.options(outbox=session).delay(n - 1)
+
+    with in_memory(env):
+        with Session(engine) as session:
+            count.options(outbox=session).delay(5)
+        with Session(engine) as session, session.begin():
+            count.options(outbox=session).delay(2)
+        assert drain(queue).runs == []
+
+        assert drain(queue, outbox=engine).succeeded == 3
+        assert seen == [2, 1, 0]
+
+        with Session(engine) as session, session.begin():
+            count.options(outbox=session).delay(0)
+        assert asyncio.run(adrain(env, outbox=engine)).succeeded == 1
+    engine.dispose()
