@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -33,6 +35,16 @@ class Interruption:
     def sleep(self, seconds: float) -> None:
         """Wait, unless somebody asks for an end."""
         self._event.wait(seconds)
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Signals as they were before, for the length of a block: a question is interrupted by the first Ctrl-C."""
+        noted = {one: signal.signal(one, handler) for one, handler in self._before.items()}
+        try:
+            yield
+        finally:
+            for one, handler in noted.items():
+                signal.signal(one, handler)
 
     def leave(self) -> None:
         """Exit as one who was interrupted, if that is so."""

@@ -243,8 +243,11 @@ class _Steering:
             report.seen = 0
         warning = " This cannot be undone." if self._verb == "drop" else ""
         try:
-            is_meant = click.confirm(f"{self._verb.capitalize()} {what} of {queue.name}?{warning}", err=True)
+            with self._interruption.set_aside():
+                is_meant = click.confirm(f"{self._verb.capitalize()} {what} of {queue.name}?{warning}", err=True)
         except click.Abort:
+            if sys.stdin.isatty():
+                raise
             raise click.UsageError("nobody answered the question; --yes answers it in advance") from None
         report.matched = 0
         if not is_meant:
