@@ -59,12 +59,16 @@ LOOK_SECONDS, LINE_SECONDS = 0.2, 2.0
 console = Console(highlight=False, soft_wrap=True)
 
 
+#: Seconds that everything may take which comes before the jobs, on a machine that has much else to do.
+PREPARATION_SECONDS = 120.0
+
+
 def main() -> int:
     """Play the demo, and return the exit code."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--jobs", type=int, default=1000, help="how many jobs the producer adds (default: 1000)")
     options.add_argument("--workers", type=int, default=2, help="container workers (default: 2)")
-    options.add_argument("--timeout", type=float, default=60, help="seconds after which it gives up (default: 60)")
+    options.add_argument("--timeout", type=float, default=60, help="seconds that the jobs may take (default: 60)")
     given = options.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="shop-demo-") as directory:
@@ -90,7 +94,7 @@ def play(directory: Path, *, jobs: int, workers: int, timeout_seconds: float) ->
     """
     outbox, journal = directory / "outbox.jsonl", directory / "journal.jsonl"
     journal.touch()
-    deadline = time.monotonic() + timeout_seconds
+    deadline = time.monotonic() + PREPARATION_SECONDS
     with Processes(EXAMPLES, {**FAKE_AWS, JOURNAL_VARIABLE: str(journal)}, logs=directory) as processes:
         with step("a local SQS, in a process of its own: sqs-tasks local-sqs"):
             endpoint_url = start_sqs(processes, deadline)
@@ -105,7 +109,7 @@ def play(directory: Path, *, jobs: int, workers: int, timeout_seconds: float) ->
         with step(f"a producer of {jobs:,} jobs: python shop/produce.py"):
             processes.start("producer", "shop/produce.py", "--jobs", str(jobs), "--outbox", str(outbox))
             wait_for(processes, "producer", deadline)
-        work_off(processes, jobs, deadline)
+        work_off(processes, jobs, time.monotonic() + timeout_seconds)
         with step("stop: SIGTERM to the workers and the event sources, which finish what they have"):
             processes.stop([*containers, *sources])
         return accounts.close(env, outbox, journal)
@@ -170,7 +174,7 @@ def pause(processes: Processes, deadline: float) -> None:
     """A moment between two looks at something that is not there yet."""
     processes.check()
     if time.monotonic() > deadline:
-        raise RuntimeError("it took too long; is the machine very busy? Try --timeout")
+        raise RuntimeError("it took too long to get ready; is the machine very busy? Try again")
     time.sleep(0.02)
 
 

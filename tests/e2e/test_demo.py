@@ -61,7 +61,7 @@ def test_demo_in_a_pipe_prints_plain_lines():
 
 def test_demo_that_runs_out_of_time_says_what_is_left_and_fails():
     """Without workers nothing of the containers' queue is done."""
-    ran = demo("--jobs", "20", "--workers", "0", "--timeout", "8")
+    ran = demo("--jobs", "20", "--workers", "0", "--timeout", "1")
 
     assert ran.returncode == 1
     assert rows(ran.stdout)["receipts"][4:10] == ["10", "0", "0", "0", "10", "0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,16 @@ import pytest
 from sqs_tasks import SQSEnv
 from sqs_tasks.errors import ConfigurationError
 from sqs_tasks.transport.lean_client import LeanClient
-from sqs_tasks.transport.lean_settings import LeanSettings, lean_settings
+from sqs_tasks.transport.lean_settings import _CHANGES_BOTOCORE, LeanSettings, lean_settings
 
 PLAIN = {"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/nowhere"}
+
+
+@pytest.fixture(autouse=True)
+def no_tracers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests of this process have imported changes nothing here."""
+    for name in _CHANGES_BOTOCORE:
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def settings(config: dict[str, Any] | None = None, endpoint_url: str | None = None, **variables: str) -> Any:
@@ -68,7 +76,7 @@ def test_what_the_lean_client_does_not_have_is_boto3s(
 
 def test_a_tracer_that_changes_botocore_sees_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """X-Ray and the like wrap botocore's calls: to go round them would lose traces in silence."""
-    monkeypatch.setitem(__import__("sys").modules, "aws_xray_sdk", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "aws_xray_sdk", SimpleNamespace())
 
     assert settings() == "aws_xray_sdk changes botocore's clients"
 
