@@ -143,9 +143,14 @@ def _task(task: RegisteredTask, queue: GenericQueue) -> dict[str, Any]:
         "enqueues": None if settings.enqueues is None else list(settings.enqueues),
         **({"fair": True} if settings.fair_by else {}),
         # A copy in the queue of the function that sends it counts as a round of a loop (S36).
-        **({"postpones": True} if not queue.fifo and (settings.postpones or queue.settings.readers) else {}),
+        **({"postpones": True} if not queue.fifo and _postpones(task, queue) else {}),
         **({"schedules": [_schedule(one) for one in task.schedules.values()]} if task.schedules else {}),
     }
+
+
+def _postpones(task: RegisteredTask, queue: GenericQueue) -> bool:
+    waits = any(one.schedule.overlap == "queue" for one in task.schedules.values())
+    return task.settings.postpones or bool(queue.settings.readers) or waits
 
 
 def _schedule(registered: RegisteredSchedule) -> dict[str, Any]:

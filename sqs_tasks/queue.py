@@ -14,7 +14,7 @@ from sqs_tasks.generic_queue import GenericQueue
 from sqs_tasks.message import Job, OutgoingMessage, ReceivedMessage, new_job_id, string_attribute
 from sqs_tasks.processors import Processor
 from sqs_tasks.receipts import Receipt
-from sqs_tasks.registry import RegisteredTask, TaskRegistry, guards_asked_for
+from sqs_tasks.registry import RegisteredTask, TaskRegistry, guards_asked_for, keep_apart
 from sqs_tasks.sending.send_options import OptionsOfCall, SendOptions
 from sqs_tasks.settings import QueueSettings, TaskOptions, TaskSettings, check_task
 from sqs_tasks.task import AsyncTask, split_reserved
@@ -371,6 +371,7 @@ class JobQueue(GenericQueue):
         )
         made = registered(schedule, message, queue_name=self.name, job_name=task.name, label=label, fifo=self.fifo)
         task.schedules[label] = made
+        keep_apart(self.env, task, schedule, made.name)
         return made
 
     def _bound(self, job_name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqs_tasks.errors import DuplicateTaskError
+from sqs_tasks.errors import ConfigurationError, DuplicateTaskError
 from sqs_tasks.processors import Processor
 from sqs_tasks.settings import QueueSettings, TaskSettings
 
 if TYPE_CHECKING:
     from sqs_tasks.guards.guard import Guard, RememberingEnvironment
     from sqs_tasks.scheduling.registered_schedule import RegisteredSchedule
+    from sqs_tasks.scheduling.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +108,24 @@ def guards_asked_for(
 
     check = processor.signature.check_parameter
     return guards_of(env, queue, task, batch_size=batch_size, check_parameter=check)
+
+
+def keep_apart(env: RememberingEnvironment, task: RegisteredTask, schedule: Schedule, name: str) -> None:
+    """Guard a task one of whose schedules says that its runs must not overlap.
+
+    Raises:
+        ConfigurationError: The environment has no store, or the task is a batch processor.
+    """
+    if schedule.overlap == "allow":
+        return
+    schedule.check_store(env.store)
+    if task.batch_size:
+        raise ConfigurationError(
+            f"schedule {name!r}: overlap={schedule.overlap!r} is for tasks that run one job at a time, and this is a "
+            f"batch processor of {task.batch_size}; leave it out, or register the task with queue.processor"
+        )
+    from sqs_tasks.guards.overlaps import Overlaps
+
+    if not any(isinstance(guard, Overlaps) for guard in task.guards):
+        # The one thing of a registration that is known only after it: schedules are added to it.
+        object.__setattr__(task, "guards", (Overlaps(env, task.schedules), *task.guards))

@@ -49,7 +49,8 @@ class Schedule:
         flexible_minutes: The runs are spread over that many minutes after their time, 1 to 1,440.
         late_seconds: A job that begins later than that after its time ends as Skipped instead of running: for runs
             that make no sense when the next is near. At least 60 more than the flexible time; None runs whatever comes.
-        overlap: ``"allow"`` runs a job although the one before may still run. The others need a memory of what runs.
+        overlap: ``"allow"`` runs a job although the one before may still run. With ``"skip"`` it ends as Skipped then,
+            with ``"queue"`` it waits; both need a store.
 
     Raises:
         ConfigurationError: An option that cannot work; the text names it.
@@ -134,15 +135,21 @@ class Schedule:
             )
 
     def _check_overlap(self) -> None:
-        if self.overlap == "allow":
-            return
-        if self.overlap in get_args(Overlap):
+        if self.overlap not in get_args(Overlap):
+            raise self._refusal("overlap", "'allow', 'skip' or 'queue'", "overlap='allow'")
+
+    def check_store(self, store: object) -> None:
+        """Refuse runs that must not overlap where nothing remembers which are in progress.
+
+        Raises:
+            ConfigurationError: There is no store.
+        """
+        if self.overlap != "allow" and store is None:
             raise self._refusal(
                 "overlap",
                 "'allow': the others must remember which runs have not ended, and there is no store to remember it in",
-                "a period longer than a run, or a lock of your own in the task",
+                "a period longer than a run, or SQSEnv(store=DynamoDBStore())",
             )
-        raise self._refusal("overlap", "'allow'", "overlap='allow'")
 
     def _refusal(self, name: str, allowed: str, hint: str) -> ConfigurationError:
         value = getattr(self, name)

@@ -206,8 +206,6 @@ def test_job_that_scheduler_cannot_hold_is_refused() -> None:
         ({"late_seconds": 59}, "60 seconds or more.*try late_seconds=300"),
         ({"late_seconds": 600, "flexible_minutes": 15}, "960 seconds or more.*flexible_minutes more"),
         ({"late_seconds": "60"}, "late_seconds='60' must be"),
-        ({"overlap": "skip"}, "no store to remember it in; try a period longer than a run"),
-        ({"overlap": "queue"}, "no store to remember it in"),
         ({"overlap": "never"}, "overlap='never' must be 'allow'"),
     ],
 )
@@ -215,6 +213,13 @@ def test_options_that_cannot_work_are_refused(options, said) -> None:
     """With what is allowed and what to do."""
     with pytest.raises(ConfigurationError, match=said):
         Schedule(NIGHT, **options)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_runs_that_must_not_overlap_need_a_store(overlap) -> None:
+    """Otherwise nobody knows which runs are in progress."""
+    with pytest.raises(ConfigurationError, match="no store to remember it in; try a period longer than a run"):
+        reports().processor("nightly", schedule=Schedule(NIGHT, overlap=overlap))(lambda: None)
 
 
 def test_delay_that_makes_all_runs_late_is_refused() -> None:
