@@ -10,10 +10,10 @@ from contextvars import copy_context
 from typing import Any
 
 from sqs_tasks.execution.intake import Intake, put_off
-from sqs_tasks.guards.guard import GUARDED, GuardedRun, NotNow, Refusal
+from sqs_tasks.guards.guard import GUARDED, UNAVAILABLE_SECONDS, GuardedRun, NotNow, Refusal
 from sqs_tasks.guards.leases import LEASES
 from sqs_tasks.message import Job, new_job_id
-from sqs_tasks.outcome import Cancelled, NotStarted, Outcome
+from sqs_tasks.outcome import Cancelled, NotStarted, Outcome, Skipped
 from sqs_tasks.registry import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -101,11 +101,18 @@ def _noted(run: GuardedRun, run_job: Callable[[], Outcome]) -> Outcome:
 
 def _enter(run: GuardedRun, task: RegisteredTask, intake: Intake) -> Outcome | None:
     """Ask each guard; the outcome of a job that one of them refuses, which those before it hear as well."""
-    for guard in task.guards:
-        refusal = guard.enter(run)
+    for number, guard in enumerate(task.guards):
+        try:
+            refusal = guard.enter(run)
+        except Exception:  # a store that is set up wrongly, for example: the job must not run unguarded
+            logger.exception("a guard failed", extra={"action": "guard_failed", **run.job.log_fields})
+            refusal = NotNow(UNAVAILABLE_SECONDS, f"{type(guard).__name__} failed")
         if refusal is not None:
             outcome = _refused(refusal, run.job, task, intake)
             _leave(run, outcome)
+            if isinstance(outcome, Skipped) and not outcome.was_done:
+                for later in task.guards[number + 1 :]:
+                    later.never_ran(run.job, outcome)
             return outcome
         run.entered.append(guard)
     LEASES.add(run.run_id, run.beat)

@@ -264,7 +264,10 @@ class Intake:
         taken = self._checked_in_time(job, task)
         if not isinstance(taken, tuple):
             for guard in task.guards:
-                guard.never_ran(job, taken)
+                try:
+                    guard.never_ran(job, taken)
+                except Exception:  # what becomes of the job is decided; a guard that fails changes nothing of it
+                    logger.exception("a guard failed", extra={"action": "guard_failed", **job.log_fields})
         return taken
 
     def _checked_in_time(self, job: Job, task: RegisteredTask) -> tuple[Job, RegisteredTask] | Outcome:

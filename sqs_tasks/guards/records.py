@@ -125,12 +125,15 @@ class Records:
         self._change(run, changes)
 
     def never_ran(self, job: Job, outcome: Outcome) -> None:
-        """Write that a job ended before it could begin."""
+        """Write that a job ended before it could begin; one that has ended already came a second time."""
         if isinstance(outcome, (Skipped, Rejected)):
             run = GuardedRun(job=job, run_id="intake00", started_at=self._now())
             state, reason = self._state_of(job, outcome)
             ended: dict[str, Value | None] = {"state": state, "reason": reason, "ended_at": self._now()}
-            self._write(run, state, {"task": self._task_name, "queue": self._queue_name, **ended})
+            changes = {"task": self._task_name, "queue": self._queue_name, **ended}
+            there = self._write(run, state, changes, Condition("state", "=", "queued", or_absent=True))
+            if there and there.get("state") not in ENDED:
+                self._write(run, state, changes, Condition("state", "=", there["state"]))
 
     # --- writes -----------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ import threading
 
 import pytest
 
-from sqs_tasks import Postpone, Reject, Retry, SQSEnv, current_job
+from sqs_tasks import Postpone, Reject, Retry, SQSEnv, Unique, current_job
 from sqs_tasks.errors import ConfigurationError, JobNotSucceededError
 from sqs_tasks.guards import guard, records
 from sqs_tasks.guards.job_record import record_key
 from sqs_tasks.guards.leases import LEASES
-from sqs_tasks.outcome import Skipped
+from sqs_tasks.outcome import SUCCEEDED, Skipped
 from sqs_tasks.testing import adrain, drain, in_memory
 from tests.support.counting_store import CountingStore
 
@@ -165,6 +165,40 @@ def test_job_that_is_too_old_is_skipped_or_dead(world):
     assert dropped.status() == "skipped"
     assert "max_age" in dropped.job.record().reason
     assert dead.status() == "dead"
+
+
+def test_job_that_another_guard_skips_is_skipped_in_its_record(world):
+    """No record says queued for ever; one of a job that succeeded stays as it is when the job comes again."""
+
+    @world.queue.processor("reindex", record=True, unique=Unique())
+    def reindex():
+        return 1
+
+    first, second = reindex.delay(), reindex.delay()
+    world.session.advance(10)
+    runs = drain(world.queue).runs
+
+    assert sorted([first.status(), second.status()]) == ["skipped", "succeeded"]
+    (message,) = (message for message, outcome in runs if outcome is SUCCEEDED)
+    assert isinstance(world.queue.executor(now=world.session.clock.now).execute(message), Skipped)
+    assert sorted([first.status(), second.status()]) == ["skipped", "succeeded"]
+
+
+def test_guard_that_fails_puts_the_job_off(world, monkeypatch, caplog):
+    """A store that is set up wrongly, say: the job does not run unguarded, and the worker lives."""
+
+    @world.queue.processor("add", record=True)
+    def add():
+        raise AssertionError
+
+    def fail(self, run):
+        raise ConfigurationError("no name of a table")
+
+    monkeypatch.setattr(records.Records, "enter", fail)
+    add.delay()
+
+    assert drain(world.queue).postponed == 1
+    assert "no name of a table" in caplog.text
 
 
 def test_worker_that_dies_leaves_a_lost_job(world):
