@@ -23,6 +23,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqs_tasks import SQSEnv
+from sqs_tasks.local.server import LocalSQSServer
+
 ROOT = Path(__file__).resolve().parents[1]
 
 REGISTRY = """
@@ -137,6 +140,19 @@ STARTS = (
     ),
 )
 
+#: A web function that adds one job, and the least that boto3 needs for the same; both ask for the queue's URL.
+PRODUCER = Start(
+    name="registry and the first `.delay()`",
+    code=REGISTRY.replace("from sqs_tasks.aws_lambda import SQSEventHandler\n", "")
+    + "send_email.delay('a@b.c', 'Hi', 'x')",
+)
+BOTO3_PRODUCER = Start(
+    name="boto3: a client, GetQueueUrl, SendMessage",
+    code="import boto3; sqs = boto3.client('sqs')\n"
+    "sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName='shop-emails')['QueueUrl'], MessageBody='{}')",
+)
+PRODUCERS = (PRODUCER, BOTO3_PRODUCER)
+
 _BYTECODE = tempfile.TemporaryDirectory(prefix="cold-start-")
 
 #: Modules that one good event may import.
@@ -144,6 +160,9 @@ MOST_MODULES = 60
 
 #: The share of boto3's start that ours may take.
 MOST_OF_BOTO3 = 0.25
+
+#: The share of boto3's first send that ours may take.
+MOST_OF_BOTO3S_SEND = 0.3
 
 PROBE = """
 import json, sys, time
@@ -167,25 +186,32 @@ class Cost:
     megabytes: float
 
 
-def measure(starts: Sequence[Start], repeat: int) -> dict[str, Cost]:
-    """The best of several runs of each, taken in turns, so that a busy moment does not hit one alone."""
+def measure(starts: Sequence[Start], repeat: int, *, endpoint_url: str) -> dict[str, Cost]:
+    """The best of several runs of each, taken in turns, so that a busy moment does not hit one alone.
+
+    Args:
+        starts: The ways to start.
+        repeat: How often each is run.
+        endpoint_url: Where producers find the queue ``shop-emails``.
+    """
     found: dict[str, Cost] = {}
     for round_ in range(repeat + 1):
         for start in starts:
-            took, modules, kilobytes, _ = json.loads(_run(start))
+            took, modules, kilobytes, _ = json.loads(_run(start, endpoint_url))
             known = found.get(start.name)
             if round_ and (known is None or took < known.milliseconds):
                 found[start.name] = Cost(milliseconds=took, modules=modules, megabytes=kilobytes / 1024)
     return found
 
 
-def _run(start: Start) -> str:
+def _run(start: Start, endpoint_url: str) -> str:
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         # The first run compiles, and does not count.
         "PYTHONPYCACHEPREFIX": _BYTECODE.name,
         "PYTHONPATH": str(ROOT),
         "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL_SQS": endpoint_url,
         "POWERTOOLS_LOG_LEVEL": "CRITICAL",
         "POWERTOOLS_METRICS_NAMESPACE": "SqsTasks",
         **dict(start.variables),
@@ -232,9 +258,11 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=7, help="runs of which the best counts")
     parser.add_argument("--check", action="store_true", help="exit 1 if a limit is passed")
     options = parser.parse_args()
-    costs = measure(STARTS, options.repeat)
+    with LocalSQSServer() as server:
+        SQSEnv(endpoint_url=server.endpoint_url, region_name="eu-west-1").create_standard_queue("shop-emails")
+        costs = measure((*STARTS, *PRODUCERS), options.repeat, endpoint_url=server.endpoint_url)
     print("| over AWS's runtime client | ms of CPU | modules | MB |\n|---|---|---|---|")
-    for start in STARTS:
+    for start in (*STARTS, *PRODUCERS):
         cost = costs[start.name]
         print(f"| {start.name} | {cost.milliseconds:.0f} | {cost.modules} | {cost.megabytes:.1f} |")
     powertools = ("aws-lambda-powertools", "jmespath", "typing_extensions")
@@ -260,6 +288,9 @@ def main() -> int:
         problems.append(f"{mine.milliseconds / theirs.milliseconds:.0%} of boto3's start, at most {MOST_OF_BOTO3:.0%}")
     if mine.milliseconds > costs[UTILITY.name].milliseconds:
         problems.append("slower than Powertools' batch utility alone")
+    send, of_boto3 = costs[PRODUCER.name].milliseconds, costs[BOTO3_PRODUCER.name].milliseconds
+    if send > MOST_OF_BOTO3S_SEND * of_boto3:
+        problems.append(f"{send / of_boto3:.0%} of boto3's first send, at most {MOST_OF_BOTO3S_SEND:.0%}")
     print("\n".join(problems))
     return int(bool(problems))
 

@@ -7,11 +7,10 @@ costs is spent there. Requests that this client does not have are made by boto3'
 from __future__ import annotations
 
 import os
-import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -171,6 +170,8 @@ class LeanClient:
 
     def _corrects_clock(self, response: Response) -> bool:
         """Whether this machine's clock is wrong; signatures have the endpoint's time from now on."""
+        from email.utils import parsedate_to_datetime  # nearly all clocks are right
+
         try:
             there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
         except ValueError:
@@ -234,8 +235,8 @@ class _Endpoint:
 def _user_agent(app_id: str | None) -> str:
     words = [
         f"sqs-tasks/{__version__}",
-        f"os/{platform.system().lower()}#{platform.release()}",
-        f"lang/python#{platform.python_version()}",
+        f"os/{sys.platform}",
+        "lang/python#" + ".".join(map(str, sys.version_info[:3])),
     ]
     runtime = os.environ.get("AWS_EXECUTION_ENV")
     if runtime:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,8 +129,8 @@ def _other_retries(retries: Mapping[str, Any]) -> str | None:
 
 def _configuration_file(variables: Mapping[str, str]) -> str | None:
     """A file may say anything that botocore knows: endpoints, proxies, certificates."""
-    path = Path(variables.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    return f"there is a configuration file, {path}" if path.is_file() else None
+    path = os.path.expanduser(variables.get("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111 - a cold start has no pathlib
+    return f"there is a configuration file, {path}" if os.path.isfile(path) else None  # noqa: PTH113 - the same
 
 
 def _unknown_place(region: str, url: str | None) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import ssl
 from functools import lru_cache
-from pathlib import Path
 
 
 @lru_cache(maxsize=8)
@@ -25,7 +25,7 @@ def _botocore_bundle() -> str | None:
     # Found, not imported: a container without certificates of its own still reaches AWS, as with boto3.
     spec = importlib.util.find_spec("botocore")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        bundle = Path(folder) / "cacert.pem"
-        if bundle.exists():
-            return str(bundle)
+        bundle = os.path.join(folder, "cacert.pem")  # noqa: PTH118 - pathlib would be imported for this alone
+        if os.path.exists(bundle):  # noqa: PTH110 - the same
+            return bundle
     return None
