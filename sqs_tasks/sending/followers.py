@@ -82,6 +82,11 @@ def _message(follower: Follower, label: str, registered: Callable[[str], Any]) -
             f"{label} has deduplication_id={options.deduplication_id!r}; a follow-up is deduplicated by the id of the "
             "job that it follows; leave it out"
         )
+    if options.outbox is not None:
+        raise ConfigurationError(
+            f"{label} has outbox={type(options.outbox).__name__}; a follow-up travels in the job that it follows; "
+            "leave it out, and give outbox= to that job"
+        )
     message = inline(follower.message())
     if message.run_at is not None:
         raise ConfigurationError(

@@ -19,6 +19,8 @@ def send_written(
 ) -> Results:
     """Send the messages of one request; nothing is raised for what SQS does.
 
+    Those whose bodies go to S3 have requests of their own, so that the others do not wait for S3.
+
     Args:
         sender: Sends the queue's messages.
         deliver: Takes them in the place of SQS, or None.
@@ -26,8 +28,14 @@ def send_written(
     """
     results: Results = []
     if deliver is None:
-        ids, failed = sender.send_entries(messages)
-        results.extend(ids[index] or failed.get(index) or {"Code": "no answer"} for index in range(len(messages)))
+        found: dict[int, MessageId | Failure] = {}
+        plain = [index for index, message in enumerate(messages) if message.payload is None]
+        for indexes in (plain, *([index] for index, message in enumerate(messages) if message.payload is not None)):
+            if indexes:
+                ids, failed = sender.send_entries([messages[index] for index in indexes])
+                for place, index in enumerate(indexes):
+                    found[index] = ids[place] or failed.get(place) or {"Code": "no answer"}
+        results.extend(found[index] for index in range(len(messages)))
     else:
         for message in messages:
             try:

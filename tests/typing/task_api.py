@@ -81,6 +81,7 @@ send_email.delay(to="a@example.com", subject="Hi")  # type: ignore[call-overload
 send_email.bake()  # type: ignore[call-overload]
 send_email.options(then=wait.bake(5), on_failure=wait.options(delay_seconds=5).bake(1)).delay("a@example.com", "Hi")
 send_email.options(then=wait)  # type: ignore[arg-type]
+send_email.options(outbox="default", delay_seconds=60).delay("a@example.com", "Hi")
 send_email.options(delay_secs=60)  # type: ignore[call-arg]
 send_email.options(delay_seconds=60).delay(1, "Hi")  # type: ignore[arg-type]
 wait.delay("soon")  # type: ignore[call-overload]

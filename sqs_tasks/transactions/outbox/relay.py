@@ -226,9 +226,12 @@ class Relay:
                 by_message[id(message)] = row
         for chunk in chunks(messages):
             results = outbox.send_written(chunk)
-            if len(chunk) > 1 and all(isinstance(one, Exception) and is_refusal(one) for one in results):
-                # The whole request was refused, perhaps for one message: each goes alone, and none waits for another.
-                results = [outbox.send_written([message])[0] for message in chunk]
+            if len(chunk) > 1:
+                # A request that was refused as a whole, perhaps for one message: each goes alone, none for another.
+                results = [
+                    outbox.send_written([message])[0] if isinstance(one, Exception) and is_refusal(one) else one
+                    for message, one in zip(chunk, results, strict=True)
+                ]
             for message, result in zip(chunk, results, strict=True):
                 row = by_message[id(message)]
                 if isinstance(result, MessageId):

@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from sqs_tasks import SQSEnv
-from sqs_tasks.errors import MessageTooLargeError
+from sqs_tasks import MemorySession, S3Offload, SQSEnv
+from sqs_tasks.errors import ConfigurationError, MessageTooLargeError
 from sqs_tasks.local.clock import ManualClock
 from sqs_tasks.receipts import Receipt
 from sqs_tasks.testing import drain, in_memory
@@ -304,6 +304,22 @@ def test_what_cannot_travel_is_refused_by_the_call(shop: Shop, engine: Engine) -
     assert shop.relay() == 1
 
 
+def test_follow_ups_travel_in_the_row_of_their_job(shop: Shop, engine: Engine) -> None:
+    """They are sent when it is over; a row of their own would be sent before."""
+    with Session(engine) as session:
+        own = shop.email.options(outbox=session).bake("its own row")
+        with pytest.raises(
+            ConfigurationError, match="has outbox=Session; a follow-up travels in the job that it follows"
+        ):
+            shop.email.options(outbox=session, then=own).delay("a")
+        shop.email.options(outbox=session, then=shop.email.bake("b")).delay("a")
+        session.commit()
+    assert len(shop.rows()) == 1
+
+    assert shop.relay() == 1
+    assert shop.drained() == ["a", "b"]
+
+
 def test_a_target_that_takes_no_rows_is_refused(shop: Shop) -> None:
     """With what would."""
     with pytest.raises(TypeError, match="outbox= is Engine, in which no row can be written; give a Session"):
@@ -325,3 +341,33 @@ def test_an_eager_environment_runs_its_jobs_where_they_are_relayed(engine: Engin
         assert shop.ran == []
         session.commit()
     assert (shop.relay(), shop.ran) == (1, ["a"])
+
+
+def test_large_bodies_are_in_the_row_until_they_are_relayed(engine: Engine) -> None:
+    """A rollback leaves no object in S3, and one that S3 does not take is tried again."""
+    memory = MemorySession()
+    s3 = memory.client("s3")
+    shop = Shop(engine, session=memory, offload=S3Offload(bucket="large", above_bytes=1_000))
+    shop.env.create_queues()
+    seconds = [0.0]
+    relay = Relay(shop.env, SQLAlchemyDatabase(engine), clock=lambda: seconds[0])
+    shop.env.queue("emails").outbox.sender._sleep = lambda pause: None
+    with Session(engine) as session:
+        shop.email.options(outbox=session).delay("x" * 5_000)
+        session.rollback()
+        shop.email.options(outbox=session, content_type="json").delay("y" * 5_000)
+        shop.email.options(outbox=session).delay("small")
+        session.commit()
+    assert "Contents" not in s3.list_objects_v2(Bucket="large")
+
+    put, s3.put_object = s3.put_object, _no_route
+    assert (relay.run_once().sent, len(shop.rows())) == (1, 1)
+    s3.put_object = put
+    seconds[0] += 2
+    assert (relay.run_once().sent, shop.rows()) == (1, [])
+    assert len(s3.list_objects_v2(Bucket="large")["Contents"]) == 1
+    assert sorted(shop.drained()) == ["small", "y" * 5_000]
+
+
+def _no_route(**_request: Any) -> Any:
+    raise ConnectionError("no route")
