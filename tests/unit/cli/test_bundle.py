@@ -67,3 +67,14 @@ def test_what_cannot_be_bundled_is_one_line(run, project, arguments, said):
     assert result.exit_code == 1
     assert said in result.stderr
     assert not (project / "a.zip").exists()
+
+
+def test_python_that_the_project_excludes_is_refused(run, project):
+    """A function whose Python the project does not run on is refused here, and not at its first invocation."""
+    (project / "pyproject.toml").write_text('[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.13"\n')
+
+    refused = run("bundle", "shop.tasks:env", "-o", "a.zip", "--python", "3.12")
+    made = run("bundle", "shop.tasks:env", "-o", "b.zip", "--python", "3.13")
+
+    assert "the runtime python3.12 has Python 3.12" in refused.stderr
+    assert (refused.exit_code, made.exit_code, (project / "a.zip").exists()) == (1, 0, False)
