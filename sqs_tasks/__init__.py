@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sqs_tasks.scheduling.intervals import At as At
     from sqs_tasks.scheduling.intervals import Every as Every
     from sqs_tasks.scheduling.schedule import Schedule as Schedule
+    from sqs_tasks.store.coalescing import Debounce as Debounce
     from sqs_tasks.store.coalescing import Unique as Unique
     from sqs_tasks.store.limits import ConcurrencyLimit as ConcurrencyLimit
     from sqs_tasks.store.limits import RateLimit as RateLimit
@@ -90,6 +91,7 @@ _MODULES = {
     "Scheduler": "scheduling.eventbridge",
     "ConcurrencyLimit": "store.limits",
     "RateLimit": "store.limits",
+    "Debounce": "store.coalescing",
     "Unique": "store.coalescing",
     "AsyncTask": "task",
     "__version__": "__version__",

@@ -121,7 +121,7 @@ def _store(env: Environment, queue: GenericQueue) -> dict[str, Any]:
     if not asking or not hasattr(env.store, "table"):
         return {}
     table: str | None = getattr(env.store, "table")  # noqa: B009 - other stores have none
-    return {"store": {"table": table, "records": any(task.record for task in asking)}}
+    return {"store": {"table": table, "records": any(task.record or task.debounce for task in asking)}}
 
 
 def _dead_letter_queue(env: Environment, dead: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def guards_asked_for(
     Raises:
         ConfigurationError: The environment has no store, or the task is a batch processor.
     """
-    if not (task.record or task.idempotent or task.limits or task.unique):
+    if not (task.record or task.idempotent or task.limits or task.unique or task.debounce):
         return ()
     from sqs_tasks.guards.resolved import guards_of
 

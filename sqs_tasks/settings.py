@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqs_tasks.offload.s3_offload import S3Offload
     from sqs_tasks.scheduling.expressions import Expression
     from sqs_tasks.scheduling.schedule import Schedule
-    from sqs_tasks.store.coalescing import Unique
+    from sqs_tasks.store.coalescing import Debounce, Unique
     from sqs_tasks.store.limits import Limit, SharedLimit
 
 RunsOn = Literal["lambda", "fargate", "external"]
@@ -185,6 +185,7 @@ class TaskDefaults(TypedDict, total=False):
     interrupt_on_cancel: bool
     limits: Sequence[Limit | SharedLimit]
     unique: Unique | None
+    debounce: Debounce | None
 
 
 class TaskOptions(TaskDefaults, total=False):
@@ -234,6 +235,7 @@ class TaskSettings:
         limits: How many of its jobs may begin in a time, and run at once: ``[RateLimit(10), ConcurrencyLimit(3)]``.
             A job above a limit is put off, which is no attempt; ``postpones`` is true then.
         unique: Whether jobs of one value are the same work, done once for those sent before: ``Unique(by="id")``.
+        debounce: Whether of jobs sent shortly after each other the last runs: ``Debounce(by="id")``. They are delayed.
         schedule: When EventBridge Scheduler adds a job: ``Cron(...)``, ``Every(...)``, or a ``Schedule`` of one of
             them with arguments and options. Several are added by ``task.schedule(...)``.
         redact: What of the arguments is hidden where dead letters are shown: names of arguments, or a function that
@@ -266,6 +268,7 @@ class TaskSettings:
     interrupt_on_cancel: bool = False
     limits: Sequence[Limit | SharedLimit] = ()
     unique: Unique | None = None
+    debounce: Debounce | None = None
     schedule: Schedule | Expression | None = None
     redact: Sequence[str] | Callable[[dict[str, Any]], Any] = ()
 
@@ -287,6 +290,8 @@ class TaskSettings:
         _check_range(self, "memory_mib", 16, 2**24, optional=True)
         _check_positive(self, "timeout", limits.MAX_VISIBILITY_SECONDS)
         _check_positive(self, "max_age", limits.MAX_RETENTION_SECONDS)
+        if self.debounce and self.delay_seconds is None:
+            object.__setattr__(self, "delay_seconds", getattr(self.debounce, "quiet_seconds", None))
         if self.limits or self.unique:
             object.__setattr__(self, "postpones", True)
         for seconds in ("record_seconds", "once_seconds"):

@@ -28,6 +28,7 @@ def guards_of(
     asked = next(
         text
         for text, is_asked in (
+            ("debounce", task.debounce),
             ("unique", task.unique),
             ("limits", task.limits),
             ("record=True", task.record),
@@ -51,6 +52,8 @@ def guards_of(
         from sqs_tasks.guards.once import Once
 
         guards.append(Once(env, once_seconds=task.once_seconds or DEFAULT_SECONDS))
+    if task.debounce:
+        guards.append(_debounce(env, queue, task, label, check_parameter))
     if task.unique:
         guards.append(_unique(env, queue, task, label, check_parameter))
     if task.limits:
@@ -116,3 +119,29 @@ def _unique(
     if task.unique.by is not None:
         check_parameter(task.unique.by, "unique")
     return Uniqueness(env, task.unique, scope=f"{queue.name}.{task.name}")
+
+
+def _debounce(
+    env: RememberingEnvironment,
+    queue: QueueSettings,
+    task: TaskSettings,
+    label: str,
+    check_parameter: Callable[[str, str], None],
+) -> Guard:
+    from sqs_tasks.guards.debounced_sends import debounced_sends
+    from sqs_tasks.guards.debouncing import Debouncing
+    from sqs_tasks.store.coalescing import Debounce
+
+    debounce = task.debounce
+    if not isinstance(debounce, Debounce):
+        raise ConfigurationError(f"{label}={debounce!r} must be a Debounce; try debounce=Debounce(by='customer_id')")
+    if task.delay_seconds is None or task.delay_seconds < debounce.quiet_seconds:
+        raise ConfigurationError(
+            f"{label}: delay_seconds={task.delay_seconds!r} is less than quiet_seconds={debounce.quiet_seconds}, for "
+            "which SQS must hold each job back; leave delay_seconds out"
+        )
+    if debounce.by is not None:
+        check_parameter(debounce.by, "debounce")
+    debouncing = Debouncing(env, debounce, scope=f"{queue.name}.{task.name}")
+    debounced_sends(env)[queue.name, task.name] = debouncing
+    return debouncing
