@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,6 +100,7 @@ def lean_settings(
             (f"{name} is set" for name in _OTHER_WAYS if variables.get(name, "").lower() not in {"", "false"}), None
         )
         or next((f"{name} changes botocore's clients" for name in _CHANGES_BOTOCORE if name in sys.modules), None)
+        or _patched_botocore()
         or _configuration_file(variables)
         or (None if region else "no region is set")
         or _unknown_place(str(region), url)
@@ -125,6 +127,15 @@ def _other_retries(retries: Mapping[str, Any]) -> str | None:
         return f"the retry mode is {mode}"
     other = sorted(retries.keys() - {"mode", "max_attempts", "total_max_attempts"})
     return f"client_config's retries have {other[0]}" if other else None
+
+
+def _patched_botocore() -> str | None:
+    """Tests put a double in the place of the one function that makes botocore's requests, and tracers wrap it."""
+    module = sys.modules.get("botocore.client")
+    call = None if module is None else vars(module.BaseClient).get("_make_api_call")
+    if call is None or (isinstance(call, FunctionType) and call.__module__ == "botocore.client"):
+        return None
+    return "botocore's BaseClient._make_api_call has been replaced"
 
 
 def _configuration_file(variables: Mapping[str, str]) -> str | None:

@@ -81,6 +81,14 @@ def test_a_tracer_that_changes_botocore_sees_every_request(monkeypatch: pytest.M
     assert settings() == "aws_xray_sdk changes botocore's clients"
 
 
+def test_a_double_in_botocores_place_gets_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application's tests that replace botocore's call must not reach AWS by another way."""
+    assert settings() == LeanSettings(region="eu-west-1")
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", lambda *_: {})
+
+    assert settings() == "botocore's BaseClient._make_api_call has been replaced"
+
+
 def client_of(**options: Any) -> Any:
     client = SQSEnv(**{"region_name": "us-east-1", **options}).client()
     return getattr(client, "_client", client)
