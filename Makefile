@@ -17,9 +17,12 @@ STAMPS := .stamps
 LOCAL_AWS := AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 \
 	AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 
+# One more than there are processors: much of the suite waits for real time or for processes of its own.
+TEST_PROCESSES ?= $(shell python3 -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)' 2>/dev/null || echo 2)
+
 # A file of tests to a process, so that its servers and stacks are made once; files in their order, since the long ones
-# stand before the many short ones. Much of the suite waits for real time or for processes of its own.
-IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# stand before the many short ones.
+IN_PARALLEL := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # $(call step,what,command): say what is done, do it, say how long it took.
 define step
@@ -71,7 +74,7 @@ demo: $(STAMPS)/python ## Run a small shop on the embedded SQS: container worker
 test: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/ministack $(STAMPS)/awscli $(STAMPS)/locktools ## Lint, check types and run every test
 	$(call step,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 	$(call step,import directions,$(BIN)/lint-imports)
-	$(call step,types,$(BIN)/mypy && npx pyright --pythonpath $(BIN)/python)
+	$(call step,types,npx pyright --pythonpath $(BIN)/python & $(BIN)/mypy; wait $$!)
 	$(call step,tests,CI=true $(LOCAL_AWS) $(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS))
 
 # Not in `make test`: to trace each line costs half as much again as the tests themselves, and no test depends on it.

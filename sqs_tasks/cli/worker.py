@@ -309,20 +309,32 @@ def _children(
     return children
 
 
+_LAST_PORT = 65535
+
+
 def _check_workers_ports(health_port: int, processes: int) -> None:
     """Refuse ports that a worker could not have: the supervisor would start it again and again."""
     from sqs_tasks.worker.fleet_health import worker_port
 
     for number in range(processes):
         port = worker_port(health_port, number)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except (OSError, OverflowError) as error:
+        problem = _why_not(port)
+        if problem:
             raise click.ClickException(
-                f"cannot answer for the health of worker {number} on port {port}: "
-                f"{getattr(error, 'strerror', None) or error}; give another --health-port: "
-                f"{processes} processes use the {processes} ports after it as well"
-            ) from error
+                f"cannot answer for the health of worker {number} on port {port}: {problem}; give another "
+                f"--health-port: {processes} processes use the {processes} ports after it as well"
+            )
+
+
+def _why_not(port: int) -> str:
+    """Why nothing can listen on a port; empty when something can."""
+    if port > _LAST_PORT:  # create_server() finds that too late to close what it has opened
+        return f"the last port is {_LAST_PORT}"
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _weights(given: Sequence[str]) -> dict[str, float]:

@@ -9,11 +9,20 @@ import threading
 import pytest
 
 from sqs_tasks import SQSEnv, current_job
+from sqs_tasks.execution import event_loop
 from sqs_tasks.message import ReceivedMessage, string_attribute
 from sqs_tasks.outcome import Retried, Succeeded
 from sqs_tasks.worker.children.forms import message_form, outcome_of_form
 from sqs_tasks.worker.children.frames import ConnectionOverError, Frames
 from sqs_tasks.worker.children.serving import ORPHANED_EXIT_CODE, JobServer
+
+
+@pytest.fixture(autouse=True)
+def healthy_loop(monkeypatch):
+    """A child is a process of its own; here others' tests have lost loops in this one."""
+    monkeypatch.setattr(event_loop, "_lost_in", 0)
+    if event_loop.is_lost():
+        monkeypatch.setattr(event_loop, "_shared", None)
 
 
 class Link:
