@@ -90,8 +90,10 @@ def test_tasks_without_a_timeout_are_not_watched(env: SQSEnv) -> None:
 
 
 @pytest.fixture
-def stuck(env: SQSEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Consumer, Metrics, threading.Thread]]:
-    """A worker of two threads, one of which is in a job that does not end in time."""
+def stuck(
+    env: SQSEnv, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[tuple[Consumer, Metrics, threading.Thread]]:
+    """A worker of two threads, one of which is in a job that does not end in time, and has been reported."""
     monkeypatch.setattr(overrun_watch, "SLACK_SECONDS", 0.0)
     monkeypatch.setattr(overrun_watch, "LOOK_SECONDS", 0.01)
     queue = env.queue("jobs")
@@ -108,6 +110,8 @@ def stuck(env: SQSEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Consum
     consumer = Consumer([queue], concurrency=2, wait_seconds=1, metrics=metrics)
     thread = threading.Thread(target=consumer.run, args=(MaxTasksShutdown(2),))
     thread.start()
+    # Between a fixture and its test nobody keeps what is logged.
+    until(lambda: warnings(caplog, "job_overrun"), what="the warning", every=0.01)
     yield consumer, metrics, thread
     gate.set()
     queue.add_job("quick")
@@ -122,7 +126,6 @@ def test_a_worker_with_threads_says_what_it_cannot_enforce_and_minds_on_request(
     consumer, metrics, _ = stuck
     gauge = 'sqs_tasks_jobs_over_timeout{queue="jobs"} 1'
     until(lambda: gauge in metrics.render(), what="the gauge", every=0.01)
-    until(lambda: warnings(caplog, "job_overrun"), what="the warning", every=0.01)
 
     (at_start,) = warnings(caplog, "timeout_unenforced")
     assert vars(at_start)["tasks"] == ["jobs.stuck"]
